@@ -1,0 +1,182 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from ..errors import JaxbqError
+
+
+@dataclass(frozen=True)
+class ImageSpace:
+    """Where images live: their shape and the closed interval that every pixel must lie in.
+
+    Args:
+        shape: (height, width), or any other shape of one image.
+        low: lower end of the pixel range.
+        high: upper end of the pixel range.
+    """
+
+    shape: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of one image."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a method may know beside the network: where images live, and training images.
+
+    Args:
+        space: shape of one image and the pixel range.
+        images: training images, shape (n, pixels), or None.
+        labels: their classes, shape (n,), or None.
+    """
+
+    space: ImageSpace
+    images: Float32[np.ndarray, "n pixels"] | None = None
+    labels: Int32[np.ndarray, " n"] | None = None
+
+    def need_images(self, why: str) -> Float32[np.ndarray, "n pixels"]:
+        """Return the training images.
+
+        Raises:
+            JaxbqError: there are none; ``why`` says what they are needed for.
+        """
+        if self.images is None:
+            raise JaxbqError(f"{why} needs training images; name a data set (--data mnist-10k)")
+        return self.images
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, split into training and test.
+
+    Args:
+        train_images: float32 in the pixel range, shape (n, pixels), rows in file order.
+        train_labels: class indices, shape (n,).
+        test_images: as ``train_images``.
+        test_labels: as ``train_labels``.
+        space: shape of one image and the pixel range.
+        class_names: one name a class; a label is an index into it.
+    """
+
+    train_images: Float32[np.ndarray, "train pixels"]
+    train_labels: Int32[np.ndarray, " train"]
+    test_images: Float32[np.ndarray, "test pixels"]
+    test_labels: Int32[np.ndarray, " test"]
+    space: ImageSpace
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def from_bytes(
+        cls,
+        train: tuple[UInt8[np.ndarray, "train height width"], np.ndarray],
+        test: tuple[UInt8[np.ndarray, "test height width"], np.ndarray],
+        *,
+        book_scaling: bool = False,
+        class_names: Sequence[str] | None = None,
+    ) -> Self:
+        """Build a data set from byte images and integer labels.
+
+        Args:
+            train: images and labels, shapes (n, height, width) and (n,).
+            test: likewise.
+            book_scaling: map pixels to x·0.99 + 0.01, the book's input scaling, and so into
+                [0.01, 1] instead of [0, 1].
+            class_names: one a class; by default the label numbers.
+
+        Raises:
+            JaxbqError: counts, shapes or labels do not fit each other.
+        """
+        _check_split("training", *train)
+        _check_split("test", *test)
+        if train[0].shape[1:] != test[0].shape[1:]:
+            raise JaxbqError(
+                f"training images are {train[0].shape[1:]}, test images {test[0].shape[1:]}: "
+                "they must have one size"
+            )
+        classes = int(max(train[1].max(), test[1].max())) + 1
+        names = tuple(class_names) if class_names else tuple(map(str, range(classes)))
+        if classes > len(names):
+            raise JaxbqError(f"a label is {classes - 1}, but there are {len(names)} class names")
+        low = 0.01 if book_scaling else 0.0
+        return cls(
+            _scale(train[0], low),
+            train[1].astype(np.int32),
+            _scale(test[0], low),
+            test[1].astype(np.int32),
+            ImageSpace(tuple(train[0].shape[1:]), low, 1.0),
+            names,
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (height, width)."""
+        return self.space.shape
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """The closed interval that every pixel lies in."""
+        return (self.space.low, self.space.high)
+
+    @property
+    def reference(self) -> Reference:
+        """What methods may know of this data set: the image space and the training images."""
+        return Reference(self.space, self.train_images, self.train_labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @cached_property
+    def class_means(self) -> Float32[np.ndarray, "classes pixels"]:
+        """Mean training image of every class; NaN for a class without training images."""
+        means = np.full((self.classes, self.space.pixels), np.nan, np.float32)
+        for label in np.unique(self.train_labels):
+            # float64 sums: a float32 sum over thousands of rows would lose digits.
+            rows = self.train_images[self.train_labels == label]
+            means[label] = rows.mean(axis=0, dtype=np.float64)
+        return means
+
+    def describe(self) -> str:
+        """Say what the data set holds, in one line."""
+        size = "×".join(map(str, self.image_shape))
+        return (
+            f"{len(self.train_labels):,} training and {len(self.test_labels):,} test images, "
+            f"{size}, {self.classes} classes, pixels in [{self.space.low:g}, {self.space.high:g}]"
+        )
+
+
+def _check_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise JaxbqError(
+            f"{name} images must be bytes of shape (n, height, width), "
+            f"not {images.dtype} of shape {images.shape}"
+        )
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise JaxbqError(
+            f"{name} labels must be whole numbers of shape (n,), "
+            f"not {labels.dtype} of shape {labels.shape}"
+        )
+    if len(images) != len(labels):
+        raise JaxbqError(f"{len(images)} {name} images but {len(labels)} labels: a file is amiss")
+    if images.size == 0:
+        raise JaxbqError(f"the {name} set is empty")
+    if labels.min() < 0:
+        raise JaxbqError(f"a {name} label is {labels.min()}: labels count from 0")
+    if labels.max() >= 2**16:
+        raise JaxbqError(f"a {name} label is {labels.max()}: labels are class numbers from 0")
+
+
+def _scale(images: np.ndarray, low: float) -> np.ndarray:
+    flat = images.reshape(len(images), -1)
+    # The book computes x / 255 · 0.99 + 0.01; float64 first, so that 255 becomes exactly 1.
+    return (flat / 255.0 * (1.0 - low) + low).astype(np.float32)

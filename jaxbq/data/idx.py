@@ -1,0 +1,65 @@
+"""The IDX format of MNIST: a big-endian header (type, rank, sizes), then the values.
+
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
+"""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import JaxbqError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MAX_BYTES = 4 * 2**30
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file, plain or gzip.
+
+    Args:
+        path: the file. Compression is recognised by content, not by name.
+
+    Returns:
+        An array with the shape and type that the header names, in native byte order.
+
+    Raises:
+        JaxbqError: the file is missing, is not IDX, or is shorter or longer than its header says.
+    """
+    try:
+        with path.open("rb") as raw:
+            compressed = raw.read(2) == _GZIP_MAGIC
+        opened: IO[bytes] = gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[assignment]
+        with opened as stream:
+            return _parse(path, stream)
+    except FileNotFoundError:
+        raise JaxbqError(f"{path}: no such file") from None
+    except (OSError, EOFError, zlib.error) as fault:
+        raise JaxbqError(f"{path}: cannot be read ({fault}); copy it again") from fault
+
+
+def _parse(path: Path, stream: IO[bytes]) -> np.ndarray:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
+        raise JaxbqError(
+            f"{path}: not an IDX file (it begins with {magic.hex() or 'nothing'}, "
+            "an IDX file of bytes with 0000080n)"
+        )
+    dtype, rank = np.dtype(_TYPES[magic[2]]), magic[3]
+    header = stream.read(4 * rank)
+    if len(header) < 4 * rank:
+        raise JaxbqError(f"{path}: truncated in its header; copy it again")
+    shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
+    # Python integers: a header that lies about its sizes must not overflow into a small product.
+    expected = math.prod(shape) * dtype.itemsize
+    if expected > _MAX_BYTES:
+        raise JaxbqError(f"{path}: its header claims {expected:,} bytes, more than jaxbq reads")
+    body = stream.read(expected + 1)
+    if len(body) != expected:
+        fault = "truncated" if len(body) < expected else "longer than its header says"
+        raise JaxbqError(f"{path}: {fault} (shape {shape} needs {expected:,} bytes of values)")
+    return np.frombuffer(body, dtype).reshape(shape).astype(dtype.newbyteorder("="))

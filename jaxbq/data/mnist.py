@@ -1,0 +1,111 @@
+"""MNIST in full: its checksums, its public mirrors, its place in the cache."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import JaxbqError
+from ..files import make_folder
+
+# Two public mirrors of the original files; the site that first published them is gone.
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+# sha256 of the decompressed bytes: mirrors compress differently.
+_FILES = {
+    "training images": (
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    "training labels": (
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    "test images": (
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    "test labels": (
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
+_TIMEOUT_S = 30
+_CHUNK = 2**20
+_LONGEST = 60_000 * 784 + 16
+
+
+def verify(role: str, path: Path) -> None:
+    """Check the decompressed bytes of one file against the published sha256.
+
+    Raises:
+        JaxbqError: the file is damaged or is not MNIST's.
+    """
+    name, expected = _FILES[role]
+    digest, length = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+            # Bounded: a decompression bomb stops at the length of the real file.
+            while length <= _LONGEST and (chunk := stream.read(_CHUNK)):
+                digest.update(chunk)
+                length += len(chunk)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise JaxbqError(f"{path}: cannot be read ({fault}); fetch it again") from fault
+    if digest.hexdigest() != expected:
+        raise JaxbqError(
+            f"{path}: checksum mismatch, not MNIST's {name}; fetch it again, "
+            'or read other data with kind = "idx"'
+        )
+
+
+def cached_folder(mirrors: Sequence[str]) -> Path:
+    """Return the cache folder with the four files, downloading those that are missing.
+
+    Args:
+        mirrors: addresses to try in order; empty to download nothing.
+
+    Raises:
+        JaxbqError: a file is missing and no mirror gave it.
+    """
+    import pooch
+
+    folder = Path(os.environ.get("JAXBQ_CACHE") or pooch.os_cache("jaxbq")) / "mnist"
+    for role, (name, _) in _FILES.items():
+        path = folder / f"{name}.gz"
+        if not path.exists():
+            _download(role, path, mirrors)
+    return folder
+
+
+def _download(role: str, path: Path, mirrors: Sequence[str]) -> None:
+    """Fetch one file from the first mirror that has it; it gets its name once it is verified."""
+    import pooch
+    import requests
+
+    make_folder(path.parent)
+    arriving = path.with_name(f".{path.name}.{os.getpid()}.part")
+    failures = []
+    for mirror in mirrors:
+        try:
+            # pooch checks what arrives over the wire by the compressed bytes, which differ by
+            # mirror; `verify` checks the decompressed ones.
+            pooch.HTTPDownloader(timeout=_TIMEOUT_S)(mirror + path.name, str(arriving), None)
+            verify(role, arriving)
+            arriving.replace(path)
+            return
+        except (requests.RequestException, OSError, JaxbqError) as fault:
+            reason = "checksum mismatch" if "checksum" in str(fault) else type(fault).__name__
+            failures.append(f"{mirror}: {reason}")
+        finally:
+            arriving.unlink(missing_ok=True)
+    tried = f" (tried {'; '.join(failures)})" if failures else ""
+    raise JaxbqError(
+        f"no {path.name} in {path.parent}{tried}; put MNIST's four files in a folder and name it "
+        'with JAXBQ_DATA or data.path, or use the embedded kind = "mnist-10k"'
+    )

@@ -1,0 +1,149 @@
+"""Where digits come from: one options class a source, each with ``load``."""
+
+import os
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ..errors import JaxbqError
+from ..options import BY_KIND, KIND_SHORTHAND, options
+from . import mnist
+from .dataset import Dataset
+from .idx import read_idx
+
+FOLDER_VARIABLE = "JAXBQ_DATA"
+
+_ROLES = {
+    "training images": ("train-images",),
+    "training labels": ("train-labels",),
+    "test images": ("t10k-images", "test-images"),
+    "test labels": ("t10k-labels", "test-labels"),
+}
+
+
+@options
+class Mnist10k:
+    """The embedded part of MNIST: 10,000 training and 2,000 test images; needs no network.
+
+    Args:
+        book_scaling: pixels as x·0.99 + 0.01, the book's input scaling.
+    """
+
+    kind: Literal["mnist-10k"] = "mnist-10k"
+    book_scaling: bool = False
+
+    def load(self) -> Dataset:
+        """Read the images from the package."""
+        with resources.as_file(resources.files("jaxbq.data") / "mnist-10k") as folder:
+            return load_folder(folder, book_scaling=self.book_scaling)
+
+
+@options
+class Mnist:
+    """MNIST in full: 60,000 training and 10,000 test images, checked by their sha256.
+
+    Taken from ``path``, else from the folder that the environment variable JAXBQ_DATA names, else
+    from the cache, into which it is downloaded when it is not there.
+
+    Args:
+        path: folder with the four IDX files, plain or gzip.
+        download: fetch what is missing from the public mirrors.
+        mirrors: addresses to try, in order, each ending in a slash.
+        book_scaling: pixels as x·0.99 + 0.01, the book's input scaling.
+    """
+
+    kind: Literal["mnist"] = "mnist"
+    path: str | None = None
+    download: bool = True
+    mirrors: tuple[str, ...] = mnist.MIRRORS
+    book_scaling: bool = False
+
+    def load(self) -> Dataset:
+        """Find or download the files, verify them and read them."""
+        named = self.path or os.environ.get(FOLDER_VARIABLE)
+        if named:
+            folder = Path(named).expanduser()
+        else:
+            folder = mnist.cached_folder(self.mirrors if self.download else ())
+        return load_folder(folder, book_scaling=self.book_scaling, verify=mnist.verify)
+
+
+@options
+class Idx:
+    """Any folder of IDX files in MNIST's format, of any image size and number of classes.
+
+    Args:
+        path: folder holding four files whose names contain ``train-images``, ``train-labels``,
+            ``t10k-images`` or ``test-images``, ``t10k-labels`` or ``test-labels``.
+        class_names: one a class; by default the label numbers.
+        book_scaling: pixels as x·0.99 + 0.01, the book's input scaling.
+    """
+
+    kind: Literal["idx"] = "idx"
+    path: str
+    class_names: tuple[str, ...] = ()
+    book_scaling: bool = False
+
+    def load(self) -> Dataset:
+        """Read the four files."""
+        folder = Path(self.path).expanduser()
+        return load_folder(
+            folder, book_scaling=self.book_scaling, class_names=self.class_names or None
+        )
+
+
+Source = Annotated[Mnist10k | Mnist | Idx, BY_KIND, KIND_SHORTHAND]
+
+
+def load_folder(
+    folder: Path,
+    *,
+    book_scaling: bool = False,
+    class_names: tuple[str, ...] | None = None,
+    verify: Callable[[str, Path], None] | None = None,
+) -> Dataset:
+    """Read a folder of four IDX files.
+
+    Args:
+        folder: the folder.
+        book_scaling: pixels as x·0.99 + 0.01.
+        class_names: one a class; by default the label numbers.
+        verify: is given the role of a file (``training images`` and so on) and its path, and
+            raises if the file is not the one that was published.
+
+    Raises:
+        JaxbqError: a file is missing, doubled, malformed, or does not fit the others.
+    """
+    paths = dict(_find(folder))
+    if verify:
+        for role, path in paths.items():
+            verify(role, path)
+    arrays = {role: read_idx(path) for role, path in paths.items()}
+    try:
+        return Dataset.from_bytes(
+            (arrays["training images"], arrays["training labels"]),
+            (arrays["test images"], arrays["test labels"]),
+            book_scaling=book_scaling,
+            class_names=class_names,
+        )
+    except JaxbqError as fault:
+        raise JaxbqError(f"{folder}: {fault}") from None
+
+
+def _find(folder: Path) -> Iterator[tuple[str, Path]]:
+    if not folder.is_dir():
+        raise JaxbqError(f"{folder}: no such folder; name one that holds IDX files")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    for role, parts in _ROLES.items():
+        found = [path for path in files if any(part in path.name for part in parts)]
+        plain = [path for path in found if path.suffix != ".gz"]
+        # A folder may hold a file both ways, as `gunzip --keep` leaves it.
+        found = plain or found
+        if not found:
+            wanted = " or ".join(f"*{part}*" for part in parts)
+            raise JaxbqError(f"{folder}: no file with the {role} ({wanted}, plain or .gz)")
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise JaxbqError(f"{folder}: several files with the {role} ({names}); keep one")
+        yield role, found[0]

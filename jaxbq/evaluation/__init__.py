@@ -1,0 +1,4 @@
+"""Scores of returned images."""
+
+from .scores import Scores as Scores
+from .scores import score as score

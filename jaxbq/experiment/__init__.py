@@ -1,0 +1,9 @@
+"""From a config to a run folder."""
+
+from .config import Experiment as Experiment
+from .config import NetworkConfig as NetworkConfig
+from .config import load_config as load_config
+from .folder import RunFolder as RunFolder
+from .run import Listener as Listener
+from .run import run as run
+from .run import train_network as train_network

@@ -1,0 +1,186 @@
+"""The run folder: which file holds what. Everything is written atomically and read back checked.
+
+config.json          every option, resolved
+environment.json     versions, device, data checksum, commit
+networks/0.*         safetensors; history.csv of its training
+inversions/00-KIND.* npz: images, outputs, reasons, diagnostics; json: options and wall time
+scores.csv           one row an image
+figures/             PNG
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import ImageSpace
+from ..errors import JaxbqError
+from ..files import make_folder, write_atomically, write_text
+from ..methods import AnyMethod, Method, Result, Seconds
+from ..options import validate
+from ..training import EpochMetrics
+from .config import Experiment
+
+_ARRAYS = ("targets", "images", "outputs", "logits", "reasons", "iterations")
+_DIAGNOSTIC = "diagnostic_"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, experiment: Experiment, out: Path) -> "RunFolder":
+        """Name the folder of an experiment: its name and the digest of its options."""
+        return cls(out / f"{experiment.name}-{experiment.digest}")
+
+    def create(self) -> None:
+        """Make the folder and its parts.
+
+        Raises:
+            JaxbqError: it cannot be written.
+        """
+        for part in (self.path, self.networks, self.inversions, self.figures):
+            make_folder(part)
+
+    @property
+    def networks(self) -> Path:
+        """Folder of trained networks."""
+        return self.path / "networks"
+
+    @property
+    def network(self) -> Path:
+        """File of the trained network."""
+        return self.networks / "0.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """File of the training metrics."""
+        return self.networks / "0.history.csv"
+
+    @property
+    def inversions(self) -> Path:
+        """Folder of what the methods returned."""
+        return self.path / "inversions"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "figures"
+
+    @property
+    def scores(self) -> Path:
+        """Table of scores."""
+        return self.path / "scores.csv"
+
+    def inversion(self, number: int, method: Method) -> Path:
+        """File of what one method returned."""
+        return self.inversions / f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write plain data."""
+        write_text(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read plain data; None where there is no such file.
+
+        Raises:
+            JaxbqError: it is damaged.
+        """
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
+
+    def write_history(self, history: Sequence[EpochMetrics]) -> None:
+        """Write the training metrics, one row an epoch."""
+        names = [field.name for field in dataclasses.fields(EpochMetrics)]
+        write_csv(self.history, names, (dataclasses.astuple(epoch) for epoch in history))
+
+    def read_history(self) -> list[EpochMetrics]:
+        """Read the training metrics."""
+        return [
+            EpochMetrics(int(row["epoch"]), *(float(row[k]) for k in list(row)[1:]))
+            for row in read_csv(self.history)
+        ]
+
+    def write_result(self, path: Path, result: Result) -> None:
+        """Write what a method returned. The npz comes last: where it is, all is."""
+        arrays = {name: getattr(result, name) for name in _ARRAYS}
+        arrays |= {_DIAGNOSTIC + name: value for name, value in result.diagnostics.items()}
+        about = {
+            "method": dataclasses.asdict(result.method),  # type: ignore[call-overload]
+            "space": dataclasses.asdict(result.space),
+            "seconds": dataclasses.asdict(result.seconds),
+        }
+        write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
+        write_npz(path, arrays)
+
+    def read_result(self, path: Path) -> Result:
+        """Read what a method returned.
+
+        Raises:
+            JaxbqError: a file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            space = about["space"]
+            return Result(
+                method=validate(AnyMethod, about["method"], str(path)),
+                **{name: arrays[name] for name in _ARRAYS},
+                diagnostics={
+                    name.removeprefix(_DIAGNOSTIC): value
+                    for name, value in arrays.items()
+                    if name.startswith(_DIAGNOSTIC)
+                },
+                space=ImageSpace(tuple(space["shape"]), space["low"], space["high"]),
+                seconds=Seconds(**about["seconds"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
+            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays by name, atomically, as an uncompressed npz."""
+    write_atomically(path, lambda temporary: np.savez(temporary, **arrays))  # type: ignore[arg-type]
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table, atomically. NaN becomes an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow(["" if value != value else value for value in row])  # noqa: PLR0124
+    write_text(path, buffer.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a table, one dictionary a row.
+
+    Raises:
+        JaxbqError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as fault:
+        raise JaxbqError(f"{path}: cannot be read ({fault.strerror})") from None

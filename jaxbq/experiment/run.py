@@ -1,0 +1,193 @@
+"""Doing an experiment: whatever its run folder lacks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from ..data import Dataset
+from ..errors import JaxbqError
+from ..evaluation import Scores, score
+from ..methods import Method, Result, invert, reason_name
+from ..mlp import MLP, Params
+from ..options import describe
+from ..training import EpochMetrics, TrainingDivergedError, train
+from ..weights import NetworkFile, load_network, save_network
+from .config import Experiment
+from .environment import data_checksum, environment
+from .folder import RunFolder, write_csv
+
+_SCORE_COLUMNS = ("method", "target", "sample", "reason", "iterations", *Scores._fields)
+
+
+class Listener(Protocol):
+    """Who hears how a run goes."""
+
+    def say(self, text: str) -> None:
+        """Hear one line."""
+        ...
+
+    def epoch(self, metrics: EpochMetrics, epochs: int) -> None:
+        """Hear that an epoch has ended."""
+        ...
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Hear how far something is."""
+        ...
+
+
+def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
+    """Do what the run folder of an experiment lacks: train, invert, score.
+
+    Every file is complete or absent, so a run that was stopped goes on where it was; the result is
+    the same, to the bit, as that of a run that was not.
+
+    Args:
+        experiment: the resolved config.
+        out: folder that run folders are made in.
+        listener: hears how it goes.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        JaxbqError: something cannot be done; what was finished stays.
+    """
+    folder = RunFolder.of(experiment, out)
+    with jax.enable_x64(experiment.precision == "float64"):
+        data = experiment.data.load()
+        listener.say(f"data: {data.describe()}")
+        model = experiment.network.build(data)
+        targets = experiment.targets.targets(data.classes, model.output)
+        # Before the first minute of training: is there a method that will refuse?
+        for method in experiment.methods:
+            method.check(model, data.reference, targets)
+        experiment.training.check(model, len(data.train_labels))
+        folder.create()
+        _begin(folder, experiment, data)
+        network = _network(folder, experiment, data, listener)
+        results = []
+        for number, method in enumerate(experiment.methods):
+            path = folder.inversion(number, method)
+            if path.exists():
+                listener.say(f"{describe(method)}: done already")
+            else:
+                key = jax.random.fold_in(_key(experiment, "methods"), number)
+                result = _invert(method, network, targets, data, key, listener)
+                folder.write_result(path, result)
+            results.append(folder.read_result(path))
+        write_csv(folder.scores, _SCORE_COLUMNS, _score_rows(results, model.output, data))
+    return folder
+
+
+def train_network(
+    experiment: Experiment, save: Path, listener: Listener
+) -> tuple[EpochMetrics, ...]:
+    """Train the network of an experiment and save it; return the metrics of every epoch.
+
+    Args:
+        experiment: the resolved config; its methods do not matter here.
+        save: the network file to write.
+        listener: hears how it goes.
+
+    Raises:
+        JaxbqError: network, data and training do not fit each other, or training diverged; then
+            the last good weights are beside ``save``, under a name that the message says.
+    """
+    with jax.enable_x64(experiment.precision == "float64"):
+        data = experiment.data.load()
+        listener.say(f"data: {data.describe()}")
+        return _train(experiment, data, save, listener)
+
+
+def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
+    """Write config and environment, or check that a begun run is about the same data."""
+    known = folder.read_json("environment.json")
+    if known is None:
+        folder.write_json("config.json", experiment.resolved())
+        folder.write_json("environment.json", environment(experiment.precision, data))
+    elif known.get("data_sha256") != data_checksum(data):
+        raise JaxbqError(
+            f"{folder.path}: was begun with other data under the same config; "
+            "delete it, or run with --out elsewhere"
+        )
+
+
+def _network(
+    folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+) -> NetworkFile:
+    # The history is written last: where it is, the network is.
+    if folder.history.exists():
+        listener.say("network: trained already")
+        return load_network(folder.network)
+    history = _train(experiment, data, folder.network, listener)
+    folder.write_history(history)
+    return load_network(folder.network)
+
+
+def _train(
+    experiment: Experiment, data: Dataset, save: Path, listener: Listener
+) -> tuple[EpochMetrics, ...]:
+    model = experiment.network.build(data)
+    try:
+        trained = train(
+            model,
+            data,
+            experiment.training,
+            key=_key(experiment, "network"),
+            dtype=experiment.precision,
+            on_epoch=lambda metrics: listener.epoch(metrics, experiment.training.epochs),
+        )
+    except TrainingDivergedError as fault:
+        kept = save.with_name(f"{save.stem}.last-good.safetensors")
+        _save(kept, model, fault.last_good.params, data)
+        raise JaxbqError(f"{fault} in {kept}") from fault
+    _save(save, model, trained.params, data)
+    return trained.history
+
+
+def _save(path: Path, model: MLP, params: Params, data: Dataset) -> None:
+    save_network(path, NetworkFile(model, params, data.space, data.class_names))
+
+
+def _key(experiment: Experiment, purpose: str) -> jax.Array:
+    """Derive the key of a purpose from the seed; no key is used for two."""
+    purposes = ("network", "methods")
+    return jax.random.fold_in(jax.random.key(experiment.seed), purposes.index(purpose))
+
+
+def _invert(
+    method: Method,
+    network: NetworkFile,
+    targets: np.ndarray,
+    data: Dataset,
+    key: jax.Array,
+    listener: Listener,
+) -> Result:
+    label = describe(method)
+    return invert(
+        method,
+        network.model,
+        network.params,
+        targets,
+        reference=data,
+        key=key,
+        progress=lambda done, total: listener.progress(label, done, total),
+    )
+
+
+def _score_rows(results: list[Result], output: str, data: Dataset) -> Iterator[list[Any]]:
+    """One row an image, methods in the order of the config."""
+    for result in results:
+        scores = score(result, output, data)
+        for target, sample in np.ndindex(*result.images.shape[:2]):
+            yield [
+                describe(result.method),
+                target,
+                sample,
+                reason_name(result.reasons[target, sample]),
+                int(result.iterations[target, sample]),
+                *(values[target, sample].item() for values in scores),
+            ]

@@ -1,0 +1,20 @@
+"""Inversion methods, one a file, and the driver that runs them all.
+
+To add one: write its file, and add it to the union `AnyMethod`.
+"""
+
+from typing import Annotated
+
+from ..options import BY_KIND, KIND_SHORTHAND
+from .ascent import Ascent as Ascent
+from .base import Inversion as Inversion
+from .base import Iterative as Iterative
+from .base import Method as Method
+from .base import Reason as Reason
+from .driver import Result as Result
+from .driver import Seconds as Seconds
+from .driver import invert as invert
+from .driver import reason_name as reason_name
+from .transpose import Transpose as Transpose
+
+AnyMethod = Annotated[Transpose | Ascent, BY_KIND, KIND_SHORTHAND]

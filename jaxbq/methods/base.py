@@ -1,0 +1,175 @@
+"""The interface of every inversion method.
+
+A method is an options class with two phases. `prepare` does once per network what depends on the
+network alone; `invert` is pure and compiled, over a batch of targets. A method never scores itself:
+the driver re-queries the images that it returns.
+"""
+
+import abc
+import enum
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ..data import Reference
+from ..errors import JaxbqError
+from ..mlp import MLP, Network
+from ..targets import check_targets
+
+
+class Reason(enum.IntEnum):
+    """Why a method was done with an image."""
+
+    RUNNING = -1
+    """Not done yet; never in a result."""
+    COMPUTED = 0
+    """A closed form, nothing to iterate."""
+    REACHED = 1
+    """The target, within tolerance."""
+    STATIONARY = 2
+    """No further improvement."""
+    MAX_ITERATIONS = 3
+    """The allowed number of iterations."""
+    DIVERGED = 4
+    """Numbers overflowed; the image is the best one before that."""
+    CONSTANT = 5
+    """A vector with all values equal had to be rescaled; the image is meaningless."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the image is not what the method set out to make."""
+        return self in (Reason.DIVERGED, Reason.CONSTANT)
+
+
+class Inversion(NamedTuple):
+    """What a method returns; all per image, never batch means.
+
+    Args:
+        images: in the pixel range; the samples of a target best first, by the method's own
+            criterion.
+        reasons: a :class:`Reason` for every image.
+        iterations: how many each image took.
+        diagnostics: further numbers by name, each of shape (targets, samples, …).
+    """
+
+    images: Float[Array, "targets samples pixels"]
+    reasons: Int[Array, "targets samples"]
+    iterations: Int[Array, "targets samples"]
+    diagnostics: dict[str, Array]
+
+
+class Method(abc.ABC):
+    """A way from targets to images. Subclasses are decorated with :func:`~jaxbq.options.options`
+    and have a field ``kind``.
+    """
+
+    @abc.abstractmethod
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse, before anything is traced, what this method cannot do.
+
+        Args:
+            model: the network.
+            reference: the image space, and training images if there are any.
+            targets: wanted outputs, shape (targets, outputs).
+
+        Raises:
+            JaxbqError: one line that says what to do.
+        """
+
+    @abc.abstractmethod
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Compute, once per network, what does not depend on the targets.
+
+        Args:
+            model: the network.
+            params: its parameters.
+            reference: the image space, and training images if there are any.
+            key: random key.
+
+        Returns:
+            A pytree of arrays, given to ``invert`` as ``state``.
+        """
+
+    @abc.abstractmethod
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Find images for a batch of targets. Pure, traceable; no target affects another.
+
+        Args:
+            model: the network.
+            params: its parameters.
+            state: what ``prepare`` returned.
+            targets: wanted outputs, one target a row.
+            key: random key.
+
+        Returns:
+            The images and what is to be known of each.
+        """
+
+
+class Iterative(Method):
+    """A method that goes in steps, so that a driver can run it in chunks and show progress."""
+
+    steps: int
+
+    @abc.abstractmethod
+    def begin(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Any:
+        """Make the pytree that goes from step to step."""
+
+    @abc.abstractmethod
+    def advance(
+        self, model: Network, params: Any, state: Any, targets: Array, carry: Any, number: Any
+    ) -> Any:
+        """Take ``number`` more steps, fewer when every image is done."""
+
+    @abc.abstractmethod
+    def running(self, carry: Any) -> Bool[Array, " rows"]:
+        """Tell which images are not done."""
+
+    @abc.abstractmethod
+    def finish(
+        self, model: Network, params: Any, state: Any, targets: Array, carry: Any
+    ) -> Inversion:
+        """Turn the last carry into a result."""
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Take all steps in one program; final."""
+        carry = self.begin(model, params, state, targets, key)
+        carry = self.advance(model, params, state, targets, carry, self.steps)
+        return self.finish(model, params, state, targets, carry)
+
+
+def check_analytic(name: str, model: Network, targets: np.ndarray) -> MLP:
+    """Check that the inverse activations exist on the way back; return the network as an MLP.
+
+    Raises:
+        JaxbqError: not an MLP, an activation without inverse, or a target outside its image.
+    """
+    if not isinstance(model, MLP):
+        raise JaxbqError(f"{name} needs an MLP, whose layers it goes back through; use ascent")
+    for phi in model.activations:
+        phi.invert(jnp.full(2, 0.5))
+    check_targets(targets, model.output, model.sizes[-1])
+    return model

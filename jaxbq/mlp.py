@@ -1,0 +1,215 @@
+"""The fully connected network: a frozen specification, and pure functions over its parameters."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .activations import Activation, HiddenName, OutputName, activation
+from .errors import JaxbqError
+
+
+class Layer(NamedTuple):
+    """One layer z = a W + b.
+
+    Args:
+        weight: W, shape (fan_in, fan_out).
+        bias: b, shape (fan_out,), or None.
+        transpose: Wᵀ stored apart, only in parameters made by :meth:`MLP.freeze`.
+    """
+
+    weight: Float[Array, "fan_in fan_out"]
+    bias: Float[Array, " fan_out"] | None = None
+    transpose: Float[Array, "fan_out fan_in"] | None = None
+
+
+Params = tuple[Layer, ...]
+
+
+class Trace(NamedTuple):
+    """Every number of a forward pass.
+
+    Args:
+        pre_activations: z¹ … zᴸ, each of shape (batch, units).
+        activations: a⁰ … aᴸ, each of shape (batch, units); a⁰ is the input.
+    """
+
+    pre_activations: tuple[Float[Array, "batch _"], ...]
+    activations: tuple[Float[Array, "batch _"], ...]
+
+
+class Network(Protocol):
+    """What a gradient method needs of a network: logits, and the activation that follows."""
+
+    @property
+    def output(self) -> str:
+        """Name of the activation that turns logits into outputs."""
+        ...
+
+    def logits(self, params: Any, x: Array) -> Array:
+        """Compute pre-activations of the outputs, shape (batch, outputs), from images as rows."""
+        ...
+
+    def apply(self, params: Any, x: Array) -> Array:
+        """Compute outputs, shape (batch, outputs)."""
+        ...
+
+    def freeze(self, params: Any) -> Any:
+        """Return parameters for many gradients with respect to the input, none to the weights."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP:
+    """A fully connected network aˡ = φˡ(aˡ⁻¹Wˡ + bˡ), l = 1 … L. Hashable, holds no numbers.
+
+    Args:
+        sizes: units from input to output, so (784, 200, 10) has one hidden layer.
+        hidden: activation of the hidden layers.
+        output: activation of the last layer.
+        bias: whether layers have biases.
+
+    Raises:
+        JaxbqError: fewer than two sizes, a size below one, an unknown activation.
+    """
+
+    sizes: tuple[int, ...]
+    hidden: HiddenName = "sigmoid"
+    output: OutputName = "sigmoid"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, inside a trace."""
+        if len(self.sizes) < 2 or any(size < 1 for size in self.sizes):
+            raise JaxbqError(
+                f"sizes must be at least two whole numbers from 1, like (784, 200, 10), "
+                f"not {self.sizes}"
+            )
+        if activation(self.hidden).normalises:
+            raise JaxbqError("softmax is for outputs; choose another hidden activation")
+        activation(self.output)
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """φ¹ … φᴸ."""
+        hidden = activation(self.hidden)
+        return (hidden,) * (len(self.sizes) - 2) + (activation(self.output),)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(fan_in, fan_out) of every layer."""
+        return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    def init(self, key: Array, dtype: Any = jnp.float32, scale: float = 1.0) -> Params:
+        """Draw parameters: weights from N(0, scale² / fan_in) as in the book, biases zero."""
+        keys = jax.random.split(key, len(self.shapes))
+        return tuple(
+            Layer(
+                jax.random.normal(k, (n, m), dtype) * jnp.asarray(scale / n**0.5, dtype),
+                jnp.zeros(m, dtype) if self.bias else None,
+            )
+            for k, (n, m) in zip(keys, self.shapes, strict=True)
+        )
+
+    def logits(
+        self, params: Params, x: Float[Array, "batch pixels"]
+    ) -> Float[Array, "batch outputs"]:
+        """Compute the pre-activation of the last layer."""
+        for layer, phi in zip(params[:-1], self.activations, strict=False):
+            x = phi.apply(_affine(layer, x))
+        return _affine(params[-1], x)
+
+    def apply(
+        self, params: Params, x: Float[Array, "batch pixels"]
+    ) -> Float[Array, "batch outputs"]:
+        """Compute the outputs."""
+        return activation(self.output).apply(self.logits(params, x))
+
+    def trace(self, params: Params, x: Float[Array, "batch pixels"]) -> Trace:
+        """Run forward and keep every pre-activation and activation."""
+        pre, post = [], [x]
+        for layer, phi in zip(params, self.activations, strict=True):
+            pre.append(_affine(layer, post[-1]))
+            post.append(phi.apply(pre[-1]))
+        return Trace(tuple(pre), tuple(post))
+
+    def freeze(self, params: Params) -> Params:
+        """Store every Wᵀ beside W, which makes gradients with respect to the input faster.
+
+        Products with a transposed view are slow on CPUs at small batches (ten images: 1.6 times
+        faster with a stored transpose). The weights of the result have no gradient.
+        """
+        return tuple(layer._replace(transpose=jnp.array(layer.weight.T)) for layer in params)
+
+    def check(self, params: Params) -> Self:
+        """Check that parameters fit; return the specification.
+
+        Raises:
+            JaxbqError: another number of layers, other shapes, or biases where there are none.
+        """
+        found = tuple(tuple(layer.weight.shape) for layer in params)
+        if found != self.shapes:
+            raise JaxbqError(f"weights of shapes {found} do not fit a network {self.shapes}")
+        for number, (layer, (_, m)) in enumerate(zip(params, self.shapes, strict=True), 1):
+            if (layer.bias is not None) != self.bias or (
+                layer.bias is not None and layer.bias.shape != (m,)
+            ):
+                raise JaxbqError(f"the bias of layer {number} does not fit the network")
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """Any differentiable network as a :class:`Network`, for the gradient methods.
+
+    Args:
+        function: from (params, images) to logits of shape (batch, outputs).
+        output: the activation that turns those logits into outputs; ``identity`` when the
+            function's values are themselves the outputs.
+        input_shape: shape of one image as the function wants it; None for flat rows.
+    """
+
+    function: Callable[[Any, Array], Array]
+    output: OutputName = "identity"
+    input_shape: tuple[int, ...] | None = None
+
+    def logits(self, params: Any, x: Float[Array, "batch pixels"]) -> Array:
+        """Compute the logits of flat images."""
+        if self.input_shape is not None:
+            x = x.reshape(-1, *self.input_shape)
+        return self.function(params, x)
+
+    def apply(self, params: Any, x: Float[Array, "batch pixels"]) -> Array:
+        """Compute the outputs of flat images."""
+        return activation(self.output).apply(self.logits(params, x))
+
+    def freeze(self, params: Any) -> Any:
+        """Return the parameters as they are."""
+        return params
+
+
+def _affine(layer: Layer, a: Array) -> Array:
+    if layer.transpose is None:
+        z = a @ layer.weight
+    else:
+        z = _frozen_product(a, layer.weight, layer.transpose)
+    return z if layer.bias is None else z + layer.bias
+
+
+@jax.custom_vjp
+def _frozen_product(a: Array, weight: Array, transpose: Array) -> Array:
+    return a @ weight
+
+
+def _forward(a: Array, weight: Array, transpose: Array) -> tuple[Array, Array]:
+    return a @ weight, transpose
+
+
+def _backward(transpose: Array, cotangent: Array) -> tuple[Array, None, None]:
+    return cotangent @ transpose, None, None
+
+
+_frozen_product.defvjp(_forward, _backward)

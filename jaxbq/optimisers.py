@@ -1,0 +1,95 @@
+"""Optimisers and schedules by name, from optax."""
+
+import inspect
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from annotated_types import Ge, Gt, Le
+
+from .errors import JaxbqError
+from .options import NAME_SHORTHAND, PAIRS, options
+
+Option = float | int | bool | str
+
+
+@options
+class Optimiser:
+    """Any optax optimiser that needs the gradient alone, with a schedule.
+
+    Args:
+        name: of the function in optax: ``adam``, ``sgd``, ``rmsprop``, ``lion`` and so on.
+        learning_rate: the largest step size of the schedule.
+        schedule: how the rate goes over the run: constant; ``linear`` or ``cosine`` down to
+            ``end``; ``warmup_cosine`` up during the first tenth, then down.
+        end: last rate of a schedule, as a share of ``learning_rate``.
+        options: further arguments of the optax function, like ``{momentum = 0.9}``.
+    """
+
+    name: str = "adam"
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    schedule: Literal["constant", "linear", "cosine", "warmup_cosine"] = "constant"
+    end: Annotated[float, Ge(0), Le(1)] = 0.0
+    options: Annotated[tuple[tuple[str, Option], ...], PAIRS] = ()
+
+    def build(self, steps: int) -> Any:
+        """Make the optax transformation for a run of so many steps."""
+        return getattr(optax, self.name)(self._rate(steps), **dict(self.options))
+
+    def _rate(self, steps: int) -> Any:
+        rate, end = self.learning_rate, self.learning_rate * self.end
+        match self.schedule:
+            case "constant":
+                return rate
+            case "linear":
+                return optax.linear_schedule(rate, end, steps)
+            case "cosine":
+                return lambda count: _cosine(count / steps, rate, end)
+            case "warmup_cosine":
+                warmup = max(steps // 10, 1)
+                return lambda count: jnp.where(
+                    count < warmup,
+                    rate * (count + 1) / warmup,
+                    _cosine((count - warmup) / max(steps - warmup, 1), rate, end),
+                )
+
+    def check(self) -> None:
+        """Check that optax has this optimiser and that it takes these options.
+
+        Raises:
+            JaxbqError: an unknown name or option, or an optimiser that needs more than gradients.
+        """
+        function = getattr(optax, self.name, None)
+        if function is None or "learning_rate" not in _parameters(function):
+            raise JaxbqError(
+                f"optax has no optimiser {self.name!r}; use adam, adamw, sgd, rmsprop, lion, …"
+            )
+        known = _parameters(function)
+        for option, _ in self.options:
+            if option not in known:
+                raise JaxbqError(f"optax.{self.name} has no option {option!r}; known: {known}")
+        try:
+            point = jax.ShapeDtypeStruct((2,), jnp.float32)
+            transformation = self.build(1)
+            state = jax.eval_shape(transformation.init, point)
+            jax.eval_shape(transformation.update, point, state, point)
+        except Exception as fault:
+            raise JaxbqError(
+                f"optax.{self.name} cannot be used here: it needs more than gradients, "
+                f"or an option has a wrong value ({str(fault).splitlines()[0]})"
+            ) from fault
+
+
+OptimiserByName = Annotated[Optimiser, NAME_SHORTHAND]
+
+
+def _cosine(progress: Any, rate: Any, end: Any) -> Any:
+    return end + (rate - end) * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,252 @@
+"""Options: frozen dataclasses that are at once a config section, a hashable key and a JAX pytree.
+
+Every choice that a user can make is a field of a class decorated with :func:`options`, with its
+default there and nowhere else. Fields holding floats are leaves of the pytree, so a compiled
+program takes them as arguments: another learning rate compiles nothing, and `jax.vmap` over a
+batch of options is a sweep. All other fields are part of the program's identity.
+
+pydantic checks values and types, at the boundary only: :func:`validate` for data from a config,
+:func:`check` for an object made in Python.
+"""
+
+import dataclasses
+import difflib
+import json
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import jax
+import pydantic
+
+from .errors import JaxbqError
+
+T = TypeVar("T")
+
+
+def _shorthand(key: str) -> pydantic.BeforeValidator:
+    return pydantic.BeforeValidator(lambda v: {key: v} if isinstance(v, str) else _tuples(v))
+
+
+def _pairs(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((key, value[key]) for key in sorted(value))
+    return _tuples(value)
+
+
+def _tuples(value: Any) -> Any:
+    # pydantic hands a validator Python lists, and then, being strict, takes none for a tuple.
+    if isinstance(value, Mapping):
+        return {key: _tuples(member) for key, member in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+# Which member of a union a table means is said by its `kind`; a bare string is short for it.
+BY_KIND = pydantic.Discriminator("kind")
+KIND_SHORTHAND = _shorthand("kind")
+NAME_SHORTHAND = _shorthand("name")
+# Keyword arguments as a table in TOML, as sorted pairs in a hashable field.
+PAIRS = pydantic.BeforeValidator(_pairs)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def options(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only dataclass and register it as a JAX pytree."""
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    cls.__pydantic_config__ = {  # type: ignore[attr-defined]
+        "extra": "forbid",
+        "strict": True,
+        "allow_inf_nan": False,
+    }
+    hints = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    leaves = tuple(name for name in names if _holds_floats(hints[name]))
+    rest = tuple(name for name in names if name not in leaves)
+
+    def flatten(self: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(self, n) for n in leaves), tuple(getattr(self, n) for n in rest)
+
+    def unflatten(aux: tuple[Any, ...], children: Sequence[Any]) -> T:
+        # Not through __init__: while tracing, a float field holds a tracer.
+        self = object.__new__(cls)
+        for name, value in zip(leaves + rest, (*children, *aux), strict=True):
+            object.__setattr__(self, name, value)
+        return self
+
+    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+    return cls
+
+
+def _holds_floats(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _holds_floats(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_holds_floats(member) for member in get_args(hint))
+    if get_origin(hint) is tuple:
+        members = [member for member in get_args(hint) if member is not Ellipsis]
+        return all(member is float for member in members)
+    return hint is float or hasattr(hint, "__pydantic_config__")
+
+
+def validate(kind: Any, data: Any, where: str = "") -> Any:
+    """Read plain data (what TOML or JSON holds) into options.
+
+    Args:
+        kind: an options class, or a union of them tagged by ``kind``.
+        data: mappings, lists, strings, numbers and booleans.
+        where: what the data is, for messages (a file name, say).
+
+    Returns:
+        An instance of ``kind``.
+
+    Raises:
+        JaxbqError: an unknown key or kind (with the nearest valid one), a wrong type, a value out
+            of range; one line for the first fault.
+    """
+    try:
+        # JSON mode: strict about numbers and strings, yet a list may fill a tuple.
+        return pydantic.TypeAdapter(kind).validate_json(json.dumps(data, default=_refuse))
+    except pydantic.ValidationError as fault:
+        raise JaxbqError(_one_line(kind, fault, where)) from None
+
+
+def check(instance: T) -> T:
+    """Check an options object made in Python as a config would be; return it."""
+    validate(type(instance), dataclasses.asdict(instance), type(instance).__name__)  # type: ignore[call-overload]
+    return instance
+
+
+def describe(instance: Any) -> str:
+    """Name an options object by its kind and whatever differs from the defaults."""
+    changed = []
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if field.name not in ("kind", "name") and value != default:
+            text = describe(value) if dataclasses.is_dataclass(value) else _plain(value)
+            changed.append(f"{field.name}={text}")
+    head = getattr(instance, "kind", None) or getattr(instance, "name", type(instance).__name__)
+    return f"{head}({', '.join(changed)})" if changed else str(head)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _refuse(value: Any) -> Any:
+    raise JaxbqError(f"{value!r} is a {type(value).__name__}, which no option takes")
+
+
+def _one_line(kind: Any, fault: pydantic.ValidationError, where: str) -> str:
+    errors = fault.errors(include_url=False)
+    error = errors[0]
+    path, names = _walk(kind, error["loc"])
+    place = ": ".join(part for part in (where, ".".join(path)) if part)
+    what = _SAYINGS.get(error["type"], _say_plainly)(error, path, names)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{place}: {what}{more}" if place else f"{what}{more}"
+
+
+def _say_unknown_key(error: Any, path: list[str], names: list[str]) -> str:
+    return f"unknown key{_nearest(path[-1], names)}"
+
+
+def _say_unknown_kind(error: Any, path: list[str], names: list[str]) -> str:
+    known = [tag.strip().strip("'") for tag in error["ctx"]["expected_tags"].split(",")]
+    key = error["ctx"]["discriminator"].strip("'").removesuffix("()")
+    return f"unknown {key} {error['ctx']['tag']!r}{_nearest(error['ctx']['tag'], known)}"
+
+
+def _say_missing_kind(error: Any, path: list[str], names: list[str]) -> str:
+    return f"no {error['ctx']['discriminator']} given"
+
+
+def _say_missing(error: Any, path: list[str], names: list[str]) -> str:
+    return "this key is needed and missing"
+
+
+def _say_literal(error: Any, path: list[str], names: list[str]) -> str:
+    return f"{error['input']!r} is none of {error['ctx']['expected']}"
+
+
+def _say_plainly(error: Any, path: list[str], names: list[str]) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = error.get("input")
+    return message if isinstance(given, dict | list) else f"{message}, not {given!r}"
+
+
+_SAYINGS: dict[str, Callable[[Any, list[str], list[str]], str]] = {
+    "unexpected_keyword_argument": _say_unknown_key,
+    "union_tag_invalid": _say_unknown_kind,
+    "union_tag_not_found": _say_missing_kind,
+    "missing": _say_missing,
+    "literal_error": _say_literal,
+}
+
+
+def _nearest(given: Any, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(given), known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""
+
+
+def _walk(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """Follow a pydantic location through the types.
+
+    Returns the path as a user writes it (union tags dropped) and the keys that the last table on
+    it can have.
+    """
+    path: list[str] = []
+    names: list[str] = []
+    for step in location:
+        members = list(_members(kind))
+        tagged = [member for member in members if step in _tags(member)]
+        if len(members) > 1 and tagged:
+            kind = tagged[0]
+            continue
+        path.append(str(step))
+        table = next((m for m in members if dataclasses.is_dataclass(m)), None)
+        if table is not None:
+            hints = get_type_hints(table, include_extras=True)
+            names = list(hints)
+            kind = hints.get(str(step), object)
+        elif isinstance(step, int) and members:
+            kind = (get_args(members[0]) or (object,))[0]
+    return path, names
+
+
+def _members(kind: Any) -> Iterator[Any]:
+    """The alternatives of a type, through Annotated and unions."""
+    if get_origin(kind) is Annotated:
+        yield from _members(get_args(kind)[0])
+    elif get_origin(kind) in (Union, types.UnionType):
+        for member in get_args(kind):
+            yield from _members(member)
+    else:
+        yield kind
+
+
+def _tags(member: Any) -> tuple[Any, ...]:
+    if not dataclasses.is_dataclass(member):
+        return ()
+    hints = get_type_hints(member)
+    return tuple(
+        tag
+        for name in ("kind", "rule")
+        if name in hints and get_origin(hints[name]) is Literal
+        for tag in get_args(hints[name])
+    )

@@ -1,0 +1,6 @@
+"""From a run folder to pictures; reads files, never computes a result."""
+
+from .build import build as build
+from .figures import image_grid as image_grid
+from .figures import plot as plot
+from .figures import training_curve as training_curve

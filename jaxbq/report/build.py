@@ -1,0 +1,90 @@
+"""All pictures of a run folder, from its files alone."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import JaxbqError
+from ..experiment import RunFolder
+from ..experiment.folder import read_csv
+from ..methods import Result
+from ..options import describe
+from ..weights import load_network
+from .figures import Row, image_grid, save_figure, training_curve
+
+
+class Summary(NamedTuple):
+    """One line of the summary table: a method over all its targets, best sample of each.
+
+    Args:
+        method: its name.
+        right: targets whose image the network reads as intended.
+        targets: how many there are.
+        largest_error: largest output error of any.
+        probability: mean probability of the intended class.
+        correlation: mean correlation with the intended class's mean image; None where unknown.
+        seconds: computing time, compilation left out.
+    """
+
+    method: str
+    right: int
+    targets: int
+    largest_error: float
+    probability: float
+    correlation: float | None
+    seconds: float
+
+
+def build(folder: RunFolder) -> list[Summary]:
+    """Draw the figures of a run and sum its scores up.
+
+    Returns:
+        One line a method, in the order of the config.
+
+    Raises:
+        JaxbqError: the folder lacks a file or one is damaged.
+    """
+    results = read_results(folder)
+    network = load_network(folder.network)
+    rows = [Row.of(result) for result in results]
+    grid = image_grid(rows, network.space, network.class_names)
+    save_figure(grid, folder.figures / "images.png")
+    save_figure(training_curve(folder.read_history()), folder.figures / "training.png")
+    return _summarise(folder, results)
+
+
+def read_results(folder: RunFolder) -> list[Result]:
+    """Read what every method returned, in the order of the config.
+
+    Raises:
+        JaxbqError: there is none.
+    """
+    paths = sorted(folder.inversions.glob("*.npz"))
+    if not paths:
+        raise JaxbqError(f"{folder.path}: no inversions there; run its config first")
+    return [folder.read_result(path) for path in paths]
+
+
+def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
+    table = read_csv(folder.scores)
+    lines = []
+    for result in results:
+        name = describe(result.method)
+        best = [row for row in table if row["method"] == name and row["sample"] == "0"]
+        known = [float(row["correlation_own"]) for row in best if row["correlation_own"]]
+        lines.append(
+            Summary(
+                name,
+                sum(row["right"] == "True" for row in best),
+                len(best),
+                max(float(row["largest_error"]) for row in best),
+                sum(float(row["target_probability"]) for row in best) / len(best),
+                sum(known) / len(known) if known else None,
+                result.seconds.run,
+            )
+        )
+    return lines
+
+
+def figure_paths(folder: RunFolder) -> list[Path]:
+    """The pictures of a run."""
+    return sorted(folder.figures.glob("*.png"))

@@ -1,0 +1,196 @@
+"""Figures. Each is returned as a matplotlib Figure, drawn without any global state."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..data import ImageSpace
+from ..errors import JaxbqError
+from ..files import write_atomically
+from ..methods import Result
+from ..options import describe
+from ..training import EpochMetrics
+
+_DPI = 200
+_COLUMNS = 10
+_CELL = 0.95  # inches
+# Blue and orange of Okabe and Ito's palette, told apart by colour-blind readers; the sign before
+# the answer tells them apart without colour.
+_RIGHT, _WRONG = "#0072B2", "#D55E00"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method's line of a grid.
+
+    Args:
+        label: its name.
+        images: one image a target, shape (targets, pixels).
+        outputs: the network's answers to them, shape (targets, outputs).
+        intended: class of each target.
+    """
+
+    label: str
+    images: Float[np.ndarray, "targets pixels"]
+    outputs: Float[np.ndarray, "targets outputs"]
+    intended: Sequence[int]
+
+    @classmethod
+    def of(cls, result: Result) -> "Row":
+        """Take the best sample of every target."""
+        return cls(
+            describe(result.method),
+            result.images[:, 0],
+            result.outputs[:, 0],
+            result.targets.argmax(axis=1).tolist(),
+        )
+
+
+def plot(
+    results: Result | Sequence[Result],
+    path: Path | str | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw results as a grid, one row a method and one column a target.
+
+    Args:
+        results: what :func:`jaxbq.invert` returned, for the same targets.
+        path: file to write too, PNG or PDF by its suffix.
+        class_names: one an output; by default the numbers.
+
+    Returns:
+        The figure.
+
+    Raises:
+        JaxbqError: there is nothing to draw, targets differ, or the file cannot be written.
+    """
+    chosen = [results] if isinstance(results, Result) else list(results)
+    if not chosen:
+        raise JaxbqError("no results to plot")
+    if any(not np.array_equal(each.targets, chosen[0].targets) for each in chosen):
+        raise JaxbqError("these results have different targets; plot them one by one")
+    names = class_names or [str(n) for n in range(chosen[0].targets.shape[1])]
+    figure = image_grid([Row.of(each) for each in chosen], chosen[0].space, names)
+    if path is not None:
+        save_figure(figure, Path(path))
+    return figure
+
+
+def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str]) -> Figure:
+    """Draw methods × classes, under each image what the network reads in it.
+
+    All images share one scale, the pixel range: a grey image is grey. Pixels outside the range
+    take the colour of its nearer end. More than ten targets are broken into bands.
+    """
+    if len(space.shape) != 2:
+        raise JaxbqError(
+            f"images of shape {space.shape} cannot be drawn: they are no grey pictures"
+        )
+    number = len(rows[0].images)
+    columns = min(number, _COLUMNS)
+    bands = math.ceil(number / _COLUMNS)
+    lines = bands * len(rows)
+    height, width = space.shape
+    cell = _CELL * height / width
+    label_width = 1.5
+    size = (label_width + columns * _CELL + 0.7, 0.55 + lines * (cell + 0.32))
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    axes: Any = figure.subplots(lines, columns, squeeze=False)
+    drawn: Any = None
+    for line, column in np.ndindex(lines, columns):
+        axis = axes[line, column]
+        axis.set_xticks([])
+        axis.set_yticks([])
+        band, method = divmod(line, len(rows))
+        target = band * _COLUMNS + column
+        if target >= number:
+            axis.set_axis_off()
+            continue
+        row = rows[method]
+        drawn = axis.imshow(
+            row.images[target].reshape(space.shape),
+            vmin=space.low,
+            vmax=space.high,
+            cmap="gray_r",
+            interpolation="nearest",
+        )
+        if method == 0:
+            axis.set_title(class_names[row.intended[target]], fontsize=11, fontweight="bold")
+        if column == 0:
+            axis.set_ylabel(
+                _wrap(row.label), fontsize=8, rotation=0, ha="right", va="center", labelpad=8
+            )
+        _write_answer(axis, row, target, class_names)
+    bar = figure.colorbar(drawn, ax=axes, shrink=min(1.0, 1.6 / size[1]), aspect=12, pad=0.01)
+    bar.set_ticks([space.low, space.high])
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label("pixel", fontsize=7, labelpad=-4)
+    return figure
+
+
+def training_curve(history: Sequence[EpochMetrics]) -> Figure:
+    """Draw loss and accuracies over the epochs."""
+    figure = Figure(figsize=(7.0, 2.8), dpi=_DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [each.epoch for each in history]
+    marker = "." if len(epochs) <= 40 else None
+    left.plot(epochs, [each.loss for each in history], color=_RIGHT, marker=marker)
+    left.set_ylabel("training loss")
+    left.set_ylim(bottom=0)
+    last = history[-1]
+    for name, values, colour, style in (
+        ("training", [each.train_accuracy for each in history], _RIGHT, "--"),
+        ("test", [each.test_accuracy for each in history], _WRONG, "-"),
+    ):
+        right.plot(epochs, values, color=colour, linestyle=style, marker=marker, label=name)
+    right.set_ylabel("accuracy")
+    right.set_title(f"test {last.test_accuracy:.3f} after epoch {last.epoch}", fontsize=9)
+    right.legend(frameon=False)
+    for axis in (left, right):
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3, linewidth=0.5)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of its suffix, atomically and without a date in it.
+
+    Raises:
+        JaxbqError: the format is unknown or the file cannot be written.
+    """
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in known:
+        raise JaxbqError(f"{path}: no figure format has this suffix; use .png or .pdf")
+    metadata = {"Software": None} if path.suffix == ".png" else None
+    write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
+
+
+def _write_answer(axis: Any, row: Row, target: int, class_names: Sequence[str]) -> None:
+    output = row.outputs[target]
+    predicted = int(output.argmax())
+    right = predicted == row.intended[target]
+    axis.set_xlabel(
+        f"{'✓' if right else '✗'} {class_names[predicted]}  {output[predicted]:.2f}",
+        fontsize=8,
+        color=_RIGHT if right else _WRONG,
+        labelpad=3,
+    )
+    for spine in axis.spines.values():
+        spine.set_color(_RIGHT if right else _WRONG)
+        spine.set_linewidth(1.2)
+
+
+def _wrap(label: str) -> str:
+    """Break the label of a method after its kind and between its options."""
+    kind, bracket, rest = label.partition("(")
+    return f"{kind}\n{rest.removesuffix(')').replace(', ', chr(10))}" if bracket else kind

@@ -1,0 +1,110 @@
+"""Targets: what a back-query asks the network to answer."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le
+from jaxtyping import Float
+
+from .activations import activation
+from .errors import JaxbqError
+from .options import options
+
+_SUM_TOLERANCE = 1e-6  # float32 rounding of ten numbers that sum to one, with room
+
+
+@options
+class Codes:
+    """How a class is written as a target vector: ``on`` for the class, ``off`` for the rest.
+
+    Args:
+        on: wanted output of the class.
+        off: wanted output of every other class; by default 0.01, or for a softmax output, which
+            must sum to one, the same share of 1 − on for each.
+        classes: indices of the classes to ask for; empty for all.
+    """
+
+    on: float = 0.99
+    off: float | None = None
+    classes: tuple[Annotated[int, Ge(0), Le(2**16)], ...] = ()
+
+    def matrix(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "classes outputs"]:
+        """Write the codes of all classes, one a row, shape (number, number), in float64."""
+        off = self.off
+        if off is None:
+            off = (1 - self.on) / max(number - 1, 1) if activation(output).normalises else 0.01
+        codes = np.full((number, number), off)
+        np.fill_diagonal(codes, self.on)
+        return codes
+
+    def targets(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "classes outputs"]:
+        """Write the codes of the chosen classes.
+
+        Raises:
+            JaxbqError: a class out of range.
+        """
+        return self.matrix(number, output)[np.array(choose(self.classes, number), dtype=int)]
+
+
+def choose(classes: Sequence[int], number: int) -> tuple[int, ...]:
+    """Check class indices against the number of classes; all of them when none is given.
+
+    Raises:
+        JaxbqError: a class out of range.
+    """
+    for label in classes:
+        if not 0 <= label < number:
+            raise JaxbqError(f"class {label} is out of range; the network has 0 to {number - 1}")
+    return tuple(classes) or tuple(range(number))
+
+
+def check_targets(
+    targets: Float[np.ndarray, "targets outputs"],
+    output: str,
+    outputs: int | None,
+    *,
+    closed: bool = False,
+) -> None:
+    """Check that a network with this output activation can give these targets.
+
+    Args:
+        targets: wanted outputs, one target a row.
+        output: name of the output activation.
+        outputs: number of outputs; None when it is not known.
+        closed: allow the ends of the image too, for methods that only approach the target.
+
+    Raises:
+        JaxbqError: wrong length, not finite, or outside the open image of the activation: a
+            sigmoid never answers exactly 0 or 1, whose logits would be infinite.
+    """
+    if outputs is not None and targets.shape[1] != outputs:
+        raise JaxbqError(
+            f"a target has {targets.shape[1]} values, but the network has {outputs} outputs"
+        )
+    if not np.isfinite(targets).all():
+        raise JaxbqError("a target holds a value that is not a finite number")
+    phi = activation(output)
+    # ReLU alone does answer its lower end.
+    low_inside = targets >= phi.low if closed or phi.name == "relu" else targets > phi.low
+    high_inside = targets <= phi.high if closed else targets < phi.high
+    outside = targets[~(low_inside & high_inside)]
+    if outside.size:
+        why = "" if closed else ": its pre-activation would be infinite"
+        raise JaxbqError(
+            f"target value {outside[0]:g} is outside {_interval(phi.low, phi.high, closed)}, "
+            f"the image of {phi.name}{why}; stay inside, like 0.99 and 0.01"
+        )
+    if phi.normalises:
+        sums = targets.sum(axis=1)
+        worst = sums[np.abs(sums - 1).argmax()]
+        if not math.isclose(worst, 1, abs_tol=_SUM_TOLERANCE):
+            raise JaxbqError(
+                f"a target sums to {worst:g}, but softmax outputs sum to 1; divide it by its sum"
+            )
+
+
+def _interval(low: float, high: float, closed: bool) -> str:
+    ends = ["−∞" if low == -math.inf else f"{low:g}", "∞" if high == math.inf else f"{high:g}"]
+    return f"[{ends[0]}, {ends[1]}]" if closed else f"({ends[0]}, {ends[1]})"

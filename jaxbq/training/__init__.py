@@ -1,0 +1,11 @@
+"""Training: losses, update rules, and the compiled loop."""
+
+from .loop import EpochMetrics as EpochMetrics
+from .loop import Trained as Trained
+from .loop import TrainingDivergedError as TrainingDivergedError
+from .loop import accuracy as accuracy
+from .loop import check_ends as check_ends
+from .loop import train as train
+from .rules import BookTraining as BookTraining
+from .rules import Training as Training
+from .rules import TrainingRule as TrainingRule
