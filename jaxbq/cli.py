@@ -312,12 +312,9 @@ def _show_scores(
         )
         for t, s in np.ndindex(*result.reasons.shape)
     ]
-    terminal.table(
-        "what the network reads in the returned images",
-        ("target", "sample", "read", "right", "probability", "largest error", "class mean r")
-        + ("iterations", "reason"),
-        rows,
-    )
+    columns = ["target", "sample", "read", "right", "probability", "largest error"]
+    columns += ["class mean r", "iterations", "reason"]
+    terminal.table("what the network reads in the returned images", columns, rows)
 
 
 def _number(value: Any) -> str:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,7 +29,7 @@ class Terminal:
         )
         self._tasks: dict[str, int] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Terminal":
         self._bars.start()
         return self
 

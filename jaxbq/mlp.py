@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .activations import Activation, HiddenName, OutputName, activation
@@ -41,6 +42,7 @@ class Trace(NamedTuple):
     activations: tuple[Float[Array, "batch _"], ...]
 
 
+@runtime_checkable
 class Network(Protocol):
     """What a gradient method needs of a network: logits, and the activation that follows."""
 
@@ -115,7 +117,7 @@ class MLP:
         )
 
     def logits(
-        self, params: Params, x: Float[Array, "batch pixels"]
+        self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
     ) -> Float[Array, "batch outputs"]:
         """Compute the pre-activation of the last layer."""
         for layer, phi in zip(params[:-1], self.activations, strict=False):
@@ -123,12 +125,12 @@ class MLP:
         return _affine(params[-1], x)
 
     def apply(
-        self, params: Params, x: Float[Array, "batch pixels"]
+        self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
     ) -> Float[Array, "batch outputs"]:
         """Compute the outputs."""
         return activation(self.output).apply(self.logits(params, x))
 
-    def trace(self, params: Params, x: Float[Array, "batch pixels"]) -> Trace:
+    def trace(self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]) -> Trace:
         """Run forward and keep every pre-activation and activation."""
         pre, post = [], [x]
         for layer, phi in zip(params, self.activations, strict=True):
@@ -144,7 +146,7 @@ class MLP:
         """
         return tuple(layer._replace(transpose=jnp.array(layer.weight.T)) for layer in params)
 
-    def check(self, params: Params) -> Self:
+    def check(self, params: Params) -> "MLP":
         """Check that parameters fit; return the specification.
 
         Raises:
@@ -176,13 +178,13 @@ class Function:
     output: OutputName = "identity"
     input_shape: tuple[int, ...] | None = None
 
-    def logits(self, params: Any, x: Float[Array, "batch pixels"]) -> Array:
+    def logits(self, params: Any, x: Float[Array | np.ndarray, "batch pixels"]) -> Array:
         """Compute the logits of flat images."""
         if self.input_shape is not None:
             x = x.reshape(-1, *self.input_shape)
         return self.function(params, x)
 
-    def apply(self, params: Any, x: Float[Array, "batch pixels"]) -> Array:
+    def apply(self, params: Any, x: Float[Array | np.ndarray, "batch pixels"]) -> Array:
         """Compute the outputs of flat images."""
         return activation(self.output).apply(self.logits(params, x))
 
@@ -196,7 +198,7 @@ def _affine(layer: Layer, a: Array) -> Array:
         z = a @ layer.weight
     else:
         z = _frozen_product(a, layer.weight, layer.transpose)
-    return z if layer.bias is None else z + layer.bias
+    return z if layer.bias is None else z + layer.bias[None]
 
 
 @jax.custom_vjp

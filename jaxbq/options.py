@@ -230,7 +230,7 @@ def _walk(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], list[s
 
 
 def _members(kind: Any) -> Iterator[Any]:
-    """The alternatives of a type, through Annotated and unions."""
+    """List the alternatives of a type, through Annotated and unions."""
     if get_origin(kind) is Annotated:
         yield from _members(get_args(kind)[0])
     elif get_origin(kind) in (Union, types.UnionType):

@@ -1,10 +1,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, Int32
 
 from ..errors import JaxbqError
 
@@ -77,12 +76,12 @@ class Dataset:
     @classmethod
     def from_bytes(
         cls,
-        train: tuple[UInt8[np.ndarray, "train height width"], np.ndarray],
-        test: tuple[UInt8[np.ndarray, "test height width"], np.ndarray],
+        train: tuple[np.ndarray, np.ndarray],
+        test: tuple[np.ndarray, np.ndarray],
         *,
         book_scaling: bool = False,
         class_names: Sequence[str] | None = None,
-    ) -> Self:
+    ) -> "Dataset":
         """Build a data set from byte images and integer labels.
 
         Args:

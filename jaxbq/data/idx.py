@@ -3,11 +3,13 @@
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
 """
 
+import contextlib
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -30,19 +32,33 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         JaxbqError: the file is missing, is not IDX, or is shorter or longer than its header says.
     """
+    with open_plain(path) as stream:
+        return _parse(path, stream)
+
+
+@contextlib.contextmanager
+def open_plain(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file, plain or gzip, for reading its decompressed bytes.
+
+    Raises:
+        JaxbqError: it is missing or damaged, also when that shows only while reading.
+    """
     try:
         with path.open("rb") as raw:
             compressed = raw.read(2) == _GZIP_MAGIC
-        opened: IO[bytes] = gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[assignment]
-        with opened as stream:
-            return _parse(path, stream)
+            raw.seek(0)
+            if compressed:
+                with gzip.open(raw) as stream:
+                    yield stream
+            else:
+                yield raw
     except FileNotFoundError:
         raise JaxbqError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as fault:
         raise JaxbqError(f"{path}: cannot be read ({fault}); copy it again") from fault
 
 
-def _parse(path: Path, stream: IO[bytes]) -> np.ndarray:
+def _parse(path: Path, stream: BufferedIOBase) -> np.ndarray:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
         raise JaxbqError(

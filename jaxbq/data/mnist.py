@@ -1,14 +1,13 @@
 """MNIST in full: its checksums, its public mirrors, its place in the cache."""
 
-import gzip
 import hashlib
 import os
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import JaxbqError
 from ..files import make_folder
+from .idx import open_plain
 
 # Two public mirrors of the original files; the site that first published them is gone.
 MIRRORS = (
@@ -47,16 +46,11 @@ def verify(role: str, path: Path) -> None:
     """
     name, expected = _FILES[role]
     digest, length = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
-            # Bounded: a decompression bomb stops at the length of the real file.
-            while length <= _LONGEST and (chunk := stream.read(_CHUNK)):
-                digest.update(chunk)
-                length += len(chunk)
-    except (OSError, EOFError, zlib.error) as fault:
-        raise JaxbqError(f"{path}: cannot be read ({fault}); fetch it again") from fault
+    with open_plain(path) as stream:
+        # Bounded: a decompression bomb stops at the length of the real file.
+        while length <= _LONGEST and (chunk := stream.read(_CHUNK)):
+            digest.update(chunk)
+            length += len(chunk)
     if digest.hexdigest() != expected:
         raise JaxbqError(
             f"{path}: checksum mismatch, not MNIST's {name}; fetch it again, "

@@ -4,6 +4,6 @@ from .config import Experiment as Experiment
 from .config import NetworkConfig as NetworkConfig
 from .config import load_config as load_config
 from .folder import RunFolder as RunFolder
-from .run import Listener as Listener
-from .run import run as run
-from .run import train_network as train_network
+from .runner import Listener as Listener
+from .runner import run as run
+from .runner import train_network as train_network

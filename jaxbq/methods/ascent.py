@@ -185,11 +185,13 @@ class Ascent(Iterative):
         self, model: Network, wanted: Array, carry: Climb, values: Array, logits: Array
     ) -> Climb:
         """Take note of the present iterate: best so far, curve, reason to stop."""
+        # An image at which the network has no answer is no result, whatever the objective says.
+        finite = jnp.isfinite(values) & jnp.isfinite(logits).all(axis=-1)
         running = self.running(carry)
-        value = jnp.where(running, values, carry.value)
-        better = running & (values > carry.best_value)
+        fresh = running & finite
+        better = fresh & (values > carry.best_value)
         # Against the value at the last gain, so that slow creeping counts once it adds up.
-        gained = running & (values > carry.mark + self.stop.improvement)
+        gained = fresh & (values > carry.mark + self.stop.improvement)
         waited = jnp.where(gained, 0, carry.waited + 1)
         reason = carry.reason
         if self.stop.patience:
@@ -197,8 +199,8 @@ class Ascent(Iterative):
         if self.objective.aims_at_target:
             error = jnp.abs(activation(model.output).apply(logits) - wanted).max(axis=-1)
             reason = _stop(reason, error <= self.stop.tolerance, Reason.REACHED)
-        reason = jnp.where(running & ~jnp.isfinite(values), int(Reason.DIVERGED), reason)
-        value = jnp.where(jnp.isfinite(value), value, carry.value)
+        reason = jnp.where(running & ~finite, int(Reason.DIVERGED), reason)
+        value = jnp.where(fresh, values, carry.value)
         return carry._replace(
             best=jnp.where(better[:, None], carry.x, carry.best),
             best_value=jnp.where(better, values, carry.best_value),

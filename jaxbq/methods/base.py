@@ -61,9 +61,7 @@ class Inversion(NamedTuple):
 
 
 class Method(abc.ABC):
-    """A way from targets to images. Subclasses are decorated with :func:`~jaxbq.options.options`
-    and have a field ``kind``.
-    """
+    """A way from targets to images; subclasses are `options` classes with a field ``kind``."""
 
     @abc.abstractmethod
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 
@@ -22,7 +22,7 @@ class Stopwatch:
         self.compiling = 0.0
         self.programs = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Stopwatch":
         _running.append(self)
         self._begun = time.perf_counter()
         return self

@@ -172,7 +172,7 @@ def _advance(
     state: Any,
     targets: Array,
     carry: Any,
-    number: int,
+    number: Any,
 ) -> Any:
     return method.advance(model, params, state, targets, carry, number)
 
@@ -192,7 +192,7 @@ def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
 
 
 def _as_network(model: Any) -> Network:
-    return model if hasattr(model, "logits") else Function(model)
+    return model if isinstance(model, Network) else Function(model)
 
 
 def _as_reference(given: Reference | Dataset | ImageSpace | None, network: Network) -> Reference:

@@ -81,7 +81,7 @@ class Transpose(Method):
             layer, phi = params[number], model.activations[number]
             z = phi.invert(a)
             if self.biases == "subtract" and layer.bias is not None:
-                z = z - layer.bias
+                z = z - layer.bias[None]
             # Full precision on accelerators too, whose default rounds the factors.
             a = jnp.matmul(z, layer.weight.T, precision=jax.lax.Precision.HIGHEST)
             a, flat = rescale(a, *(hidden if number else state))

@@ -1,6 +1,5 @@
 """All pictures of a run folder, from its files alone."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import JaxbqError
@@ -83,8 +82,3 @@ def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
             )
         )
     return lines
-
-
-def figure_paths(folder: RunFolder) -> list[Path]:
-    """The pictures of a run."""
-    return sorted(folder.figures.glob("*.png"))

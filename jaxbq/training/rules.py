@@ -1,6 +1,4 @@
-"""Update rules: how an epoch changes the parameters. Each is one options class, each epoch one
-compiled program.
-"""
+"""Update rules: how an epoch, one compiled program, changes the parameters."""
 
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
@@ -136,12 +134,14 @@ class BookTraining:
         return params, state, sums
 
 
+def rule(given: Any) -> str:
+    """Tell which rule a table or an object means; a table without ``rule`` means the gradient."""
+    return given.get("rule", "gradient") if isinstance(given, dict) else given.rule
+
+
 TrainingRule = Annotated[
     Annotated[Training, pydantic.Tag("gradient")] | Annotated[BookTraining, pydantic.Tag("book")],
-    pydantic.Discriminator(
-        # A table without `rule` means the gradient.
-        lambda given: given.get("rule", "gradient") if isinstance(given, dict) else given.rule
-    ),
+    pydantic.Discriminator(rule),
 ]
 
 
@@ -235,8 +235,10 @@ def _book_block(
 def _book_update(
     rate: Any, model: MLP, z: Array, later: Params, code: Array
 ) -> tuple[Array, Params, Array]:
-    """Run one image forward from z¹ and back; return the first layer's change, the rest updated,
-    and the logits.
+    """Run one image forward from z¹ and back.
+
+    Returns:
+        The first layer's change, the other layers updated, and the logits.
     """
     inputs, slopes = [], []
     for number, phi in enumerate(model.activations):

@@ -1,7 +1,7 @@
 """jaxbq's own network files: safetensors, with the specification in the metadata.
 
 Tensors are named ``layers.N.weight``, of shape (fan_in, fan_out), and ``layers.N.bias``; N counts
-from 0. Metadata key ``jaxbq`` holds JSON: sizes, activations, image shape, pixel range, class names.
+from 0. Metadata key ``jaxbq`` holds JSON: sizes, activations, image shape, pixel range, names.
 """
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -139,7 +140,8 @@ def _params(path: Path, model: MLP, tensors: dict[str, np.ndarray], dtype: str |
 
     def array(name: str) -> Any:
         # Without x64 JAX would truncate to float32 itself, with a warning.
-        wanted = dtype or jnp.result_type(tensors[name].dtype)
+        widest = tensors[name].dtype if jax.config.read("jax_enable_x64") else "float32"
+        wanted = dtype or widest
         return jnp.asarray(tensors[name].astype(wanted))
 
     return tuple(

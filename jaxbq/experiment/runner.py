@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from .folder import RunFolder, write_csv
 _SCORE_COLUMNS = ("method", "target", "sample", "reason", "iterations", *Scores._fields)
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Who hears how a run goes."""
 

@@ -1,0 +1,224 @@
+"""Training and ascent against what one would use instead, side by side in one run.
+
+    python scripts/benchmark.py [--rounds 7]
+
+Rounds alternate between jaxbq and its peers; the table gives medians, the spread from the fastest
+to the slowest round, and the quality that was reached beside it. Data: the full MNIST where
+JAXBQ_DATA names its folder, else the embedded part. PyTorch is a peer where it is installed
+(pip install 'jaxbq[bench]'); without it its rows say so.
+"""
+
+import argparse
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
+
+from jaxbq.data import Dataset, Mnist, Mnist10k
+from jaxbq.imaging import StopRule
+from jaxbq.methods import Ascent, invert
+from jaxbq.mlp import MLP
+from jaxbq.optimisers import Optimiser
+from jaxbq.targets import Codes
+from jaxbq.training import BookTraining, Training, accuracy, train
+from jaxbq.training.rules import TrainingArrays
+
+try:
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+except ImportError:
+    torch = None
+
+MODEL = MLP((784, 200, 10))
+BOOK = MLP((784, 200, 10), bias=False)
+BATCH, STEPS = 128, 500
+FLOPS = 4 * (784 * 200 + 200 * 10)  # of one image-step: forward and backward to the input
+
+
+def alternate(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Time contenders in turn, after one round to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            begun = time.perf_counter()
+            run()
+            if number:
+                seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def show(title: str, seconds: dict[str, list[float]], unit: Callable[[float], str]) -> None:
+    print(f"\n{title}")
+    ours = np.median(next(iter(seconds.values())))
+    for name, times in seconds.items():
+        middle, low, high = np.median(times), min(times), max(times)
+        print(
+            f"  {name:34s} {unit(middle):>24s}   {middle / ours:6.2f} × jaxbq"
+            f"   ({low:.3f} to {high:.3f} s)"
+        )
+
+
+def epochs(data: Dataset, rounds: int) -> None:
+    training = Training(epochs=10, optimiser=Optimiser(learning_rate=1e-3), batch_size=BATCH)
+    codes = training.codes.matrix(10)[data.train_labels]
+    arrays = TrainingArrays(jnp.asarray(data.train_images), jnp.asarray(codes, jnp.float32))
+    params = MODEL.init(jax.random.key(0))
+    state = training.start(MODEL, params, len(codes))
+    key = jax.random.key(1)
+
+    def ours() -> None:
+        order = training.order(key, len(codes))
+        jax.block_until_ready(training.epoch(MODEL, params, state, arrays, order))
+
+    contenders = {"jaxbq": ours}
+    if torch:
+        contenders |= torch_epochs(data, codes)
+    show("an epoch, Adam, batch 128", alternate(contenders, rounds), lambda s: f"{s:.3f} s")
+    reached = train(MODEL, data, training).test_accuracy
+    print(f"  jaxbq after 10 epochs: test accuracy {reached:.4f}")
+
+
+def torch_epochs(data: Dataset, codes: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """The same loop in PyTorch eager: batches by index, and batches from a DataLoader."""
+    net = torch.nn.Sequential(
+        torch.nn.Linear(784, 200), torch.nn.Sigmoid(), torch.nn.Linear(200, 10)
+    )
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    loss = torch.nn.BCEWithLogitsLoss()
+    images, wanted = torch.tensor(data.train_images), torch.tensor(codes, dtype=torch.float32)
+
+    def update(x: Any, t: Any) -> Any:
+        optimiser.zero_grad()
+        z = net(x)
+        value = loss(z, t)
+        value.backward()
+        optimiser.step()
+        return value.item() + (z.argmax(1) == t.argmax(1)).sum().item()
+
+    def by_index() -> None:
+        order = torch.randperm(len(images))
+        for rows in order.split(BATCH):
+            update(images[rows], wanted[rows])
+
+    loader = DataLoader(TensorDataset(images, wanted), batch_size=BATCH, shuffle=True)
+
+    def by_loader() -> None:
+        for x, t in loader:
+            update(x, t)
+
+    return {"PyTorch eager, batches by index": by_index, "PyTorch eager, DataLoader": by_loader}
+
+
+def book(data: Dataset, rounds: int) -> None:
+    training = BookTraining()
+    scaled = dataclasses.replace(
+        data,
+        train_images=data.train_images * np.float32(0.99) + np.float32(0.01),
+        test_images=data.test_images * np.float32(0.99) + np.float32(0.01),
+    )
+    codes = training.codes.matrix(10)[data.train_labels]
+    arrays = TrainingArrays(jnp.asarray(scaled.train_images), jnp.asarray(codes, jnp.float32))
+    params = BOOK.init(jax.random.key(0))
+    order = training.order(jax.random.key(0), len(codes))
+
+    def ours() -> None:
+        jax.block_until_ready(training.epoch(BOOK, params, (), arrays, order))
+
+    def theirs(share: int = 20) -> None:
+        wih, who = (np.array(layer.weight.T, np.float64) for layer in params)
+        for x, t in zip(scaled.train_images[::share], codes[::share], strict=True):
+            inputs, wanted = np.array(x, ndmin=2).T, np.array(t, ndmin=2).T
+            hidden = expit(np.dot(wih, inputs))
+            final = expit(np.dot(who, hidden))
+            errors = wanted - final
+            back = np.dot(who.T, errors)
+            who += 0.1 * np.dot(errors * final * (1 - final), hidden.T)
+            wih += 0.1 * np.dot(back * hidden * (1 - hidden), inputs.T)
+
+    seconds = alternate({"jaxbq": ours, "the book's NumPy loop": theirs}, rounds)
+    # One image in twenty, and so a twentieth of an epoch.
+    seconds["the book's NumPy loop"] = [20 * s for s in seconds["the book's NumPy loop"]]
+    show("an epoch by the book's rule", seconds, lambda s: f"{s:.3f} s")
+    reached = train(BOOK, scaled, training).test_accuracy
+    print(f"  jaxbq after 2 epochs: test accuracy {reached:.4f}")
+
+
+def ascent(data: Dataset, rounds: int) -> None:
+    params = train(MODEL, data, Training(epochs=3)).params
+    peak = matrix_peak(rounds)
+    print(f"\nmatrix peak of this machine (2048² product): {peak:.0f} GFLOP/s")
+    for number in (10, 640):
+        targets = np.tile(Codes().matrix(10), (number // 10, 1))
+        # No early stop: every image takes every step.
+        method = Ascent(steps=STEPS, stop=StopRule(tolerance=0.0))
+        compute = {}
+
+        def ours(method: Ascent = method, targets: np.ndarray = targets) -> None:
+            compute["result"] = invert(method, MODEL, params, targets, reference=data)
+
+        contenders: dict[str, Callable[[], Any]] = {"jaxbq": ours}
+        if torch:
+            contenders["PyTorch eager"] = torch_ascent(params, targets)
+        seconds = alternate(contenders, rounds)
+        done = number * STEPS
+        show(
+            f"ascent, {number} images × {STEPS} steps",
+            seconds,
+            lambda s, done=done: f"{done / s:,.0f} image-steps/s",
+        )
+        share = FLOPS * done / np.median(seconds["jaxbq"]) / 1e9 / peak
+        error = np.abs(compute["result"].outputs[:, 0] - targets).max()
+        print(f"  jaxbq: {share:.0%} of the matrix peak; largest output error {error:.4f}")
+
+
+def torch_ascent(params: Any, targets: np.ndarray) -> Callable[[], Any]:
+    """The same ascent in PyTorch eager: Adam on all images at once, pixels clamped."""
+    (w1, b1), (w2, b2) = (
+        (torch.tensor(np.array(layer.weight)), torch.tensor(np.array(layer.bias)))
+        for layer in params
+    )
+    wanted = torch.tensor(targets, dtype=torch.float32)
+
+    def run() -> None:
+        x = torch.full((len(targets), 784), 0.5, requires_grad=True)
+        optimiser = torch.optim.Adam([x], 0.1, (0.9, 0.95))
+        for _ in range(STEPS):
+            optimiser.zero_grad()
+            z = torch.sigmoid(x @ w1 + b1) @ w2 + b2
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(z, wanted, reduction="sum")
+            loss.backward()
+            optimiser.step()
+            with torch.no_grad():
+                x.clamp_(0, 1)
+
+    return run
+
+
+def matrix_peak(rounds: int) -> float:
+    a = jnp.ones((2048, 2048))
+    product = jax.jit(jnp.matmul)
+    seconds = alternate({"product": lambda: jax.block_until_ready(product(a, a))}, rounds)
+    return 2 * 2048**3 / np.median(seconds["product"]) / 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="timed rounds of each contender")
+    rounds = parser.parse_args().rounds
+    data = (Mnist() if os.environ.get("JAXBQ_DATA") else Mnist10k()).load()
+    device = jax.devices()[0]
+    print(f"{device.device_kind}, jax {jax.__version__}, {os.cpu_count()} cores; {data.describe()}")
+    print(f"PyTorch {torch.__version__}" if torch else "PyTorch is not installed: no peer rows")
+    epochs(data, rounds)
+    book(data, rounds)
+    ascent(data, rounds)
+
+
+if __name__ == "__main__":
+    main()

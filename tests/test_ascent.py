@@ -1,0 +1,267 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import problems
+import pytest
+from scipy.special import expit, log_softmax, rel_entr, softmax
+
+from jaxbq.data import ImageSpace
+from jaxbq.errors import JaxbqError
+from jaxbq.imaging import Logit, LogProb, StopRule, Target
+from jaxbq.methods import Ascent, Reason, invert
+from jaxbq.optimisers import Optimiser
+from jaxbq.targets import Codes
+
+OBJECTIVES = [
+    Target(),
+    Target(loss="squared_error"),
+    Logit(),
+    LogProb(),
+]
+
+
+@pytest.mark.usefixtures("x64")
+def test_objectives_equal_their_definitions(rng):
+    z = rng.normal(0, 2, (4, 3))
+    t = softmax(rng.normal(0, 1, (4, 3)), axis=1)
+    logits, targets = jnp.asarray(z), jnp.asarray(t)
+    k = t.argmax(axis=1)[:, None]
+    a = expit(z)
+    coins = rel_entr(t, a) + rel_entr(1 - t, 1 - a)
+    cases = [
+        (Target(), "sigmoid", -coins.sum(axis=1)),
+        (Target(), "softmax", -rel_entr(t, softmax(z, axis=1)).sum(axis=1)),
+        (Target(), "identity", -np.square(z - t).sum(axis=1)),
+        (Target(loss="squared_error"), "sigmoid", -np.square(a - t).sum(axis=1)),
+        (Logit(), "sigmoid", np.take_along_axis(z, k, 1)[:, 0]),
+        (LogProb(), "sigmoid", np.log(np.take_along_axis(a, k, 1)[:, 0])),
+        (LogProb(), "softmax", np.take_along_axis(log_softmax(z, axis=1), k, 1)[:, 0]),
+    ]
+    for objective, output, expected in cases:
+        value = objective.value(output, logits, targets)
+        np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_target_objective_is_zero_at_the_target_only(rng):
+    t = rng.uniform(0.1, 0.9, (3, 4))
+    z = np.log(t / (1 - t))
+    at, off = (Target().value("sigmoid", jnp.asarray(z + s), jnp.asarray(t)) for s in (0, 0.1))
+    np.testing.assert_allclose(at, 0, atol=1e-14)
+    assert (np.asarray(off) < -1e-4).all()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "tanh"])
+def test_gradients_agree_with_finite_differences(rng, objective, output):
+    model, params = problems.random_network((6, 5, 3), rng, "tanh", output)
+    frozen = model.freeze(params)
+    target = jnp.asarray(Codes().matrix(3, output)[:1])
+
+    def value(x):
+        return objective.value(output, model.logits(frozen, x[None]), target)[0]
+
+    x = jnp.asarray(rng.random(6))
+    gradient = np.asarray(jax.grad(value)(x))
+    step = 1e-6
+    for pixel in range(6):
+        ahead, behind = (float(value(x.at[pixel].add(s))) for s in (step, -step))
+        assert gradient[pixel] == pytest.approx((ahead - behind) / (2 * step), abs=1e-7)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("start", ["grey", "mean", "random"])
+def test_the_objective_ends_above_its_start_for_every_class(mnist_10k, standard, objective, start):
+    method = Ascent(objective=objective, start=start, steps=80, restarts=2)
+    result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+    begun = result.diagnostics["curve"][..., 0]
+    assert (result.diagnostics["objective"] > begun).all()
+    # The reported objective is that of the returned image.
+    again = objective.value(
+        "sigmoid",
+        jnp.asarray(result.logits.reshape(20, 10)),
+        jnp.asarray(np.repeat(Codes().matrix(10), 2, axis=0), jnp.float32),
+    )
+    np.testing.assert_allclose(
+        np.asarray(again).reshape(10, 2), result.diagnostics["objective"], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_every_class_is_requeried_within_two_hundredths(standard):
+    result = invert(Ascent(), *standard, Codes().matrix(10))
+    assert np.abs(result.outputs[:, 0] - Codes().matrix(10)).max() <= 0.02
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+
+
+@pytest.mark.parametrize("space", [ImageSpace((28, 28), 0.01, 1.0), ImageSpace((28, 28), -1, 0.3)])
+def test_pixels_are_in_their_range_exactly(standard, space):
+    result = invert(Ascent(steps=30, restarts=2), *standard, Codes().matrix(10), reference=space)
+    low, high = np.float32(space.low), np.float32(space.high)
+    assert result.images.min() >= low
+    assert result.images.max() <= high
+    assert (result.images == low).any()
+
+
+@pytest.mark.usefixtures("x64")
+def test_one_step_is_the_plain_projected_gradient_step(rng):
+    model, params = problems.random_network((6, 5, 3), rng, scale=8.0)
+    method = Ascent(objective=Logit(), optimiser=Optimiser(name="sgd", learning_rate=0.2), steps=1)
+    result = invert(method, model, params, Codes().matrix(3), reference=ImageSpace((6,)))
+    x = jnp.full((1, 6), 0.5)
+    for k in range(3):
+        gradient = jax.grad(lambda x, k=k: model.logits(params, x)[0, k])(x)
+        expected = np.clip(x + 0.2 * gradient, 0, 1)
+        np.testing.assert_allclose(result.images[k, 0], expected[0], atol=1e-12)
+
+
+def test_the_best_iterate_is_returned_not_the_last(standard):
+    """A step far too large jumps about; the curve goes down again, the result does not."""
+    method = Ascent(optimiser=Optimiser(name="sgd", learning_rate=50.0), steps=40)
+    result = invert(method, *standard, Codes().matrix(10))
+    curve = result.diagnostics["curve"][:, 0]
+    np.testing.assert_allclose(result.diagnostics["objective"][:, 0], curve.max(axis=1))
+    assert (curve[:, -1] < curve.max(axis=1)).any()
+
+
+def test_restarts_are_ordered_and_none_beats_the_first(standard):
+    result = invert(Ascent(restarts=5, steps=60), *standard, Codes().matrix(10))
+    objective = result.diagnostics["objective"]
+    assert (np.diff(objective, axis=1) <= 0).all()
+    assert np.array_equal(np.sort(result.diagnostics["restart"], axis=1)[0], np.arange(5))
+    # More restarts add images and change none.
+    fewer = invert(Ascent(restarts=2, steps=60), *standard, Codes().matrix(10))
+    for target in range(10):
+        for image, number in zip(
+            fewer.images[target], fewer.diagnostics["restart"][target], strict=True
+        ):
+            same = result.images[target][result.diagnostics["restart"][target] == number][0]
+            # Products of another shape round otherwise, and sixty steps carry it on.
+            assert np.corrcoef(image, same)[0, 1] > 0.99
+
+
+def test_restarts_begin_apart_and_the_first_at_the_centre(standard, mnist_10k):
+    method = Ascent(restarts=3, steps=1, optimiser=Optimiser(name="sgd", learning_rate=1e-9))
+    images = invert(method, *standard, Codes().matrix(10)[:1]).images[0]
+    deviation = np.sort(np.abs(images - 0.5).max(axis=1))
+    assert deviation[0] < 1e-6
+    assert (np.abs(deviation[1:] - 0.1) < 0.01).all()
+    mean = dataclasses.replace(method, start="mean", restarts=1)
+    image = invert(mean, *standard, Codes().matrix(10)[:1], reference=mnist_10k).images[0, 0]
+    np.testing.assert_allclose(image, mnist_10k.train_images.mean(axis=0), atol=1e-5)
+
+
+def test_stop_rule_names_its_reasons(standard):
+    targets = Codes().matrix(10)
+    easy = invert(Ascent(stop=StopRule(tolerance=0.2)), *standard, targets)
+    assert (easy.reasons == Reason.REACHED).all()
+    assert (easy.iterations < 500).all()
+    assert np.abs(easy.outputs[:, 0] - targets).max() <= 0.2
+    short = invert(Ascent(steps=3), *standard, targets)
+    assert (short.reasons == Reason.MAX_ITERATIONS).all()
+    assert (short.iterations == 3).all()
+    # A target that no image reaches: everything at once. The ascent ends where it cannot improve.
+    beyond = np.full((1, 10), 0.9999)
+    stuck = invert(Ascent(steps=3000, stop=StopRule(patience=100)), *standard, beyond)
+    assert stuck.reasons[0, 0] == Reason.STATIONARY
+    assert stuck.iterations[0, 0] < 3000
+    never = invert(Ascent(stop=StopRule(tolerance=0.0)), *standard, targets)
+    assert (never.iterations == 500).all()
+
+
+def test_finished_images_do_not_change_while_others_go_on(standard):
+    """Image 0 reaches a loose target at once; its neighbour never does."""
+    loose = np.stack([np.full(10, 0.9999), Codes().matrix(10)[2]])
+    method = Ascent(steps=200, stop=StopRule(tolerance=0.05))
+    both = invert(method, *standard, loose)
+    alone = invert(method, *standard, loose[1:])
+    assert both.reasons.ravel().tolist() == [Reason.MAX_ITERATIONS, Reason.REACHED]
+    assert both.iterations[1, 0] == alone.iterations[0, 0]
+    np.testing.assert_allclose(both.images[1], alone.images[0], atol=1e-3)
+    curve = both.diagnostics["curve"][1, 0]
+    assert (curve[both.iterations[1, 0] :] == curve[both.iterations[1, 0]]).all()
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_divergence_is_a_reason_never_nan(wanted):
+    """Output 0 climbs towards x₀ = 0.6, beyond which the network has no answer; output 1 passes it
+    without noticing, with a finite objective."""
+
+    def network(params, x):
+        return jnp.stack([-jnp.sqrt(0.6 - x[:, 0]), x.sum(-1)], -1) * params
+
+    result = invert(
+        Ascent(steps=80, optimiser=Optimiser(name="sgd", learning_rate=0.01), objective=Logit()),
+        network,
+        jnp.ones(()),
+        np.eye(2)[[wanted]],
+        reference=ImageSpace((3,)),
+    )
+    assert result.reasons[0, 0] == Reason.DIVERGED
+    for values in (result.images, result.outputs, *result.diagnostics.values()):
+        assert np.isfinite(values).all()
+    assert 0.5 < result.images[0, 0, 0] <= 0.6
+
+
+def test_a_network_that_is_nan_from_the_start_returns_the_start():
+    result = invert(
+        Ascent(steps=5),
+        lambda params, x: x[:, :2] * jnp.nan * params,
+        jnp.ones(()),
+        np.full((1, 2), 0.5),
+        reference=ImageSpace((4,)),
+    )
+    assert result.reasons[0, 0] == Reason.DIVERGED
+    np.testing.assert_array_equal(result.images, 0.5)
+
+
+def test_any_optax_optimiser_works_row_by_row(standard):
+    """Lamb scales by norms: over a whole batch it would couple the images."""
+    targets = Codes().matrix(10)
+    for name in ("sgd", "lamb", "rmsprop", "lion"):
+        method = Ascent(optimiser=Optimiser(name=name, learning_rate=0.01), steps=20)
+        batch = invert(method, *standard, targets)
+        single = invert(method, *standard, targets[4:5])
+        assert (batch.diagnostics["objective"] > batch.diagnostics["curve"][..., 0]).all()
+        np.testing.assert_allclose(batch.images[4], single.images[0], atol=1e-3)
+
+
+def test_progress_goes_from_start_to_end_and_changes_nothing(standard):
+    heard = []
+    targets = Codes().matrix(10)[:3]
+    method = Ascent(steps=90)
+    watched = invert(method, *standard, targets, progress=lambda *now: heard.append(now))
+    plain = invert(method, *standard, targets)
+    np.testing.assert_array_equal(watched.images, plain.images)
+    assert heard[0] == (0, 90)
+    assert heard[-1] == (90, 90)
+    assert len(heard) > 10
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (Ascent(optimiser=Optimiser(name="adamm")), "no optimiser 'adamm'"),
+        (Ascent(start="mean"), "start = 'mean' needs training images"),
+        (Ascent(steps=0), "steps"),
+        (Ascent(noise=2.0), "noise"),
+    ],
+)
+def test_mistakes(standard, method, message):
+    with pytest.raises(JaxbqError, match=message):
+        invert(method, *standard, Codes().matrix(10))
+
+
+def test_cross_entropy_needs_probabilities(rng):
+    model, params = problems.random_network((4, 3), rng, output="tanh")
+    method = Ascent(objective=Target(loss="cross_entropy"))
+    with pytest.raises(JaxbqError, match="cross_entropy needs sigmoid or softmax outputs"):
+        invert(method, model, params, Codes().matrix(3))
+
+
+def test_a_function_needs_to_be_told_what_images_are():
+    with pytest.raises(JaxbqError, match=r"reference=ImageSpace\(\(height, width\)\)"):
+        invert(Ascent(), lambda p, x: x[:, :2], jnp.ones(()), np.ones((1, 2)))

@@ -1,0 +1,175 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import problems
+import pytest
+from test_experiment import CONFIG
+
+from jaxbq.cli import main
+from jaxbq.data import ImageSpace
+from jaxbq.weights import NetworkFile, save_network
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def place(tmp_path, rng, monkeypatch):
+    """A folder with data, a config and two network files, made the working folder."""
+    problems.write_idx_folder(tmp_path / "data")
+    (tmp_path / "small.toml").write_text(CONFIG.format(folder="data"))
+    for name, hidden in (("net", "sigmoid"), ("relu", "relu")):
+        model, params = problems.random_network((30, 8, 3), rng, hidden)
+        file = NetworkFile(model, params, ImageSpace((6, 5)), ("row", "column", "<b>"))
+        save_network(tmp_path / f"{name}.safetensors", file)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_run_trains_inverts_scores_and_draws(place, capsys):
+    assert main(["run", "small.toml", "--set", "training.epochs=2"]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 2/2" in out
+    assert "transpose" in out
+    assert "\x1b" not in out
+    folder = next((place / "runs").iterdir())
+    assert str(folder.relative_to(place)) in out
+    assert (folder / "figures" / "images.png").exists()
+    assert json.loads((folder / "config.json").read_text())["training"]["epochs"] == 2
+
+
+def test_train_then_invert(place, capsys):
+    assert main(["train", "small.toml", "--save", "new.safetensors"]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+    arguments = ["invert", "new.safetensors", "--method", "ascent", "--set", "steps=30"]
+    arguments += ["--set", "restarts=2", "--target", "2", "--target", "0"]
+    arguments += ["--target-vector", "0.5,0.4,0.3", "--data", "data"]
+    assert main([*arguments, "--out", "a.npz", "--figure", "a.png"]) == 0
+    with np.load(place / "a.npz") as file:
+        assert file["images"].shape == (3, 2, 30)
+        assert file["outputs"].shape == (3, 2, 3)
+        np.testing.assert_allclose(file["targets"][0], [0.01, 0.01, 0.99])
+        np.testing.assert_allclose(file["targets"][2], [0.5, 0.4, 0.3])
+    assert (place / "a.png").exists()
+    out = capsys.readouterr().out
+    assert len([line for line in out.splitlines() if "max_iterations" in line]) == 6
+
+
+def test_invert_defaults_to_every_class_and_names_them(place, capsys):
+    assert main(["invert", "net.safetensors", "--method", "transpose"]) == 0
+    out = capsys.readouterr().out
+    for name in ("row", "column", "<b>"):
+        assert name in out
+    assert "computed" in out
+
+
+def test_invert_in_float64(place):
+    arguments = ["invert", "net.safetensors", "--method", "transpose", "--precision", "float64"]
+    assert main([*arguments, "--out", "a.npz"]) == 0
+    assert np.load(place / "a.npz")["images"].dtype == np.float64
+
+
+NET = ["invert", "net.safetensors", "--method"]
+MISTAKES = [
+    (["run", "none.toml"], "none.toml: no such file"),
+    (["run", "small.toml", "--set", "trainin.epochs=2"], "did you mean 'training'?"),
+    (["run", "small.toml", "--set", "data.path=none"], "none: no such folder"),
+    (["run", "small.toml", "--set", "data.kind=idxx"], "did you mean 'idx'?"),
+    (["run", "small.toml", "--set", "network.activation=relu"], "relu has no inverse"),
+    (["run", "small.toml", "--out", "small.toml"], "cannot write"),
+    (["run", "small.toml", "--set", "targets.classes=[3]"], "class 3 is out of range"),
+    (["run", "small.toml", "--set", "targets.on=1.0"], "1 is outside (0, 1)"),
+    (["run", "small.toml", "--set", "training.loss=cross_entropy"], "needs output 'softmax'"),
+    (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
+    (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
+    (["invert", "none.safetensors", "--method", "ascent"], "no such file"),
+    (["invert", "small.toml", "--method", "ascent"], "not a network file"),
+    ([*NET, "ascend"], "did you mean 'ascent'?"),
+    ([*NET, "ascent", "--set", "stepps=3"], "did you mean 'steps'?"),
+    ([*NET, "ascent", "--set", "steps=many"], "steps: input should be a valid integer"),
+    ([*NET, "ascent", "--target", "9"], "no such class; the network knows row, column, <b>"),
+    ([*NET, "ascent", "--target-vector", "0.9,0.1"], "2 values, but the network has 3 outputs"),
+    ([*NET, "ascent", "--target-vector", "a,b,c"], "write numbers with commas between"),
+    ([*NET, "transpose", "--target-vector", "1,0,0"], "outside (0, 1)"),
+    ([*NET, "ascent", "--target-vector", "2,0,0"], "outside [0, 1]"),
+    ([*NET, "ascent", "--set", "start=mean"], "needs training images; name a data set"),
+    ([*NET, "ascent", "--data", "none"], "none: no such folder"),
+    ([*NET, "ascent", "--data", "mnist-10k"], "takes 30 pixels, but the images have 784"),
+    ([*NET, "ascent", "--seed", "-1"], "--seed -1"),
+    ([*NET, "ascent", "--out", "none/a.npz"], "there is no folder none"),
+    ([*NET, "ascent", "--figure", "a.txt"], "use .png or .pdf"),
+    (["invert", "relu.safetensors", "--method", "transpose"], "relu has no inverse"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_every_mistake_is_one_line_and_leaves_nothing(place, capsys, arguments, message):
+    before = sorted(str(p) for p in place.rglob("*"))
+    assert main(arguments) == 2
+    caught = capsys.readouterr().err
+    assert message in caught
+    assert caught.startswith("jaxbq: error: ")
+    assert caught.count("\n") == 1
+    assert sorted(str(p) for p in place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["rnu"], ["run"], ["invert", "x"], ["run", "a", "--colour"]]
+)
+def test_mistakes_in_the_command_itself(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "--help" in message
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["train"], ["invert"]])
+def test_help_has_an_example(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert "example: jaxbq" in capsys.readouterr().out
+
+
+def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxbq.experiment.runner.train", interrupt)
+    assert main(["run", "small.toml"]) == 130
+    assert capsys.readouterr().err == "jaxbq: interrupted; what was finished stays\n"
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_help_and_version_load_nothing_heavy():
+    code = (
+        "import sys\nfrom jaxbq.cli import main\n"
+        "try: main([sys.argv[1]])\nexcept SystemExit: pass\n"
+        "print(sorted({'jax', 'numpy', 'matplotlib', 'pydantic', 'rich'} & set(sys.modules)))"
+    )
+    for option in ("--help", "--version"):
+        answer = python("-c", code, option)
+        assert answer.stdout.splitlines()[-1] == "[]", answer.stderr
+    assert "jaxbq 0." in python("-m", "jaxbq.cli", "--version").stdout
+
+
+@pytest.mark.parametrize("name", ["run", "train", "invert"])
+def test_scripts_are_the_commands(name):
+    answer = python(f"scripts/{name}.py", "--help")
+    assert answer.returncode == 0
+    assert f"usage: jaxbq {name}" in answer.stdout

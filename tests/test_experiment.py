@@ -1,0 +1,278 @@
+import dataclasses
+import json
+import os
+
+import jax
+import numpy as np
+import problems
+import pytest
+
+from jaxbq.errors import JaxbqError
+from jaxbq.experiment import Experiment, RunFolder, load_config, run, train_network
+from jaxbq.experiment.config import apply_change
+from jaxbq.experiment.folder import read_csv
+from jaxbq.methods import Ascent, Transpose
+from jaxbq.weights import load_network
+
+CONFIG = """
+name = "small"
+[data]
+kind = "idx"
+path = "{folder}"
+[network]
+hidden = [8]
+[training]
+epochs = 4
+batch_size = 16
+[[methods]]
+kind = "transpose"
+[[methods]]
+kind = "ascent"
+steps = 20
+restarts = 2
+"""
+
+
+class Quiet:
+    """A listener that only takes note."""
+
+    def __init__(self, stop_at=None):
+        self.lines, self.epochs, self.stop_at = [], 0, stop_at
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def epoch(self, metrics, epochs):
+        self.epochs += 1
+
+    def progress(self, what, done, total):
+        if self.stop_at and what.startswith(self.stop_at):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def config(tmp_path):
+    folder = problems.write_idx_folder(tmp_path / "data")
+    path = tmp_path / "small.toml"
+    path.write_text(CONFIG.format(folder=folder))
+    return path
+
+
+def test_a_run_leaves_everything(config, tmp_path):
+    listener = Quiet()
+    folder = run(load_config(config), tmp_path / "runs", listener)
+    assert listener.epochs == 4
+    files = sorted(str(p.relative_to(folder.path)) for p in folder.path.rglob("*") if p.is_file())
+    assert files == [
+        "config.json",
+        "environment.json",
+        "inversions/00-transpose.json",
+        "inversions/00-transpose.npz",
+        "inversions/01-ascent.json",
+        "inversions/01-ascent.npz",
+        "networks/0.history.csv",
+        "networks/0.safetensors",
+        "scores.csv",
+    ]
+    used = json.loads((folder.path / "config.json").read_text())["methods"][1]["optimiser"]
+    assert used["learning_rate"] == Ascent().optimiser.learning_rate
+    environment = json.loads((folder.path / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert len(environment["data_sha256"]) == 64
+
+
+def test_scores_are_those_of_the_saved_images(config, tmp_path):
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    network = load_network(folder.network)
+    rows = read_csv(folder.scores)
+    assert len(rows) == 3 + 3 * 2
+    images = np.load(folder.inversions / "01-ascent.npz")["images"]
+    for row in rows[3:]:
+        target, sample = int(row["target"]), int(row["sample"])
+        output = np.asarray(network.model.apply(network.params, images[target, sample][None]))[0]
+        wanted = np.where(np.arange(3) == target, 0.99, 0.01)
+        assert float(row["largest_error"]) == pytest.approx(abs(output - wanted).max(), abs=1e-5)
+        assert row["right"] == str(output.argmax() == target)
+        assert int(row["pixels_outside"]) == 0
+
+
+def contents(folder: RunFolder):
+    """Everything that a config determines: all but wall times and the environment."""
+    found = {}
+    for path in sorted(folder.path.rglob("*")):
+        if path.suffix in (".npz", ".safetensors") or path.name in ("scores.csv", "config.json"):
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def test_the_same_config_gives_the_same_bits(config, tmp_path):
+    one = run(load_config(config), tmp_path / "a", Quiet())
+    two = run(load_config(config), tmp_path / "b", Quiet())
+    assert contents(one) == contents(two)
+    other = run(load_config(config, ["seed=1"]), tmp_path / "a", Quiet())
+    assert other.path != one.path
+    assert contents(other)["01-ascent.npz"] != contents(one)["01-ascent.npz"]
+
+
+def test_a_stopped_run_is_finished_by_the_same_command(config, tmp_path):
+    whole = run(load_config(config), tmp_path / "whole", Quiet())
+    with pytest.raises(KeyboardInterrupt):
+        run(load_config(config), tmp_path / "cut", Quiet(stop_at="ascent"))
+    cut = RunFolder.of(load_config(config), tmp_path / "cut")
+    assert [p.name for p in cut.inversions.glob("*.npz")] == ["00-transpose.npz"]
+    listener = Quiet()
+    run(load_config(config), tmp_path / "cut", listener)
+    assert listener.epochs == 0
+    assert "network: trained already" in listener.lines
+    assert "transpose: done already" in listener.lines
+    assert contents(cut) == contents(whole)
+
+
+def test_a_second_run_does_nothing_again(config, tmp_path):
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    before = {p: p.stat().st_mtime_ns for p in folder.path.rglob("*.npz")}
+    run(load_config(config), tmp_path / "runs", Quiet(stop_at="ascent"))
+    assert {p: p.stat().st_mtime_ns for p in folder.path.rglob("*.npz")} == before
+
+
+def test_other_data_under_the_same_config_is_noticed(config, tmp_path):
+    run(load_config(config), tmp_path / "runs", Quiet())
+    images, _ = problems.striped_bytes(40, 99)
+    problems.write_idx(tmp_path / "data" / "train-images-idx3-ubyte", images)
+    with pytest.raises(JaxbqError, match="begun with other data"):
+        run(load_config(config), tmp_path / "runs", Quiet())
+
+
+def test_float64_is_used_when_asked_for(config, tmp_path):
+    experiment = load_config(config, ["precision=float64"])
+    folder = run(experiment, tmp_path / "runs", Quiet())
+    assert np.load(folder.inversions / "01-ascent.npz")["images"].dtype == np.float64
+    assert not jax.config.jax_enable_x64
+
+
+def test_divergence_keeps_the_last_good_weights(config, tmp_path):
+    changes = ["network.output=identity", "network.activation=leaky_relu"]
+    changes += ["training.loss=squared_error", "training.optimiser.name=sgd"]
+    changes += ["training.optimiser.learning_rate=30.0", "training.epochs=50"]
+    with pytest.raises(JaxbqError, match=r"diverged in epoch.*0.last-good.safetensors"):
+        run(load_config(config, changes), tmp_path / "runs", Quiet())
+    kept = next((tmp_path / "runs").rglob("0.last-good.safetensors"))
+    assert load_network(kept).model.output == "identity"
+    assert not list((tmp_path / "runs").rglob("0.safetensors"))
+
+
+def test_training_alone(config, tmp_path):
+    save = tmp_path / "net.safetensors"
+    history = train_network(load_config(config), save, Quiet())
+    assert len(history) == 4
+    # The network of a run of the same config.
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    assert save.read_bytes() == folder.network.read_bytes()
+
+
+def test_a_method_that_cannot_work_is_refused_before_training(config, tmp_path):
+    listener = Quiet()
+    with pytest.raises(JaxbqError, match="relu has no inverse"):
+        run(load_config(config, ["network.activation=relu"]), tmp_path / "runs", listener)
+    assert listener.epochs == 0
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_as_a_user(config, tmp_path):
+    tmp_path.joinpath("runs").mkdir(mode=0o500)
+    with pytest.raises(JaxbqError, match="cannot write"):
+        run(load_config(config), tmp_path / "runs", Quiet())
+
+
+def test_a_file_in_place_of_the_output_folder(config, tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(JaxbqError, match="cannot write"):
+        run(load_config(config), tmp_path / "runs", Quiet())
+
+
+@pytest.mark.parametrize("name", ["inversions/00-transpose.npz", "environment.json"])
+def test_damaged_files_are_named(config, tmp_path, name):
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    (folder.path / name).write_bytes(b"damaged")
+    with pytest.raises(JaxbqError, match=rf"{name}: damaged.*delete it and run again"):
+        run(load_config(config), tmp_path / "runs", Quiet())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["nmae=x"], "nmae: unknown key; did you mean 'name'?"),
+        (["name=../up"], "name: string should match pattern"),
+        (["network.hiden=[3]"], "network.hiden: unknown key; did you mean 'hidden'?"),
+        (["network.hidden=[0]"], "network.hidden.0: input should be greater than 0"),
+        (["network.output=softmx"], "network.output: 'softmx' is none of"),
+        (["training.rule=books"], "training: unknown rule 'books'; did you mean 'book'?"),
+        (["training.epochs=1.5"], "training.epochs: "),
+        (["training.optimiser.learning_rat=1"], "training.optimiser.learning_rat: unknown key"),
+        (["data.kind=mnst"], "data: unknown kind 'mnst'; did you mean 'mnist'?"),
+        (["methods.0.kind=transposed"], "methods.0: unknown kind 'transposed'; did you mean"),
+        (["methods.1.step=3"], "methods.1.step: unknown key; did you mean 'steps'?"),
+        (["methods=[]"], "no methods"),
+        (["seed=-1"], "seed: input should be greater than or equal to 0"),
+        (["targets.classes=[-1]"], "targets.classes.0"),
+        (["training.epochs"], "--set training.epochs: write it as key=value"),
+        (["methods.7.steps=1"], "'7' is no index from 0 to 1"),
+        (["name.x=1"], "name"),
+    ],
+)
+def test_mistakes_in_a_config(config, changes, message):
+    with pytest.raises(JaxbqError) as caught:
+        load_config(config, changes)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_is_no_toml(tmp_path):
+    path = tmp_path / "x.toml"
+    with pytest.raises(JaxbqError, match="no such file"):
+        load_config(path)
+    for content in (b"name = ", b"\xff\xfe", b"[" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(JaxbqError, match="cannot be read as TOML"):
+            load_config(path)
+    path.write_bytes(b"#" * 2**21)
+    with pytest.raises(JaxbqError, match="too large"):
+        load_config(path)
+
+
+def test_changes_are_toml_values_or_strings():
+    table = {"a": {"b": 1}, "methods": [{"kind": "x"}], "optimiser": "adam"}
+    for change in ("a.b=2.5", "c.d=[1, 2]", "methods.0.kind=ascent", "e='q'", "f = true"):
+        apply_change(table, change)
+    apply_change(table, "optimiser.learning_rate=0.1")
+    assert table == {
+        "a": {"b": 2.5},
+        "c": {"d": [1, 2]},
+        "methods": [{"kind": "ascent"}],
+        "e": "q",
+        "f": True,
+        "optimiser": {"name": "adam", "learning_rate": 0.1},
+    }
+
+
+def test_the_digest_changes_with_every_option():
+    base = Experiment(methods=(Transpose(),))
+    others = [
+        dataclasses.replace(base, seed=1),
+        dataclasses.replace(base, methods=(Transpose(), Ascent())),
+        dataclasses.replace(base, methods=(Transpose(hidden_range=(0.02, 0.99)),)),
+    ]
+    assert len({each.digest for each in (base, *others)}) == 4
+    assert Experiment(methods=(Transpose(),)).digest == base.digest
+
+
+@pytest.mark.parametrize("name", ["quickstart", "smoke"])
+def test_configs_of_the_project_are_valid_and_say_what_to_expect(name):
+    from pathlib import Path
+
+    path = Path(__file__).parent.parent / "configs" / f"{name}.toml"
+    assert load_config(path).name == name
+    head = path.read_text().splitlines()[:3]
+    assert head[0] == f"# jaxbq run configs/{name}.toml"
+    assert head[1].startswith("# Expect: ")

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from test_experiment import Quiet, config  # noqa: F401
+
+from jaxbq.data import ImageSpace
+from jaxbq.errors import JaxbqError
+from jaxbq.experiment import RunFolder, load_config, run
+from jaxbq.methods import Ascent, Transpose, invert
+from jaxbq.report import build, image_grid, plot, training_curve
+from jaxbq.report.figures import Row, save_figure
+from jaxbq.targets import Codes
+from jaxbq.training import EpochMetrics
+
+
+def row(number, classes=3, right=True):
+    outputs = np.full((number, classes), 0.1)
+    intended = [n % classes for n in range(number)]
+    outputs[np.arange(number), [(n + (not right)) % classes for n in range(number)]] = 0.9
+    images = np.linspace(0, 1, number * 30).reshape(number, 30)
+    return Row("method", images, outputs, intended)
+
+
+def test_a_grid_has_one_scale_and_says_right_and_wrong():
+    figure = image_grid([row(3), row(3, right=False)], ImageSpace((6, 5), -1, 2), "abc")
+    panels = [axis for axis in figure.axes if axis.images]
+    pictures = [axis for axis in panels if axis.get_xlabel()]
+    assert len(pictures) == 6
+    assert {axis.images[0].get_clim() for axis in pictures} == {(-1, 2)}
+    assert [axis.get_xlabel() for axis in pictures[:3]] == ["✓ a  0.90", "✓ b  0.90", "✓ c  0.90"]
+    assert [axis.get_xlabel() for axis in pictures[3:]] == ["✗ b  0.90", "✗ c  0.90", "✗ a  0.90"]
+    assert [axis.get_title() for axis in pictures[:3]] == ["a", "b", "c"]
+    shown = pictures[1].images[0].get_array()
+    np.testing.assert_allclose(shown, row(3).images[1].reshape(6, 5))
+
+
+def test_many_targets_are_broken_into_bands(tmp_path):
+    figure = image_grid([row(23, 23)], ImageSpace((6, 5)), [f"c{n}" for n in range(23)])
+    pictures = [axis for axis in figure.axes if axis.images and axis.get_xlabel()]
+    assert len(pictures) == 23
+    width, height = figure.get_size_inches()
+    assert width < 13
+    save_figure(figure, tmp_path / "bands.png")
+    assert imread(tmp_path / "bands.png").shape[0] == pytest.approx(200 * height, abs=2)
+
+
+def test_images_that_are_no_grey_pictures():
+    with pytest.raises(JaxbqError, match="cannot be drawn"):
+        image_grid([row(3)], ImageSpace((6, 5, 1)), "abc")
+
+
+def test_training_curve_draws_the_history():
+    history = [EpochMetrics(n, 1 / n, 0.5 + n / 20, 0.5 + n / 30, 0.1) for n in range(1, 6)]
+    loss, accuracy = training_curve(history).axes
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), [1 / n for n in range(1, 6)])
+    assert [line.get_label() for line in accuracy.lines] == ["training", "test"]
+    np.testing.assert_allclose(accuracy.lines[1].get_ydata()[-1], 0.5 + 5 / 30)
+
+
+def test_plot_of_results(standard, tmp_path):
+    targets = Codes(classes=(3, 7)).targets(10)
+    results = [invert(m, *standard, targets) for m in (Transpose(), Ascent(steps=20))]
+    figure = plot(results, tmp_path / "a.png")
+    assert sum(bool(axis.get_xlabel()) for axis in figure.axes) == 4
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    plot(results[0], tmp_path / "b.pdf")
+    assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(JaxbqError, match="no figure format has this suffix"):
+        plot(results, tmp_path / "a.txt")
+    with pytest.raises(JaxbqError, match="no results"):
+        plot([])
+    other = invert(Transpose(), *standard, Codes(classes=(1,)).targets(10))
+    with pytest.raises(JaxbqError, match="different targets"):
+        plot([results[0], other])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.pdf"]
+
+
+def test_a_report_comes_from_files_alone_and_sums_up(config, tmp_path):  # noqa: F811
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    summary = build(folder)
+    assert [line.method for line in summary] == ["transpose", "ascent(steps=20, restarts=2)"]
+    assert all(line.targets == 3 for line in summary)
+    first = {p.name: p.read_bytes() for p in folder.figures.iterdir()}
+    assert sorted(first) == ["images.png", "training.png"]
+    # The data is gone, the report is not; and it changes no byte.
+    for path in (tmp_path / "data").iterdir():
+        path.unlink()
+    assert build(RunFolder(folder.path)) == summary
+    assert {p.name: p.read_bytes() for p in folder.figures.iterdir()} == first
+
+
+def test_a_folder_without_results(tmp_path):
+    with pytest.raises(JaxbqError, match="run its config first"):
+        build(RunFolder(tmp_path))

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from jaxbq.data import ImageSpace
+from jaxbq.evaluation import score
+from jaxbq.evaluation.scores import correlation
+from jaxbq.methods import Result, Seconds, Transpose
+
+
+def result_of(images, outputs, logits=None, targets=None, space=None):
+    """A result made by hand: one sample a target."""
+    images = np.asarray(images, np.float32)[:, None]
+    outputs = np.asarray(outputs, np.float32)[:, None]
+    targets = np.eye(3) * 0.98 + 0.01 if targets is None else np.asarray(targets)
+    zeros = np.zeros(images.shape[:2], int)
+    logits = outputs if logits is None else np.asarray(logits)[:, None]
+    space = space or ImageSpace((6, 5))
+    seconds = Seconds(0.0, 0.0, 0.0)
+    return Result(Transpose(), targets, images, outputs, logits, zeros, zeros, {}, space, seconds)
+
+
+def test_fidelity_by_hand(tiny):
+    outputs = [[0.9, 0.2, 0.0], [0.6, 0.5, 0.1], [0.0, 0.0, 1.0]]
+    scores = score(result_of(np.zeros((3, 30)), outputs), "sigmoid", tiny)
+    assert scores.intended.ravel().tolist() == [0, 1, 2]
+    assert scores.predicted.ravel().tolist() == [0, 0, 2]
+    assert scores.right.ravel().tolist() == [True, False, True]
+    np.testing.assert_allclose(scores.largest_error.ravel(), [0.19, 0.59, 0.01], atol=1e-6)
+    np.testing.assert_allclose(scores.target_probability.ravel(), [0.9, 0.5, 1.0], atol=1e-6)
+
+
+def test_probability_of_outputs_that_are_none(tiny):
+    logits = np.array([[2.0, 1.0, 0.0], [0.0, 0.5, 3.0], [0.0, 0.0, 0.0]])
+    scores = score(result_of(np.zeros((3, 30)), np.tanh(logits), logits), "tanh", tiny)
+    expected = np.diag(softmax(logits, axis=1))
+    np.testing.assert_allclose(scores.target_probability.ravel(), expected)
+
+
+def test_a_class_mean_correlates_with_itself(tiny):
+    scores = score(result_of(tiny.class_means, np.eye(3)), "sigmoid", tiny)
+    np.testing.assert_allclose(scores.correlation_own, 1, atol=1e-6)
+    assert (scores.correlation_other < 0.9).all()
+    expected = np.corrcoef(tiny.class_means)
+    np.fill_diagonal(expected, -2)
+    assert scores.other_class.ravel().tolist() == expected.argmax(axis=1).tolist()
+    np.testing.assert_allclose(scores.correlation_other.ravel(), expected.max(axis=1), atol=1e-5)
+
+
+def test_correlation_is_pearsons_blind_to_brightness_and_contrast(rng):
+    a, b = rng.random((4, 30)), rng.random((3, 30))
+    expected = np.corrcoef(a, b)[:4, 4:]
+    np.testing.assert_allclose(correlation(a, b), expected, atol=1e-12)
+    np.testing.assert_allclose(correlation(a * 0.1 + 5, b), expected, atol=1e-12)
+    np.testing.assert_allclose(correlation(-a, b), -expected, atol=1e-12)
+
+
+def test_a_flat_image_correlates_with_nothing(tiny):
+    for brightness in (0.0, 0.1, 1 / 3, 1.0):
+        flat = result_of(np.full((3, 30), brightness), np.eye(3))
+        assert (score(flat, "sigmoid", tiny).correlation_own == 0).all()
+
+
+def test_pixels_outside_the_range():
+    images = np.zeros((3, 30))
+    images[0, :2] = -0.5, 1.25
+    images[1, 5] = 1.0
+    scores = score(result_of(images, np.eye(3)), "sigmoid")
+    assert scores.pixels_outside.ravel().tolist() == [2, 0, 0]
+    assert scores.amount_outside.ravel().tolist() == [0.5, 0, 0]
+
+
+def test_the_ends_of_a_range_count_as_inside_in_every_precision():
+    space = ImageSpace((6, 5), 0.01, 1.0)
+    images = np.full((3, 30), np.float32(0.01))
+    scores = score(result_of(images, np.eye(3), space=space), "sigmoid")
+    assert (scores.pixels_outside == 0).all()
+
+
+def test_without_data_correlations_are_unknown():
+    scores = score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid")
+    assert np.isnan(scores.correlation_own).all()
+    assert (scores.other_class == -1).all()
+
+
+@pytest.mark.parametrize("absent", [0, 2])
+def test_a_class_without_training_images(tiny, absent):
+    import dataclasses
+
+    keep = tiny.train_labels != absent
+    some = dataclasses.replace(
+        tiny, train_images=tiny.train_images[keep], train_labels=tiny.train_labels[keep]
+    )
+    scores = score(result_of(tiny.class_means, np.eye(3)), "sigmoid", some)
+    assert np.isnan(scores.correlation_own[absent, 0])
+    assert np.isfinite(np.delete(scores.correlation_own, absent)).all()
+    assert (scores.other_class != absent).all()

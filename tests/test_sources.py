@@ -1,0 +1,189 @@
+import hashlib
+import http.server
+import threading
+from pathlib import Path
+
+import numpy as np
+import problems
+import pytest
+
+import jaxbq
+from jaxbq.data import Idx, Mnist, Mnist10k, mnist, sources
+from jaxbq.data.idx import read_idx
+from jaxbq.errors import JaxbqError
+
+EMBEDDED = Path(jaxbq.__file__).parent / "data" / "mnist-10k"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_of_any_image_size_and_number_of_classes(tmp_path, suffix):
+    data = Idx(path=str(problems.write_idx_folder(tmp_path, suffix))).load()
+    assert data.image_shape == (6, 5)
+    assert data.class_names == ("0", "1", "2")
+    assert (len(data.train_labels), len(data.test_labels)) == (120, 30)
+    np.testing.assert_array_equal(data.train_images, problems.striped_dataset().train_images)
+
+
+def test_class_names_and_book_scaling(tmp_path):
+    folder = problems.write_idx_folder(tmp_path)
+    data = Idx(path=str(folder), class_names=("a", "b", "c"), book_scaling=True).load()
+    assert data.class_names == ("a", "b", "c")
+    assert data.pixel_range == (0.01, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "train-labels-idx1-ubyte").unlink(), "no file with the training labels"),
+        (
+            lambda f: (f / "old-train-labels").write_bytes(b""),
+            "several files with the training labels",
+        ),
+        (
+            lambda f: problems.write_idx(f / "t10k-labels-idx1-ubyte", np.zeros(3, np.uint8)),
+            "30 test images but 3 labels",
+        ),
+        (
+            lambda f: (f / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03"),
+            "truncated in its header",
+        ),
+    ],
+)
+def test_mistakes_in_a_folder(tmp_path, spoil, message):
+    folder = problems.write_idx_folder(tmp_path)
+    spoil(folder)
+    with pytest.raises(JaxbqError, match=message):
+        Idx(path=str(folder)).load()
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(JaxbqError, match="no such folder"):
+        Idx(path=str(tmp_path / "none")).load()
+
+
+def test_embedded_data_is_small_balanced_and_attributed(mnist_10k):
+    assert sum(p.stat().st_size for p in EMBEDDED.iterdir()) < 2.1e6
+    assert "Creative Commons" in (EMBEDDED / "LICENSE.md").read_text()
+    assert (len(mnist_10k.train_labels), len(mnist_10k.test_labels)) == (10_000, 2_000)
+    # Class counts of the full MNIST.
+    train = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+    test = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+    assert np.abs(np.bincount(mnist_10k.train_labels) - train / 6).max() <= 1
+    assert np.abs(np.bincount(mnist_10k.test_labels) - test / 5).max() <= 1
+
+
+def test_embedded_images_are_mnists(full_mnist_folder):
+    for name in ("train", "t10k"):
+        images = read_idx(EMBEDDED / f"{name}-images-idx3-ubyte.gz")
+        whole = read_idx(full_mnist_folder / f"{name}-images-idx3-ubyte.gz")
+        known = {row.tobytes() for row in whole}
+        assert all(row.tobytes() in known for row in images)
+
+
+def test_full_mnist_is_verified_and_read(full_mnist):
+    assert full_mnist.train_images.shape == (60_000, 784)
+    assert full_mnist.test_images.shape == (10_000, 784)
+    assert full_mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_the_environment_variable_names_the_folder(full_mnist_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXBQ_DATA", str(full_mnist_folder))
+    assert len(Mnist().load().test_labels) == 10_000
+    monkeypatch.setenv("JAXBQ_DATA", str(tmp_path / "none"))
+    with pytest.raises(JaxbqError, match="no such folder"):
+        Mnist().load()
+
+
+def test_other_files_under_mnists_names_are_refused(tmp_path):
+    problems.write_idx_folder(tmp_path)
+    with pytest.raises(JaxbqError, match="checksum mismatch, not MNIST's train-images"):
+        Mnist(path=str(tmp_path)).load()
+
+
+class Mirror:
+    """A mirror on loopback that holds some files and counts what it is asked."""
+
+    def __init__(self, files: dict[str, bytes]):
+        self.asked: list[str] = []
+        mirror = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.rsplit("/", 1)[1]
+                mirror.asked.append(name)
+                self.send_response(200 if name in files else 404)
+                self.end_headers()
+                self.wfile.write(files.get(name, b""))
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server.server_port}/mnist/"
+
+
+@pytest.fixture
+def small_mnist(tmp_path, monkeypatch):
+    """Four small files published, under MNIST's names, with checksums of their own."""
+    folder = problems.write_idx_folder(tmp_path / "published", ".gz")
+    published = {}
+    files = {}
+    for role, (name, _) in mnist._FILES.items():
+        content = (folder / f"{name}.gz").read_bytes()
+        published[f"{name}.gz"] = content
+        plain = sources.read_idx(folder / f"{name}.gz")
+        header = b"\0\0\x08" + bytes([plain.ndim])
+        header += b"".join(size.to_bytes(4, "big") for size in plain.shape)
+        files[role] = (name, hashlib.sha256(header + plain.tobytes()).hexdigest())
+    monkeypatch.setattr(mnist, "_FILES", files)
+    monkeypatch.setenv("JAXBQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAXBQ_DATA", raising=False)
+    return published
+
+
+def test_download_falls_back_verifies_and_caches(small_mnist, tmp_path):
+    damaged = small_mnist | {"t10k-labels-idx1-ubyte.gz": b"damaged"}
+    with Mirror({}) as empty, Mirror(damaged) as bad, Mirror(small_mnist) as good:
+        source = Mnist(mirrors=(empty.address, bad.address, good.address))
+        data = source.load()
+        assert data.image_shape == (6, 5)
+        assert good.asked == ["t10k-labels-idx1-ubyte.gz"]
+        asked = len(empty.asked)
+        source.load()
+        assert len(empty.asked) == asked
+    names = sorted(p.name for p in (tmp_path / "cache" / "mnist").iterdir())
+    assert names == sorted(small_mnist)
+
+
+def test_no_mirror_answers(small_mnist, tmp_path):
+    with Mirror({}) as empty, pytest.raises(JaxbqError) as caught:
+        Mnist(mirrors=(empty.address, "http://127.0.0.1:9/")).load()
+    message = str(caught.value)
+    assert "HTTPError" in message
+    assert "ConnectionError" in message
+    assert "mnist-10k" in message
+    assert not list((tmp_path / "cache" / "mnist").iterdir())
+
+
+def test_download_can_be_refused(small_mnist):
+    with pytest.raises(JaxbqError, match="put MNIST's four files in a folder"):
+        Mnist(download=False).load()
+
+
+def test_embedded_data_needs_nothing_from_outside(monkeypatch):
+    monkeypatch.delenv("JAXBQ_DATA", raising=False)
+    monkeypatch.setattr(mnist, "cached_folder", None)
+    assert Mnist10k().load().classes == 10
