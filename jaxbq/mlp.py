@@ -120,9 +120,10 @@ class MLP:
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
     ) -> Float[Array, "batch outputs"]:
         """Compute the pre-activation of the last layer."""
+        a = jnp.asarray(x)
         for layer, phi in zip(params[:-1], self.activations, strict=False):
-            x = phi.apply(_affine(layer, x))
-        return _affine(params[-1], x)
+            a = phi.apply(_affine(layer, a))
+        return _affine(params[-1], a)
 
     def apply(
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
@@ -132,7 +133,8 @@ class MLP:
 
     def trace(self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]) -> Trace:
         """Run forward and keep every pre-activation and activation."""
-        pre, post = [], [x]
+        pre: list[Array] = []
+        post = [jnp.asarray(x)]
         for layer, phi in zip(params, self.activations, strict=True):
             pre.append(_affine(layer, post[-1]))
             post.append(phi.apply(pre[-1]))
@@ -180,9 +182,10 @@ class Function:
 
     def logits(self, params: Any, x: Float[Array | np.ndarray, "batch pixels"]) -> Array:
         """Compute the logits of flat images."""
+        images = jnp.asarray(x)
         if self.input_shape is not None:
-            x = x.reshape(-1, *self.input_shape)
-        return self.function(params, x)
+            images = images.reshape(-1, *self.input_shape)
+        return self.function(params, images)
 
     def apply(self, params: Any, x: Float[Array | np.ndarray, "batch pixels"]) -> Array:
         """Compute the outputs of flat images."""

@@ -13,6 +13,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from jaxbq.methods import Ascent, invert
 from jaxbq.mlp import MLP
 from jaxbq.optimisers import Optimiser
 from jaxbq.targets import Codes
-from jaxbq.training import BookTraining, Training, accuracy, train
+from jaxbq.training import BookTraining, Training, train
 from jaxbq.training.rules import TrainingArrays
 
 try:
@@ -85,7 +86,7 @@ def epochs(data: Dataset, rounds: int) -> None:
 
 
 def torch_epochs(data: Dataset, codes: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """The same loop in PyTorch eager: batches by index, and batches from a DataLoader."""
+    """Make the same loop in PyTorch eager: batches by index, and batches from a DataLoader."""
     net = torch.nn.Sequential(
         torch.nn.Linear(784, 200), torch.nn.Sigmoid(), torch.nn.Linear(200, 10)
     )
@@ -157,11 +158,7 @@ def ascent(data: Dataset, rounds: int) -> None:
         targets = np.tile(Codes().matrix(10), (number // 10, 1))
         # No early stop: every image takes every step.
         method = Ascent(steps=STEPS, stop=StopRule(tolerance=0.0))
-        compute = {}
-
-        def ours(method: Ascent = method, targets: np.ndarray = targets) -> None:
-            compute["result"] = invert(method, MODEL, params, targets, reference=data)
-
+        ours = partial(invert, method, MODEL, params, targets, reference=data)
         contenders: dict[str, Callable[[], Any]] = {"jaxbq": ours}
         if torch:
             contenders["PyTorch eager"] = torch_ascent(params, targets)
@@ -173,12 +170,12 @@ def ascent(data: Dataset, rounds: int) -> None:
             lambda s, done=done: f"{done / s:,.0f} image-steps/s",
         )
         share = FLOPS * done / np.median(seconds["jaxbq"]) / 1e9 / peak
-        error = np.abs(compute["result"].outputs[:, 0] - targets).max()
+        error = np.abs(ours().outputs[:, 0] - targets).max()
         print(f"  jaxbq: {share:.0%} of the matrix peak; largest output error {error:.4f}")
 
 
 def torch_ascent(params: Any, targets: np.ndarray) -> Callable[[], Any]:
-    """The same ascent in PyTorch eager: Adam on all images at once, pixels clamped."""
+    """Make the same ascent in PyTorch eager: Adam on all images at once, pixels clamped."""
     (w1, b1), (w2, b2) = (
         (torch.tensor(np.array(layer.weight)), torch.tensor(np.array(layer.bias)))
         for layer in params
