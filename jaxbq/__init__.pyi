@@ -6,6 +6,8 @@ from .data import Mnist10k as Mnist10k
 from .errors import JaxbqError as JaxbqError
 from .evaluation import score as score
 from .methods import Ascent as Ascent
+from .methods import Preimage as Preimage
+from .methods import PseudoInverse as PseudoInverse
 from .methods import Transpose as Transpose
 from .methods import invert as invert
 from .mlp import MLP as MLP

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .console import Terminal
     from .data import Dataset, Reference
+    from .diagnosis import Trace
     from .evaluation import Scores
     from .methods import Result
     from .weights import NetworkFile
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_train(commands)
     _add_invert(commands)
+    _add_trace(commands)
+    _add_explain(commands)
     return parser
 
 
@@ -111,41 +114,81 @@ def _add_invert(commands: Any) -> None:
         epilog="example: jaxbq invert digits.safetensors --method ascent --set steps=1000 "
         "--target 0 --figure zero.png",
     )
-    invert.add_argument("weights", metavar="WEIGHTS", help="network file that jaxbq saved")
+    _add_network(invert)
+    _add_method(invert, required=True)
     invert.add_argument(
-        "--method", metavar="KIND", required=True, help="transpose, ascent: a kind as in configs"
+        "--out", metavar="FILE", help="npz to write: images, targets, outputs, reasons"
     )
-    invert.add_argument(
-        "--set",
-        metavar="OPTION=VALUE",
-        action="append",
-        default=[],
-        help="option of the method, as in configs: steps=1000, objective=logit",
+    invert.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    invert.set_defaults(command=_invert)
+
+
+def _add_trace(commands: Any) -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="show the numbers of a back-query, layer by layer",
+        description="Show every layer of a back-query, backward and forward, for one target.",
+        epilog="example: jaxbq trace digits.safetensors --target 0 --method pseudo_inverse "
+        "--figure trace.png",
     )
-    invert.add_argument(
+    _add_network(trace)
+    _add_method(trace, required=False)
+    trace.add_argument("--json", metavar="FILE", help="file to write every number to")
+    trace.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    trace.set_defaults(command=_trace)
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="say why each way back gives what it gives",
+        description="Measure a saved network and say in plain sentences, each with its number, "
+        "why each way back gives what it gives.",
+        epilog="example: jaxbq explain digits.safetensors --data mnist-10k",
+    )
+    _add_network(explain)
+    explain.set_defaults(command=_explain)
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument("weights", metavar="WEIGHTS", help="network file that jaxbq saved")
+    command.add_argument(
         "--target", metavar="CLASS", action="append", default=[], help="class by name"
     )
-    invert.add_argument(
+    command.add_argument(
         "--target-vector",
         metavar="NUMBERS",
         action="append",
         default=[],
         help='wanted outputs, like "0.99,0.01,…"',
     )
-    invert.add_argument(
+    command.add_argument(
         "--data",
         metavar="SOURCE",
         help="data set for methods and scores that need images: mnist-10k, mnist, or an IDX folder",
     )
-    invert.add_argument("--seed", type=int, default=0, help="all randomness comes from it")
-    invert.add_argument(
+    command.add_argument("--seed", type=int, default=0, help="all randomness comes from it")
+    command.add_argument(
         "--precision", choices=("float32", "float64"), default="float32", help="of the computation"
     )
-    invert.add_argument(
-        "--out", metavar="FILE", help="npz to write: images, targets, outputs, reasons"
+
+
+def _add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
+    command.add_argument(
+        "--method",
+        metavar="KIND",
+        required=required,
+        default="transpose",
+        help="transpose, pseudo_inverse, preimage, ascent: a kind as in configs"
+        + ("" if required else " (default: transpose)"),
     )
-    invert.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
-    invert.set_defaults(command=_invert)
+    command.add_argument(
+        "--set",
+        metavar="OPTION=VALUE",
+        action="append",
+        default=[],
+        help="option of the method, as in configs: steps=1000, pixel_policy=clip",
+    )
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -226,6 +269,90 @@ def _invert(chosen: argparse.Namespace) -> None:
     if chosen.figure:
         plot(result, chosen.figure, class_names=network.class_names)
         terminal.say(f"saved {chosen.figure}")
+
+
+def _trace(chosen: argparse.Namespace) -> None:
+    import json
+
+    import jax
+
+    from .console import Terminal
+    from .diagnosis import trace
+    from .files import write_text
+    from .report import trace_figure
+    from .report.figures import save_figure
+    from .weights import load_network
+
+    method = _read_method(chosen.method, chosen.set)
+    for file in (chosen.json, chosen.figure):
+        if file:
+            _check_writable(Path(file))
+    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+        network = load_network(chosen.weights, chosen.precision)
+        if len(chosen.target) + len(chosen.target_vector) != 1:
+            raise JaxbqError("a trace is of one target: give one --target or one --target-vector")
+        target = _targets(chosen, network)[0]
+        _, reference = _images(chosen.data, network)
+        key = jax.random.key(_seed(chosen.seed))
+        found = trace(method, network.model, network.params, target, reference=reference, key=key)
+    columns, rows = _trace_table(found)
+    terminal.table(f"{found.method}: {found.reason}", columns, rows)
+    if chosen.json:
+        write_text(Path(chosen.json), json.dumps(found.to_plain()) + "\n")
+        terminal.say(f"saved {chosen.json}")
+    if chosen.figure:
+        save_figure(trace_figure(found), Path(chosen.figure))
+        terminal.say(f"saved {chosen.figure}")
+
+
+def _trace_table(found: "Trace") -> tuple[list[str], list[list[str]]]:
+    """Lay a trace out, the output layer first, as the way back goes."""
+    columns = ["layer", "rank", "condition", "blind to", "determined", "found", "outside"]
+    columns += ["by", "residual before", "after policy", "asked − given"]
+    rows = []
+    for layer in reversed(found.layers):
+        facts = layer.facts
+        span = layer.found_range
+        share = layer.outside_share
+        rows.append(
+            [
+                f"{layer.number}: {facts.fan_in} → {facts.fan_out} {layer.activation}",
+                str(facts.rank),
+                f"{facts.condition:.3g}",
+                str(facts.null_dimension),
+                facts.determined,
+                "" if span is None else f"{span[0]:.3g} to {span[1]:.3g}",
+                "" if share is None else f"{share:.0%}",
+                _short(layer.outside_amount),
+                _short(layer.residual_before),
+                _short(layer.residual_after),
+                _short(layer.apart),
+            ]
+        )
+    return columns, rows
+
+
+def _explain(chosen: argparse.Namespace) -> None:
+    import jax
+
+    from .console import Terminal
+    from .diagnosis import explain
+    from .weights import load_network
+
+    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+        network = load_network(chosen.weights, chosen.precision)
+        targets = _targets(chosen, network)
+        data, _ = _images(chosen.data, network)
+        findings = explain(
+            network.model,
+            network.params,
+            targets,
+            data=data,
+            space=network.space,
+            key=jax.random.key(_seed(chosen.seed)),
+        )
+    for finding in findings:
+        terminal.say(f"{finding.sentence}")
 
 
 def _read_method(kind: str, changes: Sequence[str]) -> Any:
@@ -315,6 +442,10 @@ def _show_scores(
     columns = ["target", "sample", "read", "right", "probability", "largest error"]
     columns += ["class mean r", "iterations", "reason"]
     terminal.table("what the network reads in the returned images", columns, rows)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _number(value: Any) -> str:

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
 
@@ -36,11 +36,13 @@ class Reference:
         space: shape of one image and the pixel range.
         images: training images, shape (n, pixels), or None.
         labels: their classes, shape (n,), or None.
+        starts: images for a method to start from, shape (m, pixels), or None.
     """
 
     space: ImageSpace
     images: Float32[np.ndarray, "n pixels"] | None = None
     labels: Int32[np.ndarray, " n"] | None = None
+    starts: Float[np.ndarray, "m pixels"] | None = None
 
     def need_images(self, why: str) -> Float32[np.ndarray, "n pixels"]:
         """Return the training images.
@@ -127,8 +129,13 @@ class Dataset:
 
     @property
     def reference(self) -> Reference:
-        """What methods may know of this data set: the image space and the training images."""
-        return Reference(self.space, self.train_images, self.train_labels)
+        """What methods may know: image space, training images, and images to start from.
+
+        The latter are the first test image of every class that has one.
+        """
+        present, first = np.unique(self.test_labels, return_index=True)
+        starts = self.test_images[first[present < self.classes]]
+        return Reference(self.space, self.train_images, self.train_labels, starts)
 
     @property
     def classes(self) -> int:

@@ -15,6 +15,8 @@ from .driver import Result as Result
 from .driver import Seconds as Seconds
 from .driver import invert as invert
 from .driver import reason_name as reason_name
+from .preimage import Preimage as Preimage
+from .pseudo_inverse import PseudoInverse as PseudoInverse
 from .transpose import Transpose as Transpose
 
-AnyMethod = Annotated[Transpose | Ascent, BY_KIND, KIND_SHORTHAND]
+AnyMethod = Annotated[Transpose | PseudoInverse | Preimage | Ascent, BY_KIND, KIND_SHORTHAND]

@@ -9,14 +9,11 @@ import abc
 import enum
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import Reference
-from ..errors import JaxbqError
-from ..mlp import MLP, Network
-from ..targets import check_targets
+from ..mlp import Network
 
 
 class Reason(enum.IntEnum):
@@ -157,17 +154,3 @@ class Iterative(Method):
         carry = self.begin(model, params, state, targets, key)
         carry = self.advance(model, params, state, targets, carry, self.steps)
         return self.finish(model, params, state, targets, carry)
-
-
-def check_analytic(name: str, model: Network, targets: np.ndarray) -> MLP:
-    """Check that the inverse activations exist on the way back; return the network as an MLP.
-
-    Raises:
-        JaxbqError: not an MLP, an activation without inverse, or a target outside its image.
-    """
-    if not isinstance(model, MLP):
-        raise JaxbqError(f"{name} needs an MLP, whose layers it goes back through; use ascent")
-    for phi in model.activations:
-        phi.invert(jnp.full(2, 0.5))
-    check_targets(targets, model.output, model.sizes[-1])
-    return model

@@ -3,29 +3,29 @@
 import math
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ..activations import Activation
 from ..data import ImageSpace, Reference
 from ..errors import JaxbqError
-from ..mlp import MLP, Network
+from ..mlp import MLP, Layer, Network
 from ..options import options
-from .base import Inversion, Method, Reason, check_analytic
+from .analytic import Analytic, Ends, check_analytic, product
 
 _BOOK_RANGE = (0.01, 0.99)
 
 
 class TransposeState(NamedTuple):
-    """Where pixels go: the ends of the interval that the image is rescaled to."""
+    """The pixel range, and the interval within it that the image is rescaled to."""
 
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    ends: Ends
+    target: Ends
 
 
 @options
-class Transpose(Method):
+class Transpose(Analytic):
     """Transpose back-query: z = φ⁻¹(a), a = z Wᵀ rescaled by its own extremes, down to the image.
 
     Wᵀ is no inverse of W, and nothing here is optimal; it is what the book does. Rescaling acts on
@@ -50,44 +50,36 @@ class Transpose(Method):
         """Refuse networks that cannot be run back and ranges that cannot be entered."""
         mlp = check_analytic("transpose", model, targets)
         _check_interval("pixel_range", self._pixels(reference.space), *_ends(reference.space))
-        for phi in mlp.activations[:-1]:
-            low, high = self.hidden_range
-            _check_interval("hidden_range", self.hidden_range, phi.low, phi.high)
-            if low <= phi.low or high >= phi.high:
-                raise JaxbqError(
-                    f"hidden_range {self.hidden_range} touches the ends of {phi.name}'s image "
-                    f"({phi.low:g}, {phi.high:g}), where its inverse is infinite"
-                )
+        check_hidden_range(self.hidden_range, mlp)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Settle the pixel range."""
         dtype = params[0].weight.dtype
-        low, high = self._pixels(reference.space)
-        return TransposeState(jnp.asarray(low, dtype), jnp.asarray(high, dtype))
+        ends, target = (
+            Ends(*(jnp.asarray(end, dtype) for end in interval))
+            for interval in (_ends(reference.space), self._pixels(reference.space))
+        )
+        return TransposeState(ends, target)
 
-    def invert(
+    def solve(self, number: int, layer: Layer, state: TransposeState, z: Array) -> Array:
+        """Multiply by Wᵀ."""
+        if self.biases == "subtract" and layer.bias is not None:
+            z = z - layer.bias[None]
+        return product(z, layer.weight.T)
+
+    def settle(
         self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
-    ) -> Inversion:
-        """Go back through the layers."""
-        assert isinstance(model, MLP)
-        a, constant = targets, jnp.zeros(len(targets), bool)
-        hidden = tuple(jnp.asarray(end, targets.dtype) for end in self.hidden_range)
-        for number in reversed(range(len(params))):
-            layer, phi = params[number], model.activations[number]
-            z = phi.invert(a)
-            if self.biases == "subtract" and layer.bias is not None:
-                z = z - layer.bias[None]
-            # Full precision on accelerators too, whose default rounds the factors.
-            a = jnp.matmul(z, layer.weight.T, precision=jax.lax.Precision.HIGHEST)
-            a, flat = rescale(a, *(hidden if number else state))
-            constant |= flat
-        reasons = jnp.where(constant, int(Reason.CONSTANT), int(Reason.COMPUTED))
-        return Inversion(a[:, None], reasons[:, None], jnp.ones_like(reasons)[:, None], {})
+        number: int,
+        layer: Layer,
+        phi: Activation | None,
+        state: TransposeState,
+        z: Array,
+        raw: Array,
+    ) -> tuple[Array, Array]:
+        """Rescale each row by its own extremes."""
+        if phi is None:
+            return rescale(raw, *state.target)
+        return rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range))
 
     def _pixels(self, space: ImageSpace) -> tuple[float, float]:
         if self.pixel_range is not None:
@@ -115,6 +107,22 @@ def rescale(
     unit = jnp.where(constant, 0.5, (values - smallest) / jnp.where(constant, 1, span))
     # low + 1·(high − low) may round past high.
     return jnp.clip(low + unit * (high - low), low, high), constant[:, 0]
+
+
+def check_hidden_range(interval: tuple[float, float], model: MLP) -> None:
+    """Check that hidden activations rescaled to an interval can be inverted.
+
+    Raises:
+        JaxbqError: the interval leaves the open image of an activation, or is none.
+    """
+    low, high = interval
+    for phi in model.activations[:-1]:
+        _check_interval("hidden_range", interval, phi.low, phi.high)
+        if low <= phi.low or high >= phi.high:
+            raise JaxbqError(
+                f"hidden_range {interval} touches the ends of {phi.name}'s image "
+                f"({phi.low:g}, {phi.high:g}), where its inverse is infinite"
+            )
 
 
 def _ends(space: ImageSpace) -> tuple[float, float]:

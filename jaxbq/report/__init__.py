@@ -4,3 +4,4 @@ from .build import build as build
 from .figures import image_grid as image_grid
 from .figures import plot as plot
 from .figures import training_curve as training_curve
+from .trace_figure import trace_figure as trace_figure

@@ -18,12 +18,12 @@ from ..methods import Result
 from ..options import describe
 from ..training import EpochMetrics
 
-_DPI = 200
+DPI = 200
 _COLUMNS = 10
 _CELL = 0.95  # inches
-# Blue and orange of Okabe and Ito's palette, told apart by colour-blind readers; the sign before
-# the answer tells them apart without colour.
-_RIGHT, _WRONG = "#0072B2", "#D55E00"
+# Of Okabe and Ito's palette, told apart by colour-blind readers; right and wrong answers have a
+# sign too, lines a style of their own.
+BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
     cell = _CELL * height / width
     label_width = 1.5
     size = (label_width + columns * _CELL + 0.7, 0.55 + lines * (cell + 0.32))
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes: Any = figure.subplots(lines, columns, squeeze=False)
     drawn: Any = None
     for line, column in np.ndindex(lines, columns):
@@ -138,17 +138,17 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
 
 def training_curve(history: Sequence[EpochMetrics]) -> Figure:
     """Draw loss and accuracies over the epochs."""
-    figure = Figure(figsize=(7.0, 2.8), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(7.0, 2.8), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [each.epoch for each in history]
     marker = "." if len(epochs) <= 40 else None
-    left.plot(epochs, [each.loss for each in history], color=_RIGHT, marker=marker)
+    left.plot(epochs, [each.loss for each in history], color=BLUE, marker=marker)
     left.set_ylabel("training loss")
     left.set_ylim(bottom=0)
     last = history[-1]
     for name, values, colour, style in (
-        ("training", [each.train_accuracy for each in history], _RIGHT, "--"),
-        ("test", [each.test_accuracy for each in history], _WRONG, "-"),
+        ("training", [each.train_accuracy for each in history], BLUE, "--"),
+        ("test", [each.test_accuracy for each in history], ORANGE, "-"),
     ):
         right.plot(epochs, values, color=colour, linestyle=style, marker=marker, label=name)
     right.set_ylabel("accuracy")
@@ -182,11 +182,11 @@ def _write_answer(axis: Any, row: Row, target: int, class_names: Sequence[str]) 
     axis.set_xlabel(
         f"{'✓' if right else '✗'} {class_names[predicted]}  {output[predicted]:.2f}",
         fontsize=8,
-        color=_RIGHT if right else _WRONG,
+        color=BLUE if right else ORANGE,
         labelpad=3,
     )
     for spine in axis.spines.values():
-        spine.set_color(_RIGHT if right else _WRONG)
+        spine.set_color(BLUE if right else ORANGE)
         spine.set_linewidth(1.2)
 
 

@@ -1,0 +1,80 @@
+"""Linear algebra of a network's layers: what each sees, and how near its transpose is to W⁺."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..methods.pseudo_inverse import threshold
+from ..mlp import Params
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What the weights of one layer, a ↦ a W, are as a linear map.
+
+    Args:
+        fan_in: inputs.
+        fan_out: outputs.
+        rank: number of singular values above the threshold.
+        condition: largest singular value over the smallest; infinite for a singular layer.
+        null_dimension: dimensions of the input that the layer does not see, fan_in − rank.
+        determined: whether a W = z has more unknowns than equations, as many, or fewer.
+        gram_deviation: min over c of ‖WᵀW − cI‖ / ‖WᵀW‖ (Frobenius): 0 where the transpose is the
+            pseudo-inverse up to scale, towards 1 the farther from it.
+        transpose_agreement: cosine between Wᵀ and W⁺ as vectors: 1 where they are one up to scale.
+    """
+
+    fan_in: int
+    fan_out: int
+    rank: int
+    condition: float
+    null_dimension: int
+    determined: Literal["under", "exactly", "over"]
+    gram_deviation: float
+    transpose_agreement: float
+
+
+def layer_facts(params: Params, rcond: float | None = None) -> tuple[LayerFacts, ...]:
+    """Measure every layer, in float64. A singular layer is reported like any other.
+
+    Args:
+        params: the network's parameters.
+        rcond: singular values below this share of the largest count as zero; by default machine
+            epsilon, of the type that the weights are held in, times the larger side.
+    """
+    return tuple(_facts(layer.weight, rcond) for layer in params)
+
+
+def gram_deviation(weight: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> float:
+    """Compute how far WᵀW is from a multiple of the identity, in [0, 1]."""
+    matrix = np.asarray(weight, np.float64)
+    gram = matrix.T @ matrix
+    size = np.linalg.norm(gram)
+    if size == 0:
+        return 0.0
+    # The nearest multiple of the identity has c = trace / m.
+    nearest = np.trace(gram) / len(gram)
+    return float(np.linalg.norm(gram - nearest * np.eye(len(gram))) / size)
+
+
+def _facts(weight: Array | np.ndarray, rcond: float | None) -> LayerFacts:
+    fan_in, fan_out = weight.shape
+    s = np.linalg.svd(np.asarray(weight, np.float64), compute_uv=False)
+    kept = s[s > threshold(weight, s, rcond)]
+    rank = len(kept)
+    full = rank == min(weight.shape)
+    # ⟨Wᵀ, W⁺⟩ = trace(W W⁺) = rank; the norms are those of the singular values and inverses.
+    norms = np.linalg.norm(s) * np.linalg.norm(1 / kept) if rank else 0.0
+    return LayerFacts(
+        fan_in,
+        fan_out,
+        rank,
+        float(s[0] / s[-1]) if full else math.inf,
+        fan_in - rank,
+        "under" if fan_in > fan_out else "over" if fan_in < fan_out else "exactly",
+        gram_deviation(weight),
+        float(rank / norms) if rank else 0.0,
+    )

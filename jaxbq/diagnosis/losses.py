@@ -1,0 +1,151 @@
+"""What the pseudo-inverse loses, and where: policies layer by layer, ranges, sensitivity."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..data import ImageSpace, Reference
+from ..evaluation import correlation
+from ..methods import Method, PseudoInverse, invert
+from ..methods.pseudo_inverse import Policy, threshold
+from ..mlp import MLP, Params
+
+Knob = Literal["margin", "ridge", "rcond"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fidelity:
+    """How well images answer their targets, all classes together.
+
+    Args:
+        right: share of targets whose image is read as intended.
+        largest_error: largest output error, mean over targets.
+    """
+
+    right: float
+    largest_error: float
+
+
+def policy_losses(
+    model: MLP,
+    params: Params,
+    targets: Float[np.ndarray, "n outputs"],
+    space: ImageSpace,
+    policy: Policy = "clip",
+) -> list[Fidelity]:
+    """Apply a policy at one layer only, and ``box``, which loses least, at all others.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        targets: wanted outputs.
+        space: where images live.
+        policy: ``clip`` or ``rescale``.
+
+    Returns:
+        Fidelity of the images with the policy at the pixels, at the first hidden layer, and so on.
+    """
+    lossy = PseudoInverse(hidden_policy=policy, pixel_policy=policy)
+    gentle = PseudoInverse()
+    for method in (lossy, gentle):
+        method.check(model, Reference(space), np.asarray(targets, np.float64))
+    state = gentle.prepare(model, params, Reference(space), jax.random.key(0))
+    wanted = jnp.asarray(targets, params[0].weight.dtype)
+    found = []
+    for place in range(len(params)):
+        images = _mixed_backward(lossy, gentle, place, model, params, state, wanted)
+        found.append(fidelity(np.asarray(model.apply(params, images)), targets))
+    return found
+
+
+def fidelity(
+    outputs: Float[np.ndarray, "n outputs"], targets: Float[np.ndarray, "n outputs"]
+) -> Fidelity:
+    """Sum up outputs against targets."""
+    right = (outputs.argmax(axis=1) == targets.argmax(axis=1)).mean()
+    return Fidelity(float(right), float(np.abs(outputs - targets).max(axis=1).mean()))
+
+
+def share_in_range(
+    model: MLP, params: Params, targets: Float[np.ndarray, "n outputs"], space: ImageSpace
+) -> Float[np.ndarray, "n layers"]:
+    """Measure how much of what each layer is asked for lies in the range of its weights.
+
+    Returns:
+        ‖projection of z − b onto the range of a ↦ a W‖² / ‖z − b‖² for every target and layer, of
+        the ``box`` back-query; 1 where an exact solution exists when a is free.
+    """
+    method = PseudoInverse()
+    state = method.prepare(model, params, Reference(space), jax.random.key(0))
+    wanted = jnp.asarray(targets, params[0].weight.dtype)
+    steps = jax.jit(method.backward, static_argnums=0)(model, params, state, wanted)
+    shares = []
+    for step, layer in zip(steps, params, strict=True):
+        z = np.asarray(step.z, np.float64)
+        z = z if layer.bias is None else z - np.asarray(layer.bias, np.float64)
+        _, s, vt = np.linalg.svd(np.asarray(layer.weight, np.float64), full_matrices=False)
+        kept = vt[s > threshold(layer.weight, s, None)]
+        size = np.maximum(np.square(z).sum(axis=1), np.finfo(np.float64).tiny)
+        shares.append(np.square(z @ kept.T).sum(axis=1) / size)
+    return np.stack(shares, axis=1)
+
+
+def sensitivity(
+    method: PseudoInverse,
+    knob: Knob,
+    values: Sequence[float],
+    model: MLP,
+    params: Params,
+    targets: Float[np.ndarray, "n outputs"],
+    space: ImageSpace,
+) -> list[tuple[float, Fidelity, float]]:
+    """Turn one option of the pseudo-inverse and see what becomes of its images.
+
+    Returns:
+        For every value: the value, the fidelity, and the mean correlation of the images with those
+        of ``method`` as it is.
+    """
+    base = _images(method, model, params, targets, space)[0]
+    curve = []
+    for value in values:
+        turned: Any = {knob: float(value)}
+        changed = dataclasses.replace(method, **turned)
+        images, outputs = _images(changed, model, params, targets, space)
+        alike = float(np.diag(correlation(images, base)).mean())
+        curve.append((float(value), fidelity(outputs, targets), alike))
+    return curve
+
+
+def _images(
+    method: Method, model: MLP, params: Params, targets: np.ndarray, space: ImageSpace
+) -> tuple[np.ndarray, np.ndarray]:
+    result = invert(method, model, params, targets, reference=space)
+    return result.images[:, 0], result.outputs[:, 0]
+
+
+def _mixed_backward(
+    lossy: PseudoInverse,
+    gentle: PseudoInverse,
+    place: int,
+    model: MLP,
+    params: Params,
+    state: Any,
+    targets: Array,
+) -> Array:
+    """Go back with ``lossy`` at layer ``place`` and ``gentle`` at the others."""
+
+    def back(params: Params, state: Any, wanted: Array) -> Array:
+        for number in reversed(range(len(params))):
+            layer, method = params[number], lossy if number == place else gentle
+            z = model.activations[number].invert(wanted)
+            raw = method.solve(number, layer, state, z)
+            below = model.activations[number - 1] if number else None
+            wanted, _ = method.settle(number, layer, below, state, z, raw)
+        return wanted
+
+    return jax.jit(back)(params, state, targets)

@@ -1,0 +1,188 @@
+"""The numeric trace: every number of a back-query beside what its image gives going forward."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..data import Dataset, ImageSpace, Reference
+from ..errors import JaxbqError
+from ..methods import Method, Reason, invert
+from ..methods.analytic import Analytic, Step, pre_activation
+from ..mlp import MLP, Params
+from ..options import describe
+from .layers import LayerFacts, layer_facts
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """One layer, backward and forward. Backward numbers are None where a method has none.
+
+    Only analytic methods go back layer by layer; of any other, what is asked of the last layer is
+    known, and how the image answers.
+
+    Args:
+        number: the layer, from 1 next to the image.
+        activation: φ of the layer.
+        facts: the linear algebra of its weights.
+        asked: activation that the layer is to give, shape (fan_out,).
+        asked_z: its pre-activation.
+        found: input found for it, before the policy, shape (fan_in,).
+        settled: the same after the policy.
+        outside_share: share of ``found`` outside the domain (of φ⁻¹ below, or the pixel range).
+        outside_amount: how far its farthest value is outside.
+        found_range: smallest and largest value of ``found``: the constants of a rescaling.
+        residual_before: ‖a W + b − z‖ with ``found``.
+        residual_after: the same with ``settled``.
+        answered: activation that the returned image gives going forward, shape (fan_out,).
+        answered_z: its pre-activation.
+        apart: largest difference between ``asked`` and ``answered``.
+    """
+
+    number: int
+    activation: str
+    facts: LayerFacts
+    asked: Float[np.ndarray, " fan_out"] | None
+    asked_z: Float[np.ndarray, " fan_out"] | None
+    found: Float[np.ndarray, " fan_in"] | None
+    settled: Float[np.ndarray, " fan_in"] | None
+    outside_share: float | None
+    outside_amount: float | None
+    found_range: tuple[float, float] | None
+    residual_before: float | None
+    residual_after: float | None
+    answered: Float[np.ndarray, " fan_out"]
+    answered_z: Float[np.ndarray, " fan_out"]
+    apart: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A back-query of one target, number by number.
+
+    Args:
+        method: its options, described.
+        target: what was asked, shape (outputs,).
+        image: the returned image, shape (pixels,).
+        space: shape of the image and the pixel range.
+        reason: why the method was done.
+        layers: first layer first.
+    """
+
+    method: str
+    target: Float[np.ndarray, " outputs"]
+    image: Float[np.ndarray, " pixels"]
+    space: ImageSpace
+    reason: str
+    layers: tuple[LayerTrace, ...]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Turn into plain data for JSON; infinite numbers become None."""
+        return _plain(dataclasses.asdict(self))
+
+
+def trace(
+    method: Method,
+    model: MLP,
+    params: Params,
+    target: Float[np.ndarray, " outputs"],
+    *,
+    reference: Reference | Dataset | ImageSpace | None = None,
+    key: Array | None = None,
+) -> Trace:
+    """Run a method for one target and keep every number, backward and forward.
+
+    Args:
+        method: any method.
+        model: the network.
+        params: its parameters.
+        target: wanted outputs.
+        reference: the data set, or only the image space.
+        key: random key.
+
+    Raises:
+        JaxbqError: the network is no MLP, or the method cannot do this.
+    """
+    if not isinstance(model, MLP):
+        raise JaxbqError("a trace needs an MLP, whose layers it shows")
+    result = invert(method, model, params, target[None], reference=reference, key=key)
+    image = jnp.asarray(result.images[0, :1])
+    forward = model.trace(params, image)
+    steps = _steps(method, model, params, target, result.space)
+    layers = []
+    for number, (facts, layer) in enumerate(zip(layer_facts(params), params, strict=True)):
+        phi = model.activations[number]
+        step = steps[number] if steps else None
+        asked = step.wanted[0] if step else target if number == len(params) - 1 else None
+        z = step.z[0] if step else _wanted_z(phi, asked)
+        answered = np.asarray(forward.activations[number + 1][0])
+        layers.append(
+            LayerTrace(
+                number + 1,
+                phi.name,
+                facts,
+                None if asked is None else np.asarray(asked),
+                None if z is None else np.asarray(z),
+                **_backward_numbers(step, layer, model, number, result.space),
+                answered=answered,
+                answered_z=np.asarray(forward.pre_activations[number][0]),
+                apart=None if asked is None else float(np.abs(np.asarray(asked) - answered).max()),
+            )
+        )
+    reason = Reason(result.reasons[0, 0]).name.lower()
+    where, image = result.space, result.images[0, 0]
+    return Trace(describe(method), np.asarray(target), image, where, reason, tuple(layers))
+
+
+def _steps(
+    method: Method, model: MLP, params: Params, target: np.ndarray, space: ImageSpace
+) -> list[Step] | None:
+    if not isinstance(method, Analytic):
+        return None
+    state = method.prepare(model, params, Reference(space), jax.random.key(0))
+    targets = jnp.asarray(target[None], params[0].weight.dtype)
+    return jax.jit(method.backward, static_argnums=0)(model, params, state, targets)
+
+
+def _wanted_z(phi: Any, asked: Any) -> Any:
+    if asked is None or phi.inverse is None:
+        return None
+    z = np.asarray(phi.invert(jnp.asarray(asked)))
+    return z if np.isfinite(z).all() else None
+
+
+def _backward_numbers(
+    step: Step | None, layer: Any, model: MLP, number: int, space: ImageSpace
+) -> dict[str, Any]:
+    names = ["found", "settled", "outside_share", "outside_amount", "found_range"]
+    names += ["residual_before", "residual_after"]
+    if step is None:
+        return dict.fromkeys(names)
+    low, high = space.low, space.high
+    if number:
+        below = model.activations[number - 1]
+        low, high = below.low, below.high
+    found, settled = np.asarray(step.raw[0]), np.asarray(step.a[0])
+    excess = np.maximum(np.maximum(low - found, found - high), 0)
+    missed = (pre_activation(layer, a) - step.z for a in (step.raw, step.a))
+    before, after = (float(jnp.linalg.norm(each)) for each in missed)
+    numbers = (float((excess > 0).mean()), float(excess.max()))
+    ends = (float(found.min()), float(found.max()))
+    return dict(zip(names, (found, settled, *numbers, ends, before, after), strict=True))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

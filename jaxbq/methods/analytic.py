@@ -1,0 +1,153 @@
+"""What the analytic methods share: the way back through the layers, kept step by step."""
+
+import abc
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..activations import Activation
+from ..errors import JaxbqError
+from ..mlp import MLP, Layer, Network, Params
+from ..targets import check_targets
+from .base import Inversion, Method, Reason
+
+
+class Ends(NamedTuple):
+    """The pixel range: the ends of the closed interval that every pixel must lie in."""
+
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+
+
+class Step(NamedTuple):
+    """One layer on the way back, from its wanted activation to that of the layer before.
+
+    Args:
+        wanted: activation that the layer is to give, shape (batch, fan_out).
+        z: its pre-activation φ⁻¹(wanted), shape (batch, fan_out).
+        raw: input found for it, before the policy, shape (batch, fan_in).
+        a: the input after the policy, shape (batch, fan_in).
+        failed: which rows the policy could not treat, shape (batch,).
+    """
+
+    wanted: Float[Array, "batch fan_out"]
+    z: Float[Array, "batch fan_out"]
+    raw: Float[Array, "batch fan_in"]
+    a: Float[Array, "batch fan_in"]
+    failed: Bool[Array, " batch"]
+
+
+class Analytic(Method):
+    """A method that goes back layer by layer: φ⁻¹, some inverse of W, then a policy.
+
+    A policy brings what was found into the domain of the next φ⁻¹, or into the pixel range.
+    """
+
+    @abc.abstractmethod
+    def solve(self, number: int, layer: Layer, state: Any, z: Array) -> Array:
+        """Find inputs of layer ``number`` for its pre-activation z, wherever they may lie."""
+
+    @abc.abstractmethod
+    def settle(
+        self, number: int, layer: Layer, phi: Activation | None, state: Any, z: Array, raw: Array
+    ) -> tuple[Array, Array]:
+        """Apply the policy to the inputs found for layer ``number``.
+
+        ``phi`` is the activation they must come out of, None for pixels. Returns the values and
+        which rows could not be treated.
+        """
+
+    def backward(
+        self, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
+    ) -> list[Step]:
+        """Go back from targets to images; the steps of the layers, first layer first."""
+        steps: list[Step] = []
+        wanted = targets
+        for number in reversed(range(len(params))):
+            layer = params[number]
+            z = model.activations[number].invert(wanted)
+            raw = self.solve(number, layer, state, z)
+            phi = model.activations[number - 1] if number else None
+            a, failed = self.settle(number, layer, phi, state, z, raw)
+            steps.append(Step(wanted, z, raw, a, failed))
+            wanted = a
+        return steps[::-1]
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Go back, and measure what each step lost; final."""
+        assert isinstance(model, MLP)
+        steps = self.backward(model, params, state, targets)
+        failed = jnp.stack([step.failed for step in steps]).any(axis=0)
+        # A row that a policy failed on still has finite values, so that nothing else breaks.
+        reasons = jnp.where(failed, int(Reason.CONSTANT), int(Reason.COMPUTED))
+        before, after = zip(*map(_residuals, steps, params), strict=True)
+        ends = [(phi.low, phi.high) for phi in model.activations[:-1]]
+        shares, amounts = zip(
+            *(
+                _outside(step.raw, *end)
+                for step, end in zip(steps, [state.ends, *ends], strict=True)
+            ),
+            strict=True,
+        )
+        diagnostics = {
+            "image_before_policy": steps[0].raw,
+            "outputs_before_policy": model.apply(params, steps[0].raw),
+            "outside_share": jnp.stack(shares, axis=-1),
+            "outside_amount": jnp.stack(amounts, axis=-1),
+            "residual_before_policy": jnp.stack(before, axis=-1),
+            "residual_after_policy": jnp.stack(after, axis=-1),
+        }
+        return Inversion(
+            steps[0].a[:, None],
+            reasons[:, None],
+            jnp.ones_like(reasons)[:, None],
+            {name: values[:, None] for name, values in diagnostics.items()},
+        )
+
+
+def check_analytic(name: str, model: Network, targets: np.ndarray) -> MLP:
+    """Check that the inverse activations exist on the way back; return the network as an MLP.
+
+    Raises:
+        JaxbqError: not an MLP, an activation without inverse, or a target outside its image.
+    """
+    if not isinstance(model, MLP):
+        raise JaxbqError(f"{name} needs an MLP, whose layers it goes back through; use ascent")
+    for phi in model.activations:
+        phi.invert(jnp.full(2, 0.5))
+    check_targets(targets, model.output, model.sizes[-1])
+    return model
+
+
+def product(a: Array, weight: Array) -> Array:
+    """Multiply in full precision: accelerators round factors by default."""
+    return jnp.matmul(a, weight, precision=jax.lax.Precision.HIGHEST)
+
+
+def pre_activation(layer: Layer, a: Array) -> Array:
+    """Run one layer forward, in full precision."""
+    z = product(a, layer.weight)
+    return z if layer.bias is None else z + layer.bias[None]
+
+
+def _residuals(step: Step, layer: Layer) -> tuple[Array, Array]:
+    """Compute ‖a W + b − z‖ before and after the policy."""
+    missed = (pre_activation(layer, a) - step.z for a in (step.raw, step.a))
+    before, after = (jnp.linalg.norm(each, axis=-1) for each in missed)
+    return before, after
+
+
+def _outside(values: Array, low: Any, high: Any) -> tuple[Array, Array]:
+    """Share of values outside the interval, and how far the farthest is."""
+    excess = jnp.maximum(jnp.maximum(low - values, values - high), 0)
+    return (excess > 0).mean(axis=-1, dtype=values.dtype), excess.max(axis=-1)

@@ -1,0 +1,166 @@
+"""The exact preimage: an image in the pixel range that the network answers with the target."""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Gt
+from jaxtyping import Array, Float
+
+from ..activations import activation
+from ..data import Reference
+from ..errors import JaxbqError
+from ..imaging import spread_starts, start_image
+from ..mlp import MLP, Network
+from ..options import options
+from ..solvers import gauss_newton
+from ..targets import check_targets
+from .base import Inversion, Method, Reason
+
+PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
+
+# In the order of the solver's codes.
+_REASONS = (
+    Reason.RUNNING,
+    Reason.REACHED,
+    Reason.STATIONARY,
+    Reason.MAX_ITERATIONS,
+    Reason.DIVERGED,
+)
+
+
+class PreimageState(NamedTuple):
+    """The network made ready, images to start from with the network's outputs, the pixel range."""
+
+    params: Any
+    images: Float[Array, "n pixels"]
+    outputs: Float[Array, "n outputs"]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+
+
+@options
+class Preimage(Method):
+    """Exact preimage: solve logits(x) = φ⁻¹(target) for x in the pixel range.
+
+    Few equations, many bounded unknowns: bounded Gauss–Newton in logit space, with steps of least
+    norm, so that the image stays near its start. For softmax outputs logits count up to a constant.
+    From every start one image; a target out of reach ends as ``stationary`` with its least
+    residual, never as ``reached``. The preimages of one target are many: none is *the* image of it.
+
+    Source: C. Kanzow, N. Yamashita and M. Fukushima, "Levenberg–Marquardt methods with strong local
+    convergence properties for solving nonlinear equations with convex constraints", 2004.
+
+    Args:
+        start: ``grey``; ``mean`` of the training images; ``random``; ``nearest``, the training
+            images whose outputs are closest to the target; ``images``, given ones
+            (``Reference.starts``; for a data set the first test image of every class).
+        samples: how many starts, for ``random`` and ``nearest``.
+        tolerance: largest ‖residual‖ of the logits that counts as reached; by default 1e-8 in
+            float64 and 1e-4 in float32.
+        max_iterations: of each image.
+        damping: least damping of the steps, as a share of the trace of J Jᵀ.
+    """
+
+    kind: Literal["preimage"] = "preimage"
+    start: PreimageStart = "grey"
+    samples: Annotated[int, Gt(0)] = 1
+    tolerance: Annotated[float, Gt(0)] | None = None
+    max_iterations: Annotated[int, Gt(0)] = 300
+    damping: Annotated[float, Ge(0)] = 0.0
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse outputs that have no logits, and starts that are not there."""
+        activation(model.output).invert(jnp.full((1, 2), 0.5))
+        check_targets(targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None)
+        if self.start == "images":
+            _check_starts(reference)
+        if self.start in ("mean", "nearest"):
+            images = reference.need_images(f"start = {self.start!r}")
+            if self.start == "nearest" and self.samples > len(images):
+                raise JaxbqError(f"samples = {self.samples}, but there are {len(images)} images")
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Gather the images to start from and the network's outputs for them."""
+        dtype = jnp.result_type(*jax.tree.leaves(params))
+        space = reference.space
+        match self.start:
+            case "nearest":
+                images = reference.need_images("start = 'nearest'")
+            case "images":
+                assert reference.starts is not None
+                images = reference.starts
+            case "mean":
+                images = start_image("mean", reference)[None]
+            case _:
+                images = start_image("grey", reference)[None]
+        rows = jnp.asarray(images, dtype)
+        ends = (jnp.asarray(end, dtype) for end in (space.low, space.high))
+        return PreimageState(model.freeze(params), rows, model.apply(params, rows), *ends)
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Solve for every target from every start."""
+        starts = self._starts(state, targets, key)
+        shape = starts.shape[:2]
+        phi = activation(model.output)
+        wanted = jnp.repeat(phi.invert(targets), shape[1], axis=0)
+        found = gauss_newton.solve(
+            lambda x: model.logits(state.params, x),
+            starts.reshape(-1, starts.shape[-1]),
+            wanted,
+            state.low,
+            state.high,
+            tolerance=self._tolerance(targets.dtype),
+            max_iterations=self.max_iterations,
+            damping=self.damping,
+            project=_less_mean if phi.normalises else None,
+        )
+        reasons = jnp.asarray(_REASONS)[found.reason]
+        grouped = jax.tree.map(
+            lambda a: a.reshape(*shape, *a.shape[1:]),
+            (found.images, reasons, found.iterations, found.residual),
+        )
+        # Reached ones first, in the order of the starts; then by residual.
+        rank = jnp.where(grouped[1] == Reason.REACHED, -1.0, grouped[3])
+        order = jnp.argsort(rank, axis=1, stable=True)
+        images, reasons, iterations, residual = jax.tree.map(
+            lambda a: jax.vmap(lambda rows, o: rows[o])(a, order), grouped
+        )
+        diagnostics = {"residual": residual, "start": order}
+        return Inversion(images, reasons, iterations, diagnostics)
+
+    def _starts(
+        self, state: PreimageState, targets: Array, key: Array
+    ) -> Float[Array, "targets samples pixels"]:
+        if self.start == "nearest":
+            distance = jnp.linalg.norm(targets[:, None] - state.outputs[None], axis=-1)
+            return state.images[jax.lax.top_k(-distance, self.samples)[1]]
+        rows = state.images
+        if self.start == "random":
+            rows = spread_starts("random", rows[0], state.low, state.high, self.samples, 0.0, key)
+        return jnp.broadcast_to(rows, (len(targets), *rows.shape))
+
+    def _tolerance(self, dtype: Any) -> Any:
+        if self.tolerance is not None:
+            return self.tolerance
+        return 1e-8 if dtype == jnp.float64 else 1e-4
+
+
+def _check_starts(reference: Reference) -> None:
+    starts, pixels = reference.starts, reference.space.pixels
+    if starts is None:
+        raise JaxbqError("start = 'images' needs images to start from; give some, or a data set")
+    if starts.shape[1] != pixels or not len(starts) or not np.isfinite(starts).all():
+        raise JaxbqError(f"the images to start from must be finite, of shape (n, {pixels})")
+
+
+def _less_mean(residual: Array) -> Array:
+    return residual - residual.mean(axis=-1, keepdims=True)

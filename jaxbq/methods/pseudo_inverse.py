@@ -1,0 +1,161 @@
+"""Pseudo-inverse back-query: the least-squares inverse of every layer, then a policy."""
+
+import math
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Lt
+from jaxtyping import Array, Bool, Float
+
+from ..activations import Activation
+from ..data import Reference
+from ..errors import JaxbqError
+from ..mlp import Layer, Network
+from ..options import options
+from ..solvers import box_least_squares
+from .analytic import Analytic, Ends, check_analytic, product
+from .transpose import check_hidden_range, rescale
+
+Policy = Literal["none", "clip", "rescale", "box"]
+
+
+class PseudoInverseState(NamedTuple):
+    """W⁺ of every layer, shape (fan_out, fan_in), and the pixel range."""
+
+    inverses: tuple[Float[Array, "fan_out fan_in"], ...]
+    ends: Ends
+
+
+@options
+class PseudoInverse(Analytic):
+    """Pseudo-inverse back-query: a = (φ⁻¹(a′) − b) W⁺, layer by layer.
+
+    The solution of least norm where a layer has fewer outputs than inputs, the least-squares one
+    where it has more. What comes out need lie neither in the domain of the next φ⁻¹ nor in the
+    pixel range; a policy brings it there:
+
+    * ``none``: leave it; for pixels, and for hidden activations whose inverse is total;
+    * ``clip``: cut it off, for hidden layers ``margin`` inside the ends of the image of φ;
+    * ``rescale``: stretch each vector by its own extremes, as the book does;
+    * ``box``: solve the layer again, min ‖a W + b − z‖² over the interval that ``clip`` cuts to,
+      ties towards its centre.
+
+    Source: A. Ben-Israel and T. Greville, *Generalized Inverses*, 2003.
+
+    Args:
+        hidden_policy: for hidden activations.
+        pixel_policy: for the image.
+        margin: distance of hidden activations from finite ends of the image of φ, where φ⁻¹ is
+            infinite; for ``clip`` and ``box``.
+        hidden_range: interval that ``rescale`` maps hidden activations to.
+        rcond: singular values below this share of the largest count as zero; by default
+            machine epsilon, of the type that W is held in, times its larger side.
+        ridge: λ of the ridge solution, with singular values s/(s² + λ) in place of 1/s.
+    """
+
+    kind: Literal["pseudo_inverse"] = "pseudo_inverse"
+    hidden_policy: Policy = "box"
+    pixel_policy: Policy = "box"
+    margin: Annotated[float, Ge(0), Lt(0.5)] = 0.01
+    hidden_range: tuple[float, float] = (0.01, 0.99)
+    rcond: Annotated[float, Ge(0), Lt(1)] | None = None
+    ridge: Annotated[float, Ge(0)] = 0.0
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse networks that cannot be run back and policies that leave a domain."""
+        mlp = check_analytic("pseudo_inverse", model, targets)
+        for phi in mlp.activations[:-1]:
+            total = math.isinf(phi.low) and math.isinf(phi.high)
+            if self.hidden_policy == "none" and not total:
+                raise JaxbqError(
+                    f"hidden_policy 'none' needs an activation whose inverse takes every value, "
+                    f"and {phi.name}'s takes ({phi.low:g}, {phi.high:g}) alone; use 'clip' or 'box'"
+                )
+            if self.hidden_policy in ("clip", "box") and not total and self.margin == 0:
+                raise JaxbqError(f"margin must be above 0: {phi.name}'s inverse is infinite there")
+        if self.hidden_policy == "rescale":
+            check_hidden_range(self.hidden_range, mlp)
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Take the singular value decomposition of every layer, in float64."""
+        dtype = params[0].weight.dtype
+        inverses = (pseudo_inverse(layer.weight, self.rcond, self.ridge) for layer in params)
+        ends = (reference.space.low, reference.space.high)
+        return PseudoInverseState(
+            tuple(jnp.asarray(inverse, dtype) for inverse in inverses),
+            Ends(*(jnp.asarray(end, dtype) for end in ends)),
+        )
+
+    def solve(self, number: int, layer: Layer, state: PseudoInverseState, z: Array) -> Array:
+        """Multiply by W⁺."""
+        return product(_without_bias(layer, z), state.inverses[number])
+
+    def settle(
+        self,
+        number: int,
+        layer: Layer,
+        phi: Activation | None,
+        state: PseudoInverseState,
+        z: Array,
+        raw: Array,
+    ) -> tuple[Array, Array]:
+        """Apply the policy of hidden layers or pixels."""
+        policy = self.pixel_policy if phi is None else self.hidden_policy
+        low, high = self._interval(phi, state)
+        fine: Bool[Array, " batch"] = jnp.zeros(len(raw), bool)
+        match policy:
+            case "none":
+                return raw, fine
+            case "clip":
+                return jnp.clip(raw, low, high), fine
+            case "box":
+                found = box_least_squares(layer.weight, _without_bias(layer, z), low, high)
+                return found.solution, fine
+            case "rescale":
+                if phi is None:
+                    return rescale(raw, low, high)
+                return rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range))
+
+    def _interval(self, phi: Activation | None, state: PseudoInverseState) -> tuple[Array, Array]:
+        if phi is None:
+            return state.ends.low, state.ends.high
+        dtype = state.ends.low.dtype
+        low, high = jnp.asarray(phi.low, dtype), jnp.asarray(phi.high, dtype)
+        # Where the margin is below rounding, at least the next number: the end itself has no φ⁻¹.
+        inner = low + self.margin, high - self.margin
+        low = jnp.where(inner[0] > low, inner[0], jnp.nextafter(low, high))
+        high = jnp.where(inner[1] < high, inner[1], jnp.nextafter(high, low))
+        return (
+            jnp.where(math.isinf(phi.low), -math.inf, low).astype(dtype),
+            jnp.where(math.isinf(phi.high), math.inf, high).astype(dtype),
+        )
+
+
+def pseudo_inverse(
+    weight: Float[Array, "fan_in fan_out"] | Float[np.ndarray, "fan_in fan_out"],
+    rcond: float | None = None,
+    ridge: float = 0.0,
+) -> Float[np.ndarray, "fan_out fan_in"]:
+    """Compute W⁺ by singular values in float64: truncated below ``rcond``, or damped by ``ridge``.
+
+    Without ridge it satisfies the four Moore–Penrose conditions. A zero matrix has a zero inverse.
+    """
+    u, s, vt = np.linalg.svd(np.asarray(weight, np.float64), full_matrices=False)
+    kept = s > threshold(weight, s, rcond)
+    inverse = np.where(kept, s / np.where(kept, s**2 + ridge, 1), 0)
+    return (vt.T * inverse) @ u.T
+
+
+def threshold(weight: Array | np.ndarray, s: np.ndarray, rcond: float | None) -> float:
+    """Return the singular value at or below which a direction counts as lost.
+
+    By default the rounding of the weights' own type: a singular matrix held in float32 has
+    singular values of that size where it has none.
+    """
+    share = max(weight.shape) * np.finfo(weight.dtype).eps if rcond is None else rcond
+    return float(share * s.max(initial=0.0))
+
+
+def _without_bias(layer: Layer, z: Array) -> Array:
+    return z if layer.bias is None else z - layer.bias[None]

@@ -1,0 +1,92 @@
+"""The picture of a trace: each layer's vector going backward beside the one going forward."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..diagnosis import LayerTrace, Trace
+from .figures import BLUE, DPI, ORANGE
+
+
+def trace_figure(trace: Trace) -> Figure:
+    """Draw a trace, from the target down to the image.
+
+    A row a layer: in blue the activation that the way back asks of it, in orange the one that the
+    returned image gives, units in the order of what is asked, so that a faithful image draws one
+    line; beside it the pre-activations, one against the other. The last row is the image before
+    and after the policy.
+    """
+    rows = len(trace.layers) + 1
+    figure = Figure(figsize=(8.5, 2.1 * rows + 0.5), dpi=DPI, layout="constrained")
+    grid: Any = figure.subplots(rows, 2, width_ratios=(3, 1))
+    for line, layer in zip(grid, reversed(trace.layers), strict=False):
+        _draw_vectors(line[0], layer, len(trace.layers))
+        _draw_agreement(line[1], layer)
+    _draw_pixels(grid[-1], trace)
+    figure.suptitle(f"{trace.method}: {trace.reason}", fontsize=10)
+    return figure
+
+
+def _draw_vectors(axis: Any, layer: LayerTrace, last: int) -> None:
+    order = np.arange(len(layer.answered))
+    # Outputs keep their order, a target is read by class; hidden units have none to keep.
+    if layer.asked is not None and layer.number < last:
+        order = np.argsort(layer.asked, kind="stable")
+    units = np.arange(len(order))
+    style = {"marker": "o", "linewidth": 0.8} if len(order) <= 30 else {"linewidth": 1.1}
+    axis.plot(
+        units, layer.answered[order], color=ORANGE, label="forward: what the image gives", **style
+    )
+    if layer.asked is not None:
+        axis.plot(
+            units, layer.asked[order], color=BLUE, label="backward: what is asked", ls="--", **style
+        )
+        apart = f"farthest apart {layer.apart:.3g}"
+    else:
+        apart = "this method asks nothing of this layer"
+    name = "output" if layer.number == last else f"hidden {layer.number}"
+    axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=8, loc="left")
+    axis.set_xlabel("unit" if layer.number == last else "unit, by what is asked", fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+    if layer.number == last:
+        axis.legend(fontsize=7, frameon=False)
+
+
+def _draw_agreement(axis: Any, layer: LayerTrace) -> None:
+    axis.tick_params(labelsize=7)
+    if layer.asked_z is None:
+        axis.set_axis_off()
+        return
+    axis.plot(layer.asked_z, layer.answered_z, ".", color=BLUE, markersize=3)
+    ends = [min(layer.asked_z.min(), layer.answered_z.min())]
+    ends.append(max(layer.asked_z.max(), layer.answered_z.max()))
+    axis.plot(ends, ends, color="0.6", linewidth=0.8)
+    axis.set_xlabel("z asked", fontsize=7)
+    axis.set_ylabel("z given", fontsize=7)
+
+
+def _draw_pixels(axes: Any, trace: Trace) -> None:
+    left, right = axes
+    first, space = trace.layers[0], trace.space
+    if first.found is not None:
+        order = np.argsort(first.found, kind="stable")
+        pixels = np.arange(len(order))
+        left.plot(pixels, first.found[order], color=BLUE, ls="--", label="before the policy")
+        left.plot(pixels, trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
+        outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
+        left.set_title(outside, fontsize=8, loc="left")
+        left.legend(fontsize=7, frameon=False)
+    else:
+        left.plot(np.sort(trace.image), color=ORANGE)
+        left.set_title("pixels of the image", fontsize=8, loc="left")
+    left.axhspan(space.low, space.high, color="0.92", zorder=0)
+    left.set_xlabel("pixel, by value", fontsize=7)
+    left.tick_params(labelsize=7)
+    left.spines[["top", "right"]].set_visible(False)
+    right.set_xticks([])
+    right.set_yticks([])
+    shape = space.shape if len(space.shape) == 2 else (1, space.pixels)
+    right.imshow(trace.image.reshape(shape), vmin=space.low, vmax=space.high, cmap="gray_r")
+    right.set_title("the image", fontsize=8)

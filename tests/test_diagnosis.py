@@ -1,0 +1,245 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import problems
+import pytest
+from jaxtyping import TypeCheckError
+
+from jaxbq.activations import activation
+from jaxbq.data import ImageSpace, Reference
+from jaxbq.diagnosis import (
+    alignment,
+    explain,
+    layer_facts,
+    matched_filter,
+    policy_losses,
+    sensitivity,
+    share_in_range,
+    trace,
+)
+from jaxbq.diagnosis.layers import gram_deviation
+from jaxbq.errors import JaxbqError
+from jaxbq.methods import Ascent, Preimage, PseudoInverse, Transpose, invert
+from jaxbq.methods.transpose import rescale
+from jaxbq.mlp import MLP, Layer
+from jaxbq.report import trace_figure
+from jaxbq.targets import Codes
+
+
+def orthogonal(rng, size):
+    return np.linalg.qr(rng.normal(size=(size, size)))[0]
+
+
+def test_layer_facts_of_known_matrices(rng):
+    u, v = orthogonal(rng, 6), orthogonal(rng, 4)
+    s = np.array([4.0, 2.0, 1.0, 0.5])
+    # In float32, as jnp holds them here: a rank must not be lost or found by rounding.
+    weights = [u[:, :4] * s @ v, (u[:, :4] * s @ v).T, u, np.outer(u[0], v[0])]
+    under, over, square, one = layer_facts(tuple(Layer(jnp.asarray(w)) for w in weights))
+    assert (under.rank, under.null_dimension, under.determined) == (4, 2, "under")
+    assert under.condition == pytest.approx(8, rel=1e-4)
+    assert (over.rank, over.null_dimension, over.determined) == (4, 0, "over")
+    assert (square.rank, square.null_dimension, square.determined) == (6, 0, "exactly")
+    assert square.gram_deviation == pytest.approx(0, abs=1e-6)
+    assert square.transpose_agreement == pytest.approx(1, abs=1e-6)
+    assert (one.null_dimension, one.condition) == (5, np.inf)
+
+
+def test_gram_deviation_by_hand():
+    # WᵀW = diag(1, 9): nearest multiple 5 I, off by (−4, 4).
+    w = np.diag([1.0, 3.0])
+    assert gram_deviation(w) == pytest.approx(np.sqrt(32) / np.sqrt(82))
+    assert gram_deviation(7 * np.eye(3)) == pytest.approx(0)
+
+
+@pytest.mark.usefixtures("x64")
+def test_back_query_with_identity_activations_is_the_vector_jacobian_product(rng):
+    model, params = problems.random_network((8, 6, 5, 3), rng, "identity", "identity")
+    target = rng.normal(size=(1, 3))
+    _, pull = jax.vjp(lambda x: model.logits(params, x), jnp.full((1, 8), 0.5))
+    product = pull(jnp.asarray(target))[0]
+    # One layer, rescaling and all.
+    shallow, first = MLP((8, 6), "identity", "identity"), (params[0],)
+    _, pull = jax.vjp(lambda x: shallow.logits(first, x), jnp.full((1, 8), 0.5))
+    z = rng.normal(size=(1, 6))
+    image = invert(Transpose(), shallow, first, z).images[:, 0]
+    np.testing.assert_allclose(image, rescale(pull(jnp.asarray(z))[0], 0.01, 0.99)[0], atol=1e-12)
+    # Without rescaling, whole networks: the steps of the way back, composed.
+    back = jnp.asarray(target)
+    state = Transpose().prepare(model, params, Reference(ImageSpace((8,))), jax.random.key(0))
+    for layer in params[::-1]:
+        back = Transpose().solve(0, layer, state, back)
+    np.testing.assert_allclose(back, product, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_matched_filter_is_the_gradient_of_a_linear_network(rng):
+    model, params = problems.random_network((8, 6, 3), rng, "identity", "identity")
+    jacobian = jax.jacobian(lambda x: model.logits(params, x[None])[0])(jnp.ones(8))
+    np.testing.assert_allclose(matched_filter(params), np.asarray(jacobian).T, atol=1e-12)
+
+
+def test_alignment_on_the_trained_network(standard, mnist_10k):
+    model, params = standard
+    result = invert(Transpose(), model, params, Codes().matrix(10))
+    aligned = alignment(result, model, params, mnist_10k)
+    assert aligned["matched filter"].shape == (10,)
+    # What the design measured: 0.86 to 0.98 and 0.4 to 0.8.
+    assert 0.8 < aligned["matched filter"].mean() < 1
+    assert 0.3 < aligned["logit gradient at grey"].mean() < 0.9
+    assert "class mean" in aligned
+    assert "class mean" not in alignment(result, model, params)
+    # A gradient correlates with itself.
+    slope = jax.grad(lambda x: model.logits(params, x)[:, 0].sum())(jnp.full((1, 784), 0.5))
+    flat, _ = rescale(slope, 0.0, 1.0)
+    own = invert(Transpose(), model, params, Codes().matrix(10)[:1])
+    own = dataclasses.replace(own, images=np.asarray(flat)[:, None])
+    assert alignment(own, model, params)["logit gradient at grey"][0] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_trace_of_an_analytic_method_holds_its_steps(rng):
+    model, params = problems.random_network((9, 4, 3), rng, scale=3.0)
+    target = Codes().matrix(3)[1]
+    method = PseudoInverse(hidden_policy="clip", pixel_policy="clip", margin=0.05)
+    found = trace(method, model, params, target)
+    first, last = found.layers
+    z = np.log(target / (1 - target))
+    np.testing.assert_allclose(last.asked_z, z, atol=1e-10)
+    raw = (z - np.asarray(params[1].bias)) @ np.linalg.pinv(np.asarray(params[1].weight))
+    np.testing.assert_allclose(last.found, raw, atol=1e-9)
+    np.testing.assert_allclose(last.settled, np.clip(raw, 0.05, 0.95), atol=1e-9)
+    assert last.outside_share == pytest.approx(((raw < 0) | (raw > 1)).mean())
+    assert last.outside_amount == pytest.approx(max(-raw.min(), raw.max() - 1, 0))
+    assert last.found_range == pytest.approx((raw.min(), raw.max()))
+    assert last.residual_before < 1e-9
+    np.testing.assert_allclose(first.asked, last.settled)
+    np.testing.assert_allclose(first.settled, found.image, atol=1e-12)
+    forward = model.trace(params, found.image[None])
+    np.testing.assert_allclose(first.answered, forward.activations[1][0])
+    np.testing.assert_allclose(last.answered, forward.activations[2][0])
+    assert last.apart == pytest.approx(np.abs(target - last.answered).max())
+
+
+@pytest.mark.parametrize("method", [Transpose(), PseudoInverse(), Preimage(), Ascent(steps=20)])
+def test_every_method_has_a_trace_a_picture_and_json(standard, method, tmp_path):
+    found = trace(method, *standard, Codes().matrix(10)[4])
+    plain = json.loads(json.dumps(found.to_plain(), allow_nan=False))
+    assert plain["method"].startswith(method.kind)
+    assert len(plain["layers"]) == 2
+    assert len(plain["layers"][1]["answered"]) == 10
+    backward = plain["layers"][0]["asked"]
+    assert (backward is None) == isinstance(method, Preimage | Ascent)
+    figure = trace_figure(found)
+    lines = figure.axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), found.layers[1].answered)
+    np.testing.assert_allclose(lines[1].get_ydata(), found.layers[1].asked)
+
+
+def test_a_trace_of_a_relu_network_by_a_gradient_method(rng):
+    model, params = problems.random_network((9, 4, 3), rng, "relu")
+    found = trace(Ascent(steps=5), model, params, Codes().matrix(3)[0])
+    assert found.layers[0].asked is None
+    with pytest.raises(JaxbqError, match="relu has no inverse"):
+        trace(Transpose(), model, params, Codes().matrix(3)[0])
+    with pytest.raises((JaxbqError, TypeCheckError), match="MLP"):
+        trace(Ascent(), lambda p, x: x, params, Codes().matrix(3)[0])
+
+
+def test_what_is_lost_where(standard):
+    space = ImageSpace((28, 28))
+    pixels, hidden = policy_losses(*standard, Codes().matrix(10), space)
+    assert pixels.right <= 0.7
+    assert hidden.right == 1.0
+    assert pixels.largest_error > hidden.largest_error
+
+
+@pytest.mark.usefixtures("x64")
+def test_share_in_range(rng):
+    model, params = problems.random_network((9, 6, 3), rng, "identity", "identity")
+    np.testing.assert_allclose(
+        share_in_range(model, params, rng.normal(size=(2, 3)), ImageSpace((9,))), 1, atol=1e-9
+    )
+    # Four inputs reach four of six directions of the hidden layer.
+    model, params = problems.random_network((4, 6, 6), rng, "identity", "identity")
+    targets = rng.normal(size=(2, 6))
+    share = share_in_range(model, params, targets, ImageSpace((4,)))
+    assert (share[:, 0] < 0.999).all()
+    np.testing.assert_allclose(share[:, 1], 1, atol=1e-9)
+
+
+def test_sensitivity_curves(standard):
+    method = PseudoInverse(hidden_policy="clip", pixel_policy="none")
+    curve = sensitivity(
+        method, "ridge", [0.0, 1.0, 1e3], *standard, Codes().matrix(10), ImageSpace((28, 28))
+    )
+    values, fidelities, alike = zip(*curve, strict=True)
+    assert values == (0.0, 1.0, 1e3)
+    assert alike[0] == pytest.approx(1, abs=1e-6)
+    assert alike[0] > alike[2]
+    errors = [each.largest_error for each in fidelities]
+    # A little ridge may help, against the margin of the clip; much of it answers nothing.
+    assert errors[2] > 10 * errors[0]
+
+
+def verdicts(model, params, targets, **options):
+    return {f.topic: f for f in explain(model, params, targets, **options)}
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_verdict_changes_with_the_network(rng, standard):
+    codes = Codes().matrix(5)
+    model = MLP((5, 5, 5), "sigmoid", "sigmoid")
+    turned = tuple(Layer(jnp.asarray(2 * orthogonal(rng, 5)), jnp.zeros(5)) for _ in range(2))
+    rotation = verdicts(model, turned, codes)
+    assert rotation["transpose"].verdict == "transpose is the inverse up to scale"
+    assert rotation["layer 1"].verdict == "well-conditioned"
+    # Square, well-conditioned, asked for what an image in range gives: the inverse answers.
+    scales = np.diag(np.linspace(1.0, 6.0, 5))
+    square = tuple(
+        Layer(jnp.asarray(orthogonal(rng, 5) @ scales @ orthogonal(rng, 5)), jnp.zeros(5))
+        for _ in range(2)
+    )
+    inside = rng.uniform(0.3, 0.7, (4, 5))
+    answers = np.asarray(model.apply(square, jnp.asarray(inside)))
+    known = verdicts(model, square, answers)
+    assert known["transpose"].verdict == "transpose is no inverse"
+    assert known["pseudo-inverse"].verdict == "inverse in range"
+    assert known["clipping"].verdict == "clipping costs nothing"
+    assert known["trust"].verdict == "pseudo-inverse"
+    trained = verdicts(*standard, Codes().matrix(10))
+    assert trained["transpose"].verdict == "transpose is no inverse"
+    assert trained["template"].verdict == "a matched filter"
+    assert trained["pseudo-inverse"].verdict == "inverse out of range"
+    assert trained["clipping"].verdict == "clipping loses the answer"
+    assert trained["preimage"].verdict == "reachable"
+    assert trained["trust"].verdict == "preimage"
+    for finding in (*rotation.values(), *known.values(), *trained.values()):
+        assert finding.sentence.endswith(".")
+    for topic in trained:
+        if topic != "trust":
+            assert any(letter.isdigit() for letter in trained[topic].sentence)
+
+
+def test_numbers_of_the_verdict_are_measured(standard):
+    found = verdicts(*standard, Codes().matrix(10))
+    result = invert(Transpose(), *standard, Codes().matrix(10))
+    right = (result.outputs[:, 0].argmax(axis=1) == np.arange(10)).sum()
+    assert f"{right} of 10 of its transpose images" in found["transpose"].sentence
+    aligned = alignment(result, *standard)
+    assert f"{aligned['matched filter'].mean():.2f}" in found["template"].sentence
+
+
+def test_singular_layers_and_relu_are_explained_too(rng):
+    model, params = problems.random_network((9, 4, 3), rng)
+    flat = (Layer(jnp.ones((9, 4), jnp.float32), params[0].bias), params[1])
+    found = verdicts(model, flat, Codes().matrix(3))
+    assert found["layer 1"].verdict == "singular"
+    assert "rank 1 of 4" in found["layer 1"].sentence
+    model, params = problems.random_network((9, 4, 3), rng, "relu")
+    found = verdicts(model, params, Codes().matrix(3))
+    assert found["transpose"].verdict == "no analytic way back"
+    assert activation("relu").inverse is None
