@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .diagnosis import Trace
     from .evaluation import Scores
     from .methods import Result
+    from .report import Summary
     from .weights import NetworkFile
 
 _MISTAKE = 2
@@ -147,6 +148,10 @@ def _add_explain(commands: Any) -> None:
         epilog="example: jaxbq explain digits.safetensors --data mnist-10k",
     )
     _add_network(explain)
+    explain.add_argument("--json", metavar="FILE", help="file to write every number to")
+    explain.add_argument(
+        "--figure", metavar="FILE", help="picture of the sensitivity to margin, ridge and rcond"
+    )
     explain.set_defaults(command=_explain)
 
 
@@ -193,31 +198,38 @@ def _add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _run(chosen: argparse.Namespace) -> None:
     from .console import Terminal
-    from .experiment import load_config, run
+    from .experiment import load_configs, run
     from .report import build
 
-    experiment = load_config(chosen.config, chosen.set)
+    experiments = load_configs(chosen.config, chosen.set)
+    rows, folders = [], []
     with Terminal() as terminal:
-        folder = run(experiment, Path(chosen.out), terminal)
-        summary = build(folder)
-    rows = [
-        (
-            line.method,
-            f"{line.right}/{line.targets}",
-            f"{line.largest_error:.3f}",
-            f"{line.probability:.3f}",
-            _number(line.correlation),
-            f"{line.seconds:.2f}",
-        )
-        for line in summary
+        for what, experiment in experiments:
+            if what:
+                terminal.say(f"{what}:")
+            folders.append(run(experiment, Path(chosen.out), terminal))
+            rows += [_summary_row(what, line) for line in build(folders[-1])]
+    columns = ["method", "right", "largest error", "probability", "class mean r", "seconds"]
+    if len(experiments) > 1:
+        columns.insert(0, "experiment")
+    else:
+        rows = [row[1:] for row in rows]
+    title = "what the network reads in the returned images (best sample of each target)"
+    terminal.table(title, columns, rows)
+    for folder in folders:
+        terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
+
+
+def _summary_row(what: str, line: "Summary") -> list[str]:
+    return [
+        what,
+        line.method,
+        f"{line.right}/{line.targets}",
+        f"{line.largest_error:.3f}",
+        f"{line.probability:.3f}",
+        _number(line.correlation),
+        f"{line.seconds:.2f}",
     ]
-    terminal.table(
-        "what the network reads in the returned images (best sample of each target)",
-        ("method", "right", "largest error", "probability", "class mean r", "seconds"),
-        rows,
-    )
-    terminal.say(f"images, scores and config: {folder.path}")
-    terminal.say(f"pictures: {folder.figures / 'images.png'}, {folder.figures / 'training.png'}")
 
 
 def _train(chosen: argparse.Namespace) -> None:
@@ -272,13 +284,10 @@ def _invert(chosen: argparse.Namespace) -> None:
 
 
 def _trace(chosen: argparse.Namespace) -> None:
-    import json
-
     import jax
 
     from .console import Terminal
     from .diagnosis import trace
-    from .files import write_text
     from .report import trace_figure
     from .report.figures import save_figure
     from .weights import load_network
@@ -298,7 +307,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     columns, rows = _trace_table(found)
     terminal.table(f"{found.method}: {found.reason}", columns, rows)
     if chosen.json:
-        write_text(Path(chosen.json), json.dumps(found.to_plain()) + "\n")
+        _write_plain(Path(chosen.json), found)
         terminal.say(f"saved {chosen.json}")
     if chosen.figure:
         save_figure(trace_figure(found), Path(chosen.figure))
@@ -336,23 +345,106 @@ def _explain(chosen: argparse.Namespace) -> None:
     import jax
 
     from .console import Terminal
-    from .diagnosis import explain
+    from .diagnosis import explain, layer_facts
+    from .report import sensitivity_figure
+    from .report.figures import save_figure
     from .weights import load_network
 
+    for file in (chosen.json, chosen.figure):
+        if file:
+            _check_writable(Path(file))
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
         network = load_network(chosen.weights, chosen.precision)
         targets = _targets(chosen, network)
-        data, _ = _images(chosen.data, network)
-        findings = explain(
-            network.model,
-            network.params,
-            targets,
-            data=data,
-            space=network.space,
-            key=jax.random.key(_seed(chosen.seed)),
-        )
+        data, reference = _images(chosen.data, network)
+        key = jax.random.key(_seed(chosen.seed))
+        model, params = network.model, network.params
+        findings = explain(model, params, targets, data=data, space=network.space, key=key)
+        aligned = _alignments(network, targets, data, reference, key)
+        analytic = all(phi.inverse for phi in model.activations)
+        turned = chosen.json or chosen.figure
+        curves = _sensitivities(network, targets) if turned and analytic else {}
     for finding in findings:
-        terminal.say(f"{finding.sentence}")
+        terminal.say(finding.sentence)
+    columns, rows = _alignment_table(aligned)
+    terminal.table("correlation of the images with directions, mean over targets", columns, rows)
+    if chosen.json:
+        everything = {
+            "findings": findings,
+            "layers": layer_facts(params),
+            "alignment": aligned,
+            "sensitivity": curves,
+        }
+        _write_plain(Path(chosen.json), everything)
+        terminal.say(f"saved {chosen.json}")
+    if chosen.figure:
+        if not curves:
+            raise JaxbqError("no picture: without an inverse activation nothing is sensitive to it")
+        save_figure(sensitivity_figure(curves), Path(chosen.figure))
+        terminal.say(f"saved {chosen.figure}")
+
+
+def _alignments(
+    network: "NetworkFile", targets: "np.ndarray", data: Any, reference: Any, key: Any
+) -> dict[str, Any]:
+    """Correlate every method's images with the directions that could explain them."""
+    from .diagnosis import alignment
+    from .methods import Ascent, Preimage, PseudoInverse, Transpose, invert
+
+    found = {}
+    model, params = network.model, network.params
+    free = PseudoInverse(hidden_policy="clip", pixel_policy="none")
+    for name, method in {
+        "transpose": Transpose(),
+        "pseudo-inverse, no pixel policy": free,
+        "pseudo-inverse, box": PseudoInverse(),
+        "preimage": Preimage(),
+        "ascent": Ascent(),
+    }.items():
+        # What a method refuses is said among the findings.
+        with contextlib.suppress(JaxbqError):
+            result = invert(method, model, params, targets, reference=reference, key=key)
+            found[name] = alignment(result, model, params, data)
+    return found
+
+
+def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    directions = list(next(iter(aligned.values()), {}))
+    rows = [
+        [direction, *(_number(float(found[direction].mean())) for found in aligned.values())]
+        for direction in directions
+    ]
+    return ["direction", *aligned], rows
+
+
+def _sensitivities(network: "NetworkFile", targets: "np.ndarray") -> dict[str, Any]:
+    """Turn margin, ridge and rcond for every pixel policy."""
+    from .diagnosis import SWEEPS, sensitivity
+    from .methods import PseudoInverse
+
+    policies = {
+        "none": PseudoInverse(hidden_policy="clip", pixel_policy="none"),
+        "clip": PseudoInverse(hidden_policy="clip", pixel_policy="clip"),
+        "box": PseudoInverse(hidden_policy="clip", pixel_policy="box"),
+    }
+    return {
+        knob: {
+            policy: sensitivity(
+                method, knob, values, network.model, network.params, targets, network.space
+            )
+            for policy, method in policies.items()
+        }
+        for knob, values in SWEEPS.items()
+    }
+
+
+def _write_plain(path: Path, content: Any) -> None:
+    import json
+
+    from .diagnosis import to_plain
+    from .files import write_text
+
+    write_text(path, json.dumps(to_plain(content)) + "\n")
 
 
 def _read_method(kind: str, changes: Sequence[str]) -> Any:

@@ -69,17 +69,20 @@ class Terminal:
             self.say(f"{what}: done")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; the first column is names, the others numbers."""
+        """Show a table; columns of numbers are flush right."""
         if not self._rich:
             widths = [max(len(line[i]) for line in (columns, *rows)) for i in range(len(columns))]
             self.say(title)
+            numeric = _numeric(rows)
             for line in (columns, *rows):
-                cells = [line[0].ljust(widths[0])]
-                cells += [cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True)]
+                cells = [
+                    cell.rjust(width) if number else cell.ljust(width)
+                    for cell, width, number in zip(line, widths, numeric, strict=True)
+                ]
                 self.say("  ".join(cells).rstrip())
             return
         table = Table(title=title, title_justify="left")
-        for number, column in enumerate(columns):
+        for column, number in zip(columns, _numeric(rows), strict=True):
             table.add_column(Text(column), justify="right" if number else "left")
         for row in rows:
             table.add_row(*map(Text, row))
@@ -91,3 +94,9 @@ class Terminal:
             shown = what.replace("[", "\\[")
             self._tasks[what] = self._bars.add_task(shown, total=total, note=note)
         self._bars.update(self._tasks[what], completed=done, note=note)  # type: ignore[arg-type]
+
+
+def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Tell which columns hold numbers alone."""
+    columns = zip(*rows, strict=True)
+    return [all(cell[:1] in "-0123456789" for cell in column) for column in columns]

@@ -18,6 +18,7 @@ from jaxbq.diagnosis import (
     policy_losses,
     sensitivity,
     share_in_range,
+    to_plain,
     trace,
 )
 from jaxbq.diagnosis.layers import gram_deviation
@@ -127,7 +128,7 @@ def test_a_trace_of_an_analytic_method_holds_its_steps(rng):
 @pytest.mark.parametrize("method", [Transpose(), PseudoInverse(), Preimage(), Ascent(steps=20)])
 def test_every_method_has_a_trace_a_picture_and_json(standard, method, tmp_path):
     found = trace(method, *standard, Codes().matrix(10)[4])
-    plain = json.loads(json.dumps(found.to_plain(), allow_nan=False))
+    plain = json.loads(json.dumps(to_plain(found), allow_nan=False))
     assert plain["method"].startswith(method.kind)
     assert len(plain["layers"]) == 2
     assert len(plain["layers"][1]["answered"]) == 10

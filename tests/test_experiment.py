@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -8,12 +9,20 @@ import problems
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.experiment import Experiment, RunFolder, load_config, run, train_network
+from jaxbq.experiment import (
+    Experiment,
+    RunFolder,
+    load_config,
+    load_configs,
+    run,
+    train_network,
+)
 from jaxbq.experiment.config import apply_change
 from jaxbq.experiment.folder import read_csv
 from jaxbq.methods import Ascent, Transpose
 from jaxbq.weights import load_network
 
+CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG = """
 name = "small"
 [data]
@@ -256,6 +265,37 @@ def test_changes_are_toml_values_or_strings():
     }
 
 
+def test_a_sweep_is_every_combination(config):
+    config.write_text(
+        config.read_text()
+        + """
+[sweep]
+"network.activation" = ["sigmoid", "tanh"]
+"methods.1.steps" = [5, 6, 7]
+"""
+    )
+    found = load_configs(config, ["seed=4"])
+    assert [what for what, _ in found[:2]] == [
+        "activation=sigmoid, steps=5",
+        "activation=sigmoid, steps=6",
+    ]
+    assert {(e.network.activation, e.methods[1].steps) for _, e in found} == {
+        (name, steps) for name in ("sigmoid", "tanh") for steps in (5, 6, 7)
+    }
+    assert {e.seed for _, e in found} == {4}
+    assert len({e.digest for _, e in found}) == 6
+    with pytest.raises(JaxbqError, match="holds a sweep"):
+        load_config(config)
+    with pytest.raises(JaxbqError, match="sweep must hold lists"):
+        load_configs(config, ["sweep=3"])
+    with pytest.raises(JaxbqError, match=r"network.activation: 'tan' is none of"):
+        load_configs(config, ['sweep={"network.activation"=["tan"]}'])
+
+
+def test_without_a_sweep_there_is_one_experiment(config):
+    assert load_configs(config) == [("", load_config(config))]
+
+
 def test_the_digest_changes_with_every_option():
     base = Experiment(methods=(Transpose(),))
     others = [
@@ -267,12 +307,10 @@ def test_the_digest_changes_with_every_option():
     assert Experiment(methods=(Transpose(),)).digest == base.digest
 
 
-@pytest.mark.parametrize("name", ["quickstart", "smoke"])
-def test_configs_of_the_project_are_valid_and_say_what_to_expect(name):
-    from pathlib import Path
-
-    path = Path(__file__).parent.parent / "configs" / f"{name}.toml"
-    assert load_config(path).name == name
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_configs_of_the_project_are_valid_and_say_what_to_expect(path):
+    name = path.stem
+    assert {each.name for _, each in load_configs(path)} == {name}
     head = path.read_text().splitlines()[:3]
     assert head[0] == f"# jaxbq run configs/{name}.toml"
     assert head[1].startswith("# Expect: ")

@@ -81,7 +81,7 @@ def test_a_report_comes_from_files_alone_and_sums_up(config, tmp_path):  # noqa:
     assert [line.method for line in summary] == ["transpose", "ascent(steps=20, restarts=2)"]
     assert all(line.targets == 3 for line in summary)
     first = {p.name: p.read_bytes() for p in folder.figures.iterdir()}
-    assert sorted(first) == ["images.png", "training.png"]
+    assert sorted(first) == ["images.png", "samples-01.png", "training.png"]
     # The data is gone, the report is not; and it changes no byte.
     for path in (tmp_path / "data").iterdir():
         path.unlink()

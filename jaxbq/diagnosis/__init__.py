@@ -5,9 +5,12 @@ from .alignment import matched_filter as matched_filter
 from .explain import explain as explain
 from .layers import LayerFacts as LayerFacts
 from .layers import layer_facts as layer_facts
+from .losses import SWEEPS as SWEEPS
+from .losses import Fidelity as Fidelity
 from .losses import policy_losses as policy_losses
 from .losses import sensitivity as sensitivity
 from .losses import share_in_range as share_in_range
 from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace
+from .trace import to_plain as to_plain
 from .trace import trace as trace

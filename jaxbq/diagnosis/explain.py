@@ -12,7 +12,7 @@ from ..methods import Method, Preimage, PseudoInverse, Reason, Result, Transpose
 from ..mlp import MLP, Params
 from .alignment import alignment
 from .layers import LayerFacts, layer_facts
-from .losses import policy_losses
+from .losses import policy_losses, share_in_range
 
 # Where one word gives way to another. They name what was measured; no number depends on them.
 _SAME, _NEAR = 0.05, 0.3
@@ -24,8 +24,8 @@ class Finding:
     """One sentence of the verdict.
 
     Args:
-        topic: what it is about: ``layer 1``, ``transpose``, ``template``, ``pseudo-inverse``,
-            ``clipping``, ``preimage``, ``trust``.
+        topic: what it is about: ``layer 1``, ``transpose``, ``template``, ``range``,
+            ``pseudo-inverse``, ``clipping``, ``preimage``, ``trust``.
         verdict: the judgement in a few fixed words, for comparing networks.
         sentence: the same in full, with its numbers.
     """
@@ -74,6 +74,7 @@ def explain(
         findings += [
             _about_transpose(facts, transposed),
             _about_template(alignment(transposed, model, params, data)),
+            _about_range(share_in_range(model, params, targets, run.space)),
             _about_pseudo_inverse(free),
             _about_clipping(free, clipped, boxed, policy_losses(model, params, targets, run.space)),
         ]
@@ -161,6 +162,20 @@ def _about_template(aligned: dict[str, np.ndarray]) -> Finding:
     else:
         verdict, text = "no matched filter", "The transpose shows something else than a template"
     return Finding("template", verdict, f"{text}: {numbers}.")
+
+
+def _about_range(shares: np.ndarray) -> Finding:
+    least = shares.min(axis=0)
+    worst = int(least.argmin())
+    numbers = (
+        f"of what is asked of layer {worst + 1}, {least[worst]:.1%} lies in the range of its "
+        "weights (least of all layers and targets)"
+    )
+    if least[worst] > 0.999:
+        text = "Every step back has an exact solution, were its values free"
+        return Finding("range", "all in range", f"{text}: {numbers}.")
+    text = "A step back has no exact solution, only the nearest"
+    return Finding("range", "out of the range of a layer", f"{text}: {numbers}.")
 
 
 def _about_pseudo_inverse(free: Result) -> Finding:

@@ -16,6 +16,12 @@ from ..methods.pseudo_inverse import Policy, threshold
 from ..mlp import MLP, Params
 
 Knob = Literal["margin", "ridge", "rcond"]
+# Values worth looking at: from no effect to too much.
+SWEEPS: dict[Knob, tuple[float, ...]] = {
+    "margin": (1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3),
+    "ridge": (1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+    "rcond": (1e-6, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.9),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

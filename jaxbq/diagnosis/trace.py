@@ -81,10 +81,6 @@ class Trace:
     reason: str
     layers: tuple[LayerTrace, ...]
 
-    def to_plain(self) -> dict[str, Any]:
-        """Turn into plain data for JSON; infinite numbers become None."""
-        return _plain(dataclasses.asdict(self))
-
 
 def trace(
     method: Method,
@@ -176,13 +172,16 @@ def _backward_numbers(
     return dict(zip(names, (found, settled, *numbers, ends, before, after), strict=True))
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Turn dataclasses, tuples and arrays into what JSON holds; infinite and NaN become None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
     if isinstance(value, dict):
-        return {key: _plain(member) for key, member in value.items()}
+        return {key: to_plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
+        return [to_plain(member) for member in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return to_plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,6 +3,7 @@
 from .config import Experiment as Experiment
 from .config import NetworkConfig as NetworkConfig
 from .config import load_config as load_config
+from .config import load_configs as load_configs
 from .folder import RunFolder as RunFolder
 from .runner import Listener as Listener
 from .runner import run as run

@@ -1,7 +1,9 @@
 """The config of an experiment: TOML, validated into the options that the code itself uses."""
 
+import copy
 import dataclasses
 import hashlib
+import itertools
 import json
 import tomllib
 from collections.abc import Sequence
@@ -82,10 +84,38 @@ class Experiment:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def load_configs(path: Path | str, changes: Sequence[str] = ()) -> list[tuple[str, Experiment]]:
+    """Read a TOML file that may hold a ``[sweep]``: lists of values by dotted key.
+
+    Args:
+        path: the file.
+        changes: as for :func:`load_config`.
+
+    Returns:
+        One experiment for every combination of values, each with what was set for it, like
+        ``activation=tanh``; one experiment and an empty text where there is no sweep.
+
+    Raises:
+        JaxbqError: as :func:`load_config`, or the sweep is no table of lists.
+    """
+    table = _read(Path(path), changes)
+    sweep = table.pop("sweep", {})
+    if not isinstance(sweep, dict) or not all(isinstance(v, list) and v for v in sweep.values()):
+        raise JaxbqError(f"{path}: sweep must hold lists of values by dotted key")
+    experiments = []
+    for values in itertools.product(*sweep.values()):
+        chosen, words = copy.deepcopy(table), []
+        for key, value in zip(sweep, values, strict=True):
+            set_key(chosen, key, value)
+            words.append(f"{key.rsplit('.', 1)[-1]}={value}")
+        experiments.append((", ".join(words), _check(path, chosen, need_methods=True)))
+    return experiments
+
+
 def load_config(
     path: Path | str, changes: Sequence[str] = (), *, need_methods: bool = True
 ) -> Experiment:
-    """Read a TOML file, apply changes, and validate.
+    """Read a TOML file of one experiment, apply changes, and validate.
 
     Args:
         path: the file.
@@ -96,7 +126,20 @@ def load_config(
     Raises:
         JaxbqError: the file cannot be read, or something in it is wrong; one line says what.
     """
-    path = Path(path)
+    table = _read(Path(path), changes)
+    if "sweep" in table:
+        raise JaxbqError(f"{path}: holds a sweep, many experiments; this needs a config of one")
+    return _check(path, table, need_methods=need_methods)
+
+
+def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Experiment:
+    experiment: Experiment = validate(Experiment, table, str(path))
+    if need_methods and not experiment.methods:
+        raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
+    return experiment
+
+
+def _read(path: Path, changes: Sequence[str]) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_CONFIG_BYTES + 1)
@@ -111,10 +154,7 @@ def load_config(
         raise JaxbqError(f"{path}: cannot be read as TOML: {fault}") from None
     for change in changes:
         apply_change(table, change)
-    experiment: Experiment = validate(Experiment, table, str(path))
-    if need_methods and not experiment.methods:
-        raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
-    return experiment
+    return table
 
 
 def apply_change(table: dict[str, Any], change: str) -> None:
@@ -126,7 +166,16 @@ def apply_change(table: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     if not equals or not key.strip():
         raise JaxbqError(f"--set {change}: write it as key=value, like training.epochs=5")
-    *parents, last = key.strip().split(".")
+    set_key(table, key.strip(), parse_value(value.strip()))
+
+
+def set_key(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key of a nested table in place.
+
+    Raises:
+        JaxbqError: the key leads through something that is no table or list.
+    """
+    *parents, last = key.split(".")
     place: Any = table
     for step in parents:
         if isinstance(place, dict):
@@ -135,19 +184,19 @@ def apply_change(table: dict[str, Any], change: str) -> None:
                 place[step] = {("name" if step == "optimiser" else "kind"): place[step]}
             place = place.setdefault(step, {})
         else:
-            place = _item(place, step, change)
+            place = _item(place, step, key)
     if isinstance(place, dict):
-        place[last] = parse_value(value.strip())
+        place[last] = value
     else:
-        _item(place, last, change)
-        place[int(last)] = parse_value(value.strip())
+        _item(place, last, key)
+        place[int(last)] = value
 
 
-def _item(place: Any, step: str, change: str) -> Any:
+def _item(place: Any, step: str, key: str) -> Any:
     if not isinstance(place, list):
-        raise JaxbqError(f"--set {change}: there is no table at {step!r}")
+        raise JaxbqError(f"{key}: there is no table at {step!r}")
     if not step.isdecimal() or int(step) >= len(place):
-        raise JaxbqError(f"--set {change}: {step!r} is no index from 0 to {len(place) - 1}")
+        raise JaxbqError(f"{key}: {step!r} is no index from 0 to {len(place) - 1}")
     return place[int(step)]
 
 

@@ -10,6 +10,8 @@ from ..options import describe
 from ..weights import load_network
 from .figures import Row, image_grid, save_figure, training_curve
 
+_MOST_SAMPLES = 10
+
 
 class Summary(NamedTuple):
     """One line of the summary table: a method over all its targets, best sample of each.
@@ -48,6 +50,10 @@ def build(folder: RunFolder) -> list[Summary]:
     grid = image_grid(rows, network.space, network.class_names)
     save_figure(grid, folder.figures / "images.png")
     save_figure(training_curve(folder.read_history()), folder.figures / "training.png")
+    for number, result in enumerate(results):
+        if result.images.shape[1] > 1:
+            samples = image_grid(_sample_rows(result), network.space, network.class_names)
+            save_figure(samples, folder.figures / f"samples-{number:02d}.png")
     return _summarise(folder, results)
 
 
@@ -61,6 +67,19 @@ def read_results(folder: RunFolder) -> list[Result]:
     if not paths:
         raise JaxbqError(f"{folder.path}: no inversions there; run its config first")
     return [folder.read_result(path) for path in paths]
+
+
+def _sample_rows(result: Result) -> list[Row]:
+    """One row a sample, best first; at most so many as fit a page."""
+    intended = result.targets.argmax(axis=1).tolist()
+    names = result.diagnostics.get("start", result.diagnostics.get("restart"))
+    rows = []
+    for n in range(min(result.images.shape[1], _MOST_SAMPLES)):
+        # Where the order differs by target, a row has no one start.
+        same = names is not None and (names[:, n] == names[0, n]).all()
+        label = f"start {names[0, n]}" if same and names is not None else f"sample {n}"
+        rows.append(Row(label, result.images[:, n], result.outputs[:, n], intended))
+    return rows
 
 
 def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
