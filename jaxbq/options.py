@@ -135,14 +135,10 @@ def describe(instance: Any) -> str:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         if field.name not in ("kind", "name") and value != default:
-            text = describe(value) if dataclasses.is_dataclass(value) else _plain(value)
+            text = describe(value) if dataclasses.is_dataclass(value) else str(value)
             changed.append(f"{field.name}={text}")
     head = getattr(instance, "kind", None) or getattr(instance, "name", type(instance).__name__)
     return f"{head}({', '.join(changed)})" if changed else str(head)
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _refuse(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Training and ascent against what one would use instead, side by side in one run.
+"""Training, ascent and preimages against what one would use instead, side by side in one run.
 
     python scripts/benchmark.py [--rounds 7]
 
@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from scipy.special import expit
 
 from jaxbq.data import Dataset, Mnist, Mnist10k
@@ -26,6 +27,7 @@ from jaxbq.imaging import StopRule
 from jaxbq.methods import Ascent, invert
 from jaxbq.mlp import MLP
 from jaxbq.optimisers import Optimiser
+from jaxbq.solvers import gauss_newton
 from jaxbq.targets import Codes
 from jaxbq.training import BookTraining, Training, train
 from jaxbq.training.rules import TrainingArrays
@@ -48,7 +50,7 @@ def alternate(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str
     for number in range(rounds + 1):
         for name, run in contenders.items():
             begun = time.perf_counter()
-            run()
+            jax.block_until_ready(run())
             if number:
                 seconds[name].append(time.perf_counter() - begun)
     return seconds
@@ -73,9 +75,9 @@ def epochs(data: Dataset, rounds: int) -> None:
     state = training.start(MODEL, params, len(codes))
     key = jax.random.key(1)
 
-    def ours() -> None:
+    def ours() -> Any:
         order = training.order(key, len(codes))
-        jax.block_until_ready(training.epoch(MODEL, params, state, arrays, order))
+        return training.epoch(MODEL, params, state, arrays, order)
 
     contenders = {"jaxbq": ours}
     if torch:
@@ -128,8 +130,7 @@ def book(data: Dataset, rounds: int) -> None:
     params = BOOK.init(jax.random.key(0))
     order = training.order(jax.random.key(0), len(codes))
 
-    def ours() -> None:
-        jax.block_until_ready(training.epoch(BOOK, params, (), arrays, order))
+    ours = partial(training.epoch, BOOK, params, (), arrays, order)
 
     def theirs(share: int = 20) -> None:
         wih, who = (np.array(layer.weight.T, np.float64) for layer in params)
@@ -197,10 +198,71 @@ def torch_ascent(params: Any, targets: np.ndarray) -> Callable[[], Any]:
     return run
 
 
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def preimages(data: Dataset, rounds: int, dtype: str) -> None:
+    """Time preimages from ten digits to ten codes against projected Adam to the same residual."""
+    params = MODEL.freeze(train(MODEL, data, Training(epochs=3), dtype=dtype).params)
+    network = partial(MODEL.logits, params)
+    codes = Codes().matrix(10)
+    wanted = jnp.tile(jnp.asarray(np.log(codes / (1 - codes)), dtype), (10, 1))
+    starts = jnp.repeat(jnp.asarray(data.reference.starts, dtype), 10, axis=0)
+
+    @jax.jit
+    def solve(goal: Any) -> Any:
+        return gauss_newton.solve(network, starts, wanted, 0.0, 1.0, tolerance=goal)
+
+    adam = jax.jit(partial(projected_adam, network, wanted, starts))
+    for goal in (1e-8 if dtype == "float64" else 1e-4, 1e-3):
+        contenders: dict[str, Callable[[], Any]] = {"jaxbq": partial(solve, goal)}
+        if goal == 1e-3:
+            best = min(RATES, key=lambda rate, goal=goal: steps_needed(adam, rate, goal))
+            contenders[f"projected Adam, best rate {best}"] = partial(adam, best, goal)
+        title = f"100 preimages to ‖residual‖ ≤ {goal:g}, {dtype}"
+        show(title, alternate(contenders, rounds), lambda s: f"{s:.3f} s")
+        found = solve(goal)
+        reached = int((found.reason == gauss_newton.REACHED).sum())
+        print(
+            f"  jaxbq: {reached} of 100 reached, worst residual {float(found.residual.max()):.1e}, "
+            f"iterations: median {np.median(found.iterations):g}, "
+            f"most {int(found.iterations.max())}"
+        )
+
+
+def projected_adam(network: Any, wanted: Any, x: Any, rate: Any, goal: Any) -> Any:
+    """Run Adam on ‖residual‖² of all images in one loop until each has been within the goal."""
+    optimiser = optax.adam(rate)
+
+    def step(carry: Any) -> Any:
+        count, x, state, reached = carry
+
+        def cost(x: Any) -> Any:
+            r = network(x) - wanted
+            return jnp.square(r).sum(), jnp.linalg.norm(r, axis=1)
+
+        gradient, norms = jax.grad(cost, has_aux=True)(x)
+        change, state = optimiser.update(gradient, state)
+        return count + 1, jnp.clip(x + change, 0, 1), state, reached | (norms <= goal)
+
+    def unfinished(carry: Any) -> Any:
+        return (carry[0] < 2000) & ~carry[3].all()
+
+    start = (0, x, optimiser.init(x), jnp.zeros(len(x), bool))
+    count, _, _, reached = jax.lax.while_loop(unfinished, step, start)
+    return count, reached.sum()
+
+
+def steps_needed(adam: Any, rate: float, goal: float) -> float:
+    """Count the steps that a rate takes: all steps cost the same."""
+    count, reached = adam(rate, goal)
+    return float(count) if int(reached) == 100 else float("inf")
+
+
 def matrix_peak(rounds: int) -> float:
     a = jnp.ones((2048, 2048))
     product = jax.jit(jnp.matmul)
-    seconds = alternate({"product": lambda: jax.block_until_ready(product(a, a))}, rounds)
+    seconds = alternate({"product": partial(product, a, a)}, rounds)
     return 2 * 2048**3 / np.median(seconds["product"]) / 1e9
 
 
@@ -215,6 +277,9 @@ def main() -> None:
     epochs(data, rounds)
     book(data, rounds)
     ascent(data, rounds)
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(dtype == "float64"):
+            preimages(data, rounds, dtype)
 
 
 if __name__ == "__main__":

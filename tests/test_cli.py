@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,48 @@ def test_invert_in_float64(place):
     assert np.load(place / "a.npz")["images"].dtype == np.float64
 
 
+def test_trace_shows_layers_and_saves_numbers(place, capsys):
+    arguments = ["trace", "net.safetensors", "--target", "row", "--method", "pseudo_inverse"]
+    assert main([*arguments, "--json", "t.json", "--figure", "t.png"]) == 0
+    out = capsys.readouterr().out
+    assert "2: 8 → 3 sigmoid" in out
+    assert "1: 30 → 8 sigmoid" in out
+    saved = json.loads((place / "t.json").read_text())
+    assert len(saved["layers"][0]["found"]) == 30
+    assert (place / "t.png").exists()
+
+
+def test_explain_says_sentences_and_saves_numbers(place, capsys):
+    arguments = ["explain", "net.safetensors", "--data", "data"]
+    assert main([*arguments, "--json", "e.json", "--figure", "e.png"]) == 0
+    out = capsys.readouterr().out
+    assert "Layer 1 (30 → 8)" in out
+    assert "matched filter" in out
+    assert "class mean" in out
+    saved = json.loads((place / "e.json").read_text())
+    assert len(saved["alignment"]["transpose"]["class mean"]) == 3
+    assert saved["sensitivity"]["margin"]["box"][0][0] == 1e-6
+    assert (place / "e.png").exists()
+
+
+def test_explain_a_relu_network(place, capsys):
+    assert main(["explain", "relu.safetensors", "--target", "row"]) == 0
+    out = capsys.readouterr().out
+    assert "relu has no inverse" in out
+    assert "Trust" in out
+
+
+def test_run_a_sweep(place, capsys):
+    with (place / "small.toml").open("a") as file:
+        file.write('[sweep]\n"network.activation" = ["sigmoid", "tanh"]\n')
+    assert main(["run", "small.toml"]) == 0
+    out = capsys.readouterr().out
+    assert len(list((place / "runs").iterdir())) == 2
+    assert out.count("activation=tanh ") == 2
+    assert main(["train", "small.toml", "--save", "x"]) == 2
+    assert "holds a sweep" in capsys.readouterr().err
+
+
 NET = ["invert", "net.safetensors", "--method"]
 MISTAKES = [
     (["run", "none.toml"], "none.toml: no such file"),
@@ -102,6 +145,15 @@ MISTAKES = [
     ([*NET, "ascent", "--out", "none/a.npz"], "there is no folder none"),
     ([*NET, "ascent", "--figure", "a.txt"], "use .png or .pdf"),
     (["invert", "relu.safetensors", "--method", "transpose"], "relu has no inverse"),
+    (["invert", "relu.safetensors", "--method", "pseudo_inverse"], "relu has no inverse"),
+    ([*NET, "pseudo_inverse", "--set", "pixel_policy=cut"], "'cut' is none of"),
+    ([*NET, "pseudo_inverse", "--set", "hidden_policy=none"], "'none' needs an activation"),
+    ([*NET, "preimage", "--set", "start=images"], "needs images to start from"),
+    (["trace", "net.safetensors"], "a trace is of one target"),
+    (["trace", "net.safetensors", "--target", "0"], "no such class"),
+    (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
+    (["explain", "none.safetensors"], "no such file"),
+    (["explain", "net.safetensors", "--json", "none/x"], "there is no folder none"),
 ]
 
 
@@ -128,7 +180,7 @@ def test_mistakes_in_the_command_itself(capsys, arguments):
     assert "--help" in message
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["train"], ["invert"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["train"], ["invert"], ["trace"], ["explain"]])
 def test_help_has_an_example(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
@@ -143,6 +195,28 @@ def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
     monkeypatch.setattr("jaxbq.experiment.runner.train", interrupt)
     assert main(["run", "small.toml"]) == 130
     assert capsys.readouterr().err == "jaxbq: interrupted; what was finished stays\n"
+
+
+def test_a_real_ctrl_c_between_epochs_keeps_what_was_finished(place):
+    arguments = ["-m", "jaxbq.cli", "run", "small.toml", "--set", "training.epochs=100000"]
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        process.stdout.read()
+        message = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert message == "jaxbq: interrupted; what was finished stays\n"
+    (folder,) = (place / "runs").iterdir()
+    assert (folder / "config.json").exists()
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 
 
 def python(*arguments):
@@ -168,7 +242,7 @@ def test_help_and_version_load_nothing_heavy():
     assert "jaxbq 0." in python("-m", "jaxbq.cli", "--version").stdout
 
 
-@pytest.mark.parametrize("name", ["run", "train", "invert"])
+@pytest.mark.parametrize("name", ["run", "train", "invert", "trace", "explain"])
 def test_scripts_are_the_commands(name):
     answer = python(f"scripts/{name}.py", "--help")
     assert answer.returncode == 0

@@ -223,6 +223,7 @@ def test_damaged_files_are_named(config, tmp_path, name):
         (["methods.0.kind=transposed"], "methods.0: unknown kind 'transposed'; did you mean"),
         (["methods.1.step=3"], "methods.1.step: unknown key; did you mean 'steps'?"),
         (["methods=[]"], "no methods"),
+        (["methods.1.kind=transpose", "methods.1={kind='transpose'}"], "methods.1 is the same as"),
         (["seed=-1"], "seed: input should be greater than or equal to 0"),
         (["targets.classes=[-1]"], "targets.classes.0"),
         (["training.epochs"], "--set training.epochs: write it as key=value"),

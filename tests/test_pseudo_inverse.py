@@ -156,8 +156,13 @@ def test_on_the_trained_network_the_box_keeps_what_clipping_loses(standard):
     assert free == 10
     assert result.diagnostics["outside_share"][..., 0].mean() > 0.4
     assert right(PseudoInverse(hidden_policy="clip", pixel_policy="clip"))[0] <= 4
+    assert not result.diagnostics["policy_optimality"].any()
     boxed, result = right(PseudoInverse())
     assert boxed == 10
+    # Solved to float32, and it says so of every image and layer.
+    optimality = result.diagnostics["policy_optimality"]
+    assert optimality.shape == (10, 1, 2)
+    assert 0 < optimality.max() < 1e-3
     assert result.images.min() >= 0
     assert result.images.max() <= 1
 

@@ -163,6 +163,11 @@ def test_what_does_not_go_together_is_refused(tiny, training, model, message):
         train(model, tiny, training)
 
 
+def test_float64_needs_jax_to_have_it(tiny):
+    with pytest.raises(JaxbqError, match="float64 is off in JAX"):
+        train(MLP((30, 3)), tiny, Training(epochs=1), dtype="float64")
+
+
 def test_epochs_compile_once(tiny, key):
     model, training = MLP((30, 9, 3)), Training(epochs=3)
     traced = []

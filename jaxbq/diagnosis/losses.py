@@ -151,7 +151,7 @@ def _mixed_backward(
             z = model.activations[number].invert(wanted)
             raw = method.solve(number, layer, state, z)
             below = model.activations[number - 1] if number else None
-            wanted, _ = method.settle(number, layer, below, state, z, raw)
+            wanted = method.settle(number, layer, below, state, z, raw).a
         return wanted
 
     return jax.jit(back)(params, state, targets)

@@ -136,6 +136,9 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
     experiment: Experiment = validate(Experiment, table, str(path))
     if need_methods and not experiment.methods:
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
+    for number, method in enumerate(experiment.methods):
+        if method in experiment.methods[:number]:
+            raise JaxbqError(f"{path}: methods.{number} is the same as one before; drop one")
     return experiment
 
 

@@ -22,6 +22,21 @@ class Ends(NamedTuple):
     high: Float[Array, ""]
 
 
+class Settled(NamedTuple):
+    """What a policy makes of the inputs found for a layer.
+
+    Args:
+        a: the values, shape (batch, fan_in).
+        failed: which rows it could not treat, shape (batch,).
+        optimality: projected-gradient norm of the bounded problem that it solved, shape (batch,);
+            0 for a policy that solves none.
+    """
+
+    a: Float[Array, "batch fan_in"]
+    failed: Bool[Array, " batch"]
+    optimality: Float[Array, " batch"]
+
+
 class Step(NamedTuple):
     """One layer on the way back, from its wanted activation to that of the layer before.
 
@@ -31,6 +46,7 @@ class Step(NamedTuple):
         raw: input found for it, before the policy, shape (batch, fan_in).
         a: the input after the policy, shape (batch, fan_in).
         failed: which rows the policy could not treat, shape (batch,).
+        optimality: of the bounded problem that the policy solved, shape (batch,).
     """
 
     wanted: Float[Array, "batch fan_out"]
@@ -38,6 +54,7 @@ class Step(NamedTuple):
     raw: Float[Array, "batch fan_in"]
     a: Float[Array, "batch fan_in"]
     failed: Bool[Array, " batch"]
+    optimality: Float[Array, " batch"]
 
 
 class Analytic(Method):
@@ -53,11 +70,10 @@ class Analytic(Method):
     @abc.abstractmethod
     def settle(
         self, number: int, layer: Layer, phi: Activation | None, state: Any, z: Array, raw: Array
-    ) -> tuple[Array, Array]:
+    ) -> Settled:
         """Apply the policy to the inputs found for layer ``number``.
 
-        ``phi`` is the activation they must come out of, None for pixels. Returns the values and
-        which rows could not be treated.
+        ``phi`` is the activation they must come out of, None for pixels.
         """
 
     def backward(
@@ -71,9 +87,9 @@ class Analytic(Method):
             z = model.activations[number].invert(wanted)
             raw = self.solve(number, layer, state, z)
             phi = model.activations[number - 1] if number else None
-            a, failed = self.settle(number, layer, phi, state, z, raw)
-            steps.append(Step(wanted, z, raw, a, failed))
-            wanted = a
+            settled = self.settle(number, layer, phi, state, z, raw)
+            steps.append(Step(wanted, z, raw, *settled))
+            wanted = settled.a
         return steps[::-1]
 
     def invert(
@@ -106,6 +122,7 @@ class Analytic(Method):
             "outside_amount": jnp.stack(amounts, axis=-1),
             "residual_before_policy": jnp.stack(before, axis=-1),
             "residual_after_policy": jnp.stack(after, axis=-1),
+            "policy_optimality": jnp.stack([step.optimality for step in steps], axis=-1),
         }
         return Inversion(
             steps[0].a[:, None],
@@ -113,6 +130,15 @@ class Analytic(Method):
             jnp.ones_like(reasons)[:, None],
             {name: values[:, None] for name, values in diagnostics.items()},
         )
+
+
+def settled(a: Array, failed: Array | None = None, optimality: Array | None = None) -> Settled:
+    """Put the outcome of a policy together: by default no row failed and nothing was solved."""
+    return Settled(
+        a,
+        jnp.zeros(len(a), bool) if failed is None else failed,
+        jnp.zeros(len(a), a.dtype) if optimality is None else optimality,
+    )
 
 
 def check_analytic(name: str, model: Network, targets: np.ndarray) -> MLP:

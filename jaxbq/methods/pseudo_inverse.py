@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Lt
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ..activations import Activation
 from ..data import Reference
@@ -14,7 +14,7 @@ from ..errors import JaxbqError
 from ..mlp import Layer, Network
 from ..options import options
 from ..solvers import box_least_squares
-from .analytic import Analytic, Ends, check_analytic, product
+from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 from .transpose import check_hidden_range, rescale
 
 Policy = Literal["none", "clip", "rescale", "box"]
@@ -99,23 +99,22 @@ class PseudoInverse(Analytic):
         state: PseudoInverseState,
         z: Array,
         raw: Array,
-    ) -> tuple[Array, Array]:
+    ) -> Settled:
         """Apply the policy of hidden layers or pixels."""
         policy = self.pixel_policy if phi is None else self.hidden_policy
         low, high = self._interval(phi, state)
-        fine: Bool[Array, " batch"] = jnp.zeros(len(raw), bool)
         match policy:
             case "none":
-                return raw, fine
+                return settled(raw)
             case "clip":
-                return jnp.clip(raw, low, high), fine
+                return settled(jnp.clip(raw, low, high))
             case "box":
                 found = box_least_squares(layer.weight, _without_bias(layer, z), low, high)
-                return found.solution, fine
+                return settled(found.solution, optimality=found.optimality)
             case "rescale":
-                if phi is None:
-                    return rescale(raw, low, high)
-                return rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range))
+                if phi is not None:
+                    low, high = (jnp.asarray(end, raw.dtype) for end in self.hidden_range)
+                return settled(*rescale(raw, low, high))
 
     def _interval(self, phi: Activation | None, state: PseudoInverseState) -> tuple[Array, Array]:
         if phi is None:

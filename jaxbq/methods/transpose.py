@@ -12,7 +12,7 @@ from ..data import ImageSpace, Reference
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Network
 from ..options import options
-from .analytic import Analytic, Ends, check_analytic, product
+from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 
 _BOOK_RANGE = (0.01, 0.99)
 
@@ -75,11 +75,11 @@ class Transpose(Analytic):
         state: TransposeState,
         z: Array,
         raw: Array,
-    ) -> tuple[Array, Array]:
+    ) -> Settled:
         """Rescale each row by its own extremes."""
         if phi is None:
-            return rescale(raw, *state.target)
-        return rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range))
+            return settled(*rescale(raw, *state.target))
+        return settled(*rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range)))
 
     def _pixels(self, space: ImageSpace) -> tuple[float, float]:
         if self.pixel_range is not None:

@@ -35,7 +35,7 @@ def sensitivity_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
             above.plot(values, errors, style, **look)
             below.plot(values, [alike for _, _, alike in curve], style, **look)
         below.set_xscale("log")
-        below.set_xlabel(knob)
+        below.set_xlabel(knob, fontsize=8)
         for axis in (above, below):
             axis.grid(alpha=0.3, linewidth=0.5)
             axis.spines[["top", "right"]].set_visible(False)

@@ -34,14 +34,14 @@ def _draw_vectors(axis: Any, layer: LayerTrace, last: int) -> None:
     if layer.asked is not None and layer.number < last:
         order = np.argsort(layer.asked, kind="stable")
     units = np.arange(len(order))
-    style = {"marker": "o", "linewidth": 0.8} if len(order) <= 30 else {"linewidth": 1.1}
-    axis.plot(
-        units, layer.answered[order], color=ORANGE, label="forward: what the image gives", **style
-    )
+    given: Any = {"color": ORANGE, "marker": "o", "markersize": 3.5, "linewidth": 0.8}
+    if len(order) > 30:
+        # Many units: a line through all of them would hide how many lie near what is asked.
+        given |= {"linestyle": "none", "markersize": 2}
+    axis.plot(units, layer.answered[order], label="forward: what the image gives", **given)
     if layer.asked is not None:
-        axis.plot(
-            units, layer.asked[order], color=BLUE, label="backward: what is asked", ls="--", **style
-        )
+        label = "backward: what is asked"
+        axis.plot(units, layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
         apart = f"farthest apart {layer.apart:.3g}"
     else:
         apart = "this method asks nothing of this layer"

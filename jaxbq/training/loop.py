@@ -100,6 +100,8 @@ def train(
     key = jax.random.key(0) if key is None else key
     check_ends(model, data)
     training.check(model, len(data.train_labels))
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise JaxbqError('float64 is off in JAX; call jax.config.update("jax_enable_x64", True)')
     init_key, order_key = jax.random.split(key)
     params = model.init(init_key, jnp.dtype(dtype)) if params is None else params
     model.check(params)
