@@ -11,7 +11,7 @@ demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/quickstart.toml
 
 test: $(DEV)
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(VENV)/bin/python -m pytest --numprocesses auto --cov --cov-report=term
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

@@ -82,7 +82,7 @@ def test_all_hundred_codes_are_reached_inside_the_range(mnist, dtype, tolerance,
     assert jnp.linalg.norm(wanted - logits(out.images), axis=1).max() <= tolerance + slack
     assert np.median(out.iterations) <= (8 if start == "digits" else 12)
     if start == "digits":
-        assert out.iterations.max() <= 11
+        assert out.iterations.max() <= 20
 
 
 @pytest.mark.parametrize("act", [jnp.tanh, jax.nn.sigmoid])

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from ..data import ImageSpace, Reference
 from ..evaluation import correlation
 from ..methods import Method, PseudoInverse, invert
+from ..methods.analytic import way_back
 from ..methods.pseudo_inverse import Policy, threshold
 from ..mlp import MLP, Params
 
@@ -89,7 +91,7 @@ def share_in_range(
     method = PseudoInverse()
     state = method.prepare(model, params, Reference(space), jax.random.key(0))
     wanted = jnp.asarray(targets, params[0].weight.dtype)
-    steps = jax.jit(method.backward, static_argnums=0)(model, params, state, wanted)
+    steps = way_back(method, model, params, state, wanted)
     shares = []
     for step, layer in zip(steps, params, strict=True):
         z = np.asarray(step.z, np.float64)
@@ -134,6 +136,7 @@ def _images(
     return result.images[:, 0], result.outputs[:, 0]
 
 
+@partial(jax.jit, static_argnums=(2, 3))
 def _mixed_backward(
     lossy: PseudoInverse,
     gentle: PseudoInverse,
@@ -141,17 +144,13 @@ def _mixed_backward(
     model: MLP,
     params: Params,
     state: Any,
-    targets: Array,
+    wanted: Array,
 ) -> Array:
     """Go back with ``lossy`` at layer ``place`` and ``gentle`` at the others."""
-
-    def back(params: Params, state: Any, wanted: Array) -> Array:
-        for number in reversed(range(len(params))):
-            layer, method = params[number], lossy if number == place else gentle
-            z = model.activations[number].invert(wanted)
-            raw = method.solve(number, layer, state, z)
-            below = model.activations[number - 1] if number else None
-            wanted = method.settle(number, layer, below, state, z, raw).a
-        return wanted
-
-    return jax.jit(back)(params, state, targets)
+    for number in reversed(range(len(params))):
+        layer, method = params[number], lossy if number == place else gentle
+        z = model.activations[number].invert(wanted)
+        raw = method.solve(number, layer, state, z)
+        below = model.activations[number - 1] if number else None
+        wanted = method.settle(number, layer, below, state, z, raw).a
+    return wanted

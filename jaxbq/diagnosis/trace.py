@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..methods import Method, Reason, invert
-from ..methods.analytic import Analytic, Step, pre_activation
+from ..methods.analytic import Analytic, Step, pre_activation, way_back
 from ..mlp import MLP, Params
 from ..options import describe
 from .layers import LayerFacts, layer_facts
@@ -142,7 +142,7 @@ def _steps(
         return None
     state = method.prepare(model, params, Reference(space), jax.random.key(0))
     targets = jnp.asarray(target[None], params[0].weight.dtype)
-    return jax.jit(method.backward, static_argnums=0)(model, params, state, targets)
+    return way_back(method, model, params, state, targets)
 
 
 def _wanted_z(phi: Any, asked: Any) -> Any:

@@ -1,6 +1,7 @@
 """What the analytic methods share: the way back through the layers, kept step by step."""
 
 import abc
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -130,6 +131,14 @@ class Analytic(Method):
             jnp.ones_like(reasons)[:, None],
             {name: values[:, None] for name, values in diagnostics.items()},
         )
+
+
+@partial(jax.jit, static_argnums=1)
+def way_back(
+    method: Analytic, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
+) -> list[Step]:
+    """Run :meth:`Analytic.backward` compiled."""
+    return method.backward(model, params, state, targets)
 
 
 def settled(a: Array, failed: Array | None = None, optimality: Array | None = None) -> Settled:
