@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -31,6 +32,11 @@ class _Parser(argparse.ArgumentParser):
         """Say what is wrong in one line."""
         self.exit(_MISTAKE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # A vector such as -0.9,0.1 is a value, no option.
+        self._negative_number_matcher = re.compile(r"^-\d|^-\.\d")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -43,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.command(chosen)
     except JaxbqError as mistake:
         print(f"jaxbq: error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        return _MISTAKE
+    except MemoryError:
+        print("jaxbq: error: out of memory; ask for fewer images at once", file=sys.stderr)
         return _MISTAKE
     except KeyboardInterrupt:
         print("jaxbq: interrupted; what was finished stays", file=sys.stderr)
@@ -209,12 +218,16 @@ def _run(chosen: argparse.Namespace) -> None:
                 terminal.say(f"{what}:")
             folders.append(run(experiment, Path(chosen.out), terminal))
             rows += [_summary_row(what, line) for line in build(folders[-1])]
-    columns = ["method", "right", "largest error", "probability", "class mean r", "seconds"]
+    columns = ["method", "right", "largest error", "right before", "outside before"]
+    columns += ["probability", "class mean r", "seconds"]
     if len(experiments) > 1:
         columns.insert(0, "experiment")
     else:
         rows = [row[1:] for row in rows]
-    title = "what the network reads in the returned images (best sample of each target)"
+    title = (
+        "what the network reads in the returned images, best sample of each target "
+        "(before: in the image before the policy at its pixels)"
+    )
     terminal.table(title, columns, rows)
     for folder in folders:
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
@@ -226,6 +239,8 @@ def _summary_row(what: str, line: "Summary") -> list[str]:
         line.method,
         f"{line.right}/{line.targets}",
         f"{line.largest_error:.3f}",
+        "" if line.right_before is None else f"{line.right_before}/{line.targets}",
+        "" if line.outside_before is None else f"{line.outside_before:.0%}",
         f"{line.probability:.3f}",
         _number(line.correlation),
         f"{line.seconds:.2f}",
@@ -256,9 +271,7 @@ def _invert(chosen: argparse.Namespace) -> None:
     from .weights import load_network
 
     method = _read_method(chosen.method, chosen.set)
-    for file in (chosen.out, chosen.figure):
-        if file:
-            _check_writable(Path(file))
+    _check_outputs(chosen.out, chosen.figure)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
         network = load_network(chosen.weights, chosen.precision)
         targets = _targets(chosen, network)
@@ -293,9 +306,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     from .weights import load_network
 
     method = _read_method(chosen.method, chosen.set)
-    for file in (chosen.json, chosen.figure):
-        if file:
-            _check_writable(Path(file))
+    _check_outputs(chosen.json, chosen.figure)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
         network = load_network(chosen.weights, chosen.precision)
         if len(chosen.target) + len(chosen.target_vector) != 1:
@@ -350,9 +361,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     from .report.figures import save_figure
     from .weights import load_network
 
-    for file in (chosen.json, chosen.figure):
-        if file:
-            _check_writable(Path(file))
+    _check_outputs(chosen.json, chosen.figure)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
         network = load_network(chosen.weights, chosen.precision)
         targets = _targets(chosen, network)
@@ -362,24 +371,30 @@ def _explain(chosen: argparse.Namespace) -> None:
         findings = explain(model, params, targets, data=data, space=network.space, key=key)
         aligned = _alignments(network, targets, data, reference, key)
         analytic = all(phi.inverse for phi in model.activations)
+        if chosen.figure and not analytic:
+            raise JaxbqError(
+                "--figure: without an inverse activation there is no sensitivity to draw"
+            )
         turned = chosen.json or chosen.figure
         curves = _sensitivities(network, targets) if turned and analytic else {}
+        lost = _losses(network, targets) if analytic else {}
     for finding in findings:
         terminal.say(finding.sentence)
     columns, rows = _alignment_table(aligned)
     terminal.table("correlation of the images with directions, mean over targets", columns, rows)
+    if lost:
+        terminal.table(*_loss_table(lost))
     if chosen.json:
         everything = {
             "findings": findings,
             "layers": layer_facts(params),
             "alignment": aligned,
             "sensitivity": curves,
+            "losses": lost,
         }
         _write_plain(Path(chosen.json), everything)
         terminal.say(f"saved {chosen.json}")
     if chosen.figure:
-        if not curves:
-            raise JaxbqError("no picture: without an inverse activation nothing is sensitive to it")
         save_figure(sensitivity_figure(curves), Path(chosen.figure))
         terminal.say(f"saved {chosen.figure}")
 
@@ -415,6 +430,36 @@ def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]
         for direction in directions
     ]
     return ["direction", *aligned], rows
+
+
+def _losses(network: "NetworkFile", targets: "np.ndarray") -> dict[str, Any]:
+    """Measure what is lost where: a policy at one layer only, and what is in range of each."""
+    from .diagnosis import policy_losses, share_in_range
+
+    model, params, space = network.model, network.params, network.space
+    return {
+        "clip": policy_losses(model, params, targets, space, "clip"),
+        "rescale": policy_losses(model, params, targets, space, "rescale"),
+        "share_in_range": share_in_range(model, params, targets, space),
+    }
+
+
+def _loss_table(lost: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    title = "what is lost where: the policy at one place only, the box solved at all others"
+    columns = ["place", "clip: right", "error", "rescale: right", "error", "asked in range"]
+    rows = []
+    for number, (clip, rescale) in enumerate(zip(lost["clip"], lost["rescale"], strict=True)):
+        rows.append(
+            [
+                f"hidden layer {number}" if number else "pixels",
+                f"{clip.right:.0%}",
+                f"{clip.mean_largest_error:.3f}",
+                f"{rescale.right:.0%}",
+                f"{rescale.mean_largest_error:.3f}",
+                f"{lost['share_in_range'][:, number].min():.1%}",
+            ]
+        )
+    return title, columns, rows
 
 
 def _sensitivities(network: "NetworkFile", targets: "np.ndarray") -> dict[str, Any]:
@@ -548,6 +593,17 @@ def _seed(value: int) -> int:
     if not 0 <= value < 2**32:
         raise JaxbqError(f"--seed {value}: use a whole number from 0 to {2**32 - 1}")
     return value
+
+
+def _check_outputs(file: str | None, figure: str | None) -> None:
+    """Refuse output files that cannot be written, before any work is done for them."""
+    from .report.figures import check_format
+
+    if file:
+        _check_writable(Path(file))
+    if figure:
+        _check_writable(Path(figure))
+        check_format(Path(figure))
 
 
 def _check_writable(path: Path) -> None:

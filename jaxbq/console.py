@@ -73,7 +73,7 @@ class Terminal:
         if not self._rich:
             widths = [max(len(line[i]) for line in (columns, *rows)) for i in range(len(columns))]
             self.say(title)
-            numeric = _numeric(rows)
+            numeric = _numeric(rows, len(columns))
             for line in (columns, *rows):
                 cells = [
                     cell.rjust(width) if number else cell.ljust(width)
@@ -82,7 +82,7 @@ class Terminal:
                 self.say("  ".join(cells).rstrip())
             return
         table = Table(title=title, title_justify="left")
-        for column, number in zip(columns, _numeric(rows), strict=True):
+        for column, number in zip(columns, _numeric(rows, len(columns)), strict=True):
             table.add_column(Text(column), justify="right" if number else "left")
         for row in rows:
             table.add_row(*map(Text, row))
@@ -96,7 +96,6 @@ class Terminal:
         self._bars.update(self._tasks[what], completed=done, note=note)  # type: ignore[arg-type]
 
 
-def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
+def _numeric(rows: Sequence[Sequence[str]], number: int) -> list[bool]:
     """Tell which columns hold numbers alone."""
-    columns = zip(*rows, strict=True)
-    return [all(cell[:1] in "-0123456789" for cell in column) for column in columns]
+    return [all(row[n][:1] in "-0123456789" for row in rows) for n in range(number)]

@@ -9,7 +9,7 @@ import optax
 from annotated_types import Ge, Gt, Le
 
 from .errors import JaxbqError
-from .options import NAME_SHORTHAND, PAIRS, options
+from .options import PAIRS, options
 
 Option = float | int | bool | str
 
@@ -79,9 +79,6 @@ class Optimiser:
                 f"optax.{self.name} cannot be used here: it needs more than gradients, "
                 f"or an option has a wrong value ({str(fault).splitlines()[0]})"
             ) from fault
-
-
-OptimiserByName = Annotated[Optimiser, NAME_SHORTHAND]
 
 
 def _cosine(progress: Any, rate: Any, end: Any) -> Any:

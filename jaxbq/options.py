@@ -34,8 +34,22 @@ from .errors import JaxbqError
 T = TypeVar("T")
 
 
-def _shorthand(key: str) -> pydantic.BeforeValidator:
-    return pydantic.BeforeValidator(lambda v: {key: v} if isinstance(v, str) else _tuples(v))
+def defaulting_to(default: Any) -> pydantic.BeforeValidator:
+    """Read a table of options as changes to ``default``, which stays as it is for other keys.
+
+    Another ``name`` starts anew: options of one optimiser mean nothing to another.
+    """
+
+    def fill(value: Any) -> Any:
+        given = {"name": value} if isinstance(value, str) else _tuples(value)
+        if not isinstance(given, Mapping):
+            return given
+        known = dataclasses.asdict(default)
+        if given.get("name", known["name"]) != known["name"]:
+            return given
+        return {**known, **given}
+
+    return pydantic.BeforeValidator(fill)
 
 
 def _pairs(value: Any) -> Any:
@@ -53,8 +67,9 @@ def _tuples(value: Any) -> Any:
 
 # Which member of a union a table means is said by its `kind`; a bare string is short for it.
 BY_KIND = pydantic.Discriminator("kind")
-KIND_SHORTHAND = _shorthand("kind")
-NAME_SHORTHAND = _shorthand("name")
+KIND_SHORTHAND = pydantic.BeforeValidator(
+    lambda v: {"kind": v} if isinstance(v, str) else _tuples(v)
+)
 # Keyword arguments as a table in TOML, as sorted pairs in a hashable field.
 PAIRS = pydantic.BeforeValidator(_pairs)
 

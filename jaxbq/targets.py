@@ -28,7 +28,7 @@ class Codes:
 
     on: float = 0.99
     off: float | None = None
-    classes: tuple[Annotated[int, Ge(0), Le(2**16)], ...] = ()
+    classes: tuple[Annotated[int, Ge(0), Le(4096)], ...] = ()
 
     def matrix(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "classes outputs"]:
         """Write the codes of all classes, one a row, shape (number, number), in float64."""

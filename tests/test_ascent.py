@@ -159,7 +159,8 @@ def test_stop_rule_names_its_reasons(standard):
     easy = invert(Ascent(stop=StopRule(tolerance=0.2)), *standard, targets)
     assert (easy.reasons == Reason.REACHED).all()
     assert (easy.iterations < 500).all()
-    assert np.abs(easy.outputs[:, 0] - targets).max() <= 0.2
+    # Of the returned image, not of another iterate.
+    assert np.abs(easy.outputs[:, 0] - targets).max() <= 0.2 + 1e-5
     short = invert(Ascent(steps=3), *standard, targets)
     assert (short.reasons == Reason.MAX_ITERATIONS).all()
     assert (short.iterations == 3).all()

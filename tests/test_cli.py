@@ -69,8 +69,9 @@ def test_invert_defaults_to_every_class_and_names_them(place, capsys):
 
 def test_invert_in_float64(place):
     arguments = ["invert", "net.safetensors", "--method", "transpose", "--precision", "float64"]
-    assert main([*arguments, "--out", "a.npz"]) == 0
-    assert np.load(place / "a.npz")["images"].dtype == np.float64
+    assert main([*arguments, "--out", "images"]) == 0
+    assert sorted(p.name for p in place.glob("*images*")) == ["images"]
+    assert np.load(place / "images")["images"].dtype == np.float64
 
 
 def test_trace_shows_layers_and_saves_numbers(place, capsys):
@@ -126,6 +127,9 @@ MISTAKES = [
     (["run", "small.toml", "--set", "targets.classes=[3]"], "class 3 is out of range"),
     (["run", "small.toml", "--set", "targets.on=1.0"], "1 is outside (0, 1)"),
     (["run", "small.toml", "--set", "training.loss=cross_entropy"], "needs output 'softmax'"),
+    (["run", "small.toml", "--set", "training=3"], "training"),
+    (["run", "small.toml", "--set", "training.on=5.0"], "5 is outside [0, 1]"),
+    (["run", "small.toml", "--set", "training.off=0.995"], "on = 0.99 must be above off"),
     (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
     (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
     (["invert", "none.safetensors", "--method", "ascent"], "no such file"),
@@ -138,6 +142,12 @@ MISTAKES = [
     ([*NET, "ascent", "--target-vector", "a,b,c"], "write numbers with commas between"),
     ([*NET, "transpose", "--target-vector", "1,0,0"], "outside (0, 1)"),
     ([*NET, "ascent", "--target-vector", "2,0,0"], "outside [0, 1]"),
+    ([*NET, "ascent", "--target-vector", "-0.9,0,0"], "-0.9 is outside [0, 1]"),
+    ([*NET, "ascent", "--set", "steps=99999999999"], "steps: input should be less than"),
+    ([*NET, "preimage", "--set", "samples=3"], "samples is for random, nearest"),
+    (["explain", "net.safetensors", "--target-vector", "1.5,0,0"], "1.5 is outside"),
+    (["explain", "net.safetensors", "--target-vector", "1,0,0"], "is outside (0, 1)"),
+    (["explain", "relu.safetensors", "--figure", "e.png"], "no sensitivity to draw"),
     ([*NET, "ascent", "--set", "start=mean"], "needs training images; name a data set"),
     ([*NET, "ascent", "--data", "none"], "none: no such folder"),
     ([*NET, "ascent", "--data", "mnist-10k"], "takes 30 pixels, but the images have 784"),

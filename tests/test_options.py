@@ -9,6 +9,7 @@ from annotated_types import Gt
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import AnyMethod, Ascent, Transpose
 from jaxbq.options import check, describe, options, validate
+from jaxbq.training import Training, TrainingRule
 
 
 @options
@@ -93,6 +94,16 @@ def test_shorthands_stand_for_tables():
     assert validate(AnyMethod, short) == validate(AnyMethod, long)
     table = {"kind": "ascent", "optimiser": {"name": "sgd", "options": {"momentum": 0.9}}}
     assert validate(AnyMethod, table).optimiser.options == (("momentum", 0.9),)
+
+
+def test_a_partial_table_keeps_the_other_defaults_of_its_section():
+    given = validate(AnyMethod, {"kind": "ascent", "optimiser": {"learning_rate": 0.05}})
+    assert given.optimiser.learning_rate == 0.05
+    assert given.optimiser.options == Ascent().optimiser.options
+    given = validate(TrainingRule, {"optimiser": {"schedule": "cosine"}})
+    assert given.optimiser.learning_rate == Training().optimiser.learning_rate
+    # Another optimiser starts anew.
+    assert validate(AnyMethod, {"kind": "ascent", "optimiser": "sgd"}).optimiser.options == ()
 
 
 def test_what_is_written_out_reads_back_the_same():

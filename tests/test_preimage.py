@@ -37,11 +37,16 @@ def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(standard, mnist_10
 def test_in_float64_the_residual_is_that_of_the_returned_image(standard, mnist_10k):
     model, params = standard
     params = tuple(Layer(*(jnp.asarray(p, jnp.float64) for p in layer[:2])) for layer in params)
-    result = invert(Preimage(), model, params, Codes().matrix(10), reference=mnist_10k)
+    method = Preimage(start="images")
+    result = invert(method, model, params, Codes().matrix(10), reference=mnist_10k)
     assert (result.reasons == Reason.REACHED).all()
     wanted = np.log(Codes().matrix(10) / (1 - Codes().matrix(10)))
-    residual = np.linalg.norm(result.logits[:, 0] - wanted, axis=1)
-    np.testing.assert_allclose(residual, result.diagnostics["residual"][:, 0], atol=1e-11)
+    residual = np.linalg.norm(result.logits - wanted[:, None], axis=-1)
+    assert residual.shape == (10, 10)
+    np.testing.assert_allclose(residual, result.diagnostics["residual"], atol=1e-11)
+    assert np.median(result.iterations) <= 8
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
     assert residual.max() <= 1.001e-8
 
 

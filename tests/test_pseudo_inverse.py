@@ -167,6 +167,14 @@ def test_on_the_trained_network_the_box_keeps_what_clipping_loses(standard):
     assert result.images.max() <= 1
 
 
+def test_a_target_that_rounds_to_the_end_is_refused(rng):
+    """0.9999999999 is 1 in float32, whose logit is infinite."""
+    model, params = problems.random_network((4, 3), rng)
+    params = tuple(Layer(*(jnp.asarray(p, jnp.float32) for p in layer[:2])) for layer in params)
+    with pytest.raises(JaxbqError, match="1 is outside"):
+        invert(PseudoInverse(), model, params, np.array([[0.9999999999, 0.1, 0.1]]))
+
+
 def test_a_singular_layer_is_no_exception(rng):
     model, params = problems.random_network((9, 4, 3), rng)
     params = (
@@ -192,6 +200,7 @@ def test_a_singular_layer_is_no_exception(rng):
         (PseudoInverse(margin=0.7), "sigmoid", "margin"),
         (PseudoInverse(rcond=-0.1), "sigmoid", "rcond"),
         (PseudoInverse(ridge=-1.0), "sigmoid", "ridge"),
+        (PseudoInverse(ridge=1.0), "sigmoid", "ridge and rcond have no effect where the box"),
         (
             PseudoInverse(hidden_policy="rescale", hidden_range=(0.0, 1.0)),
             "sigmoid",

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -5,7 +7,8 @@ from scipy.special import softmax
 from jaxbq.data import ImageSpace
 from jaxbq.evaluation import score
 from jaxbq.evaluation.scores import correlation
-from jaxbq.methods import Result, Seconds, Transpose
+from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose, invert
+from jaxbq.targets import Codes
 
 
 def result_of(images, outputs, logits=None, targets=None, space=None):
@@ -85,8 +88,6 @@ def test_without_data_correlations_are_unknown():
 
 @pytest.mark.parametrize("absent", [0, 2])
 def test_a_class_without_training_images(tiny, absent):
-    import dataclasses
-
     keep = tiny.train_labels != absent
     some = dataclasses.replace(
         tiny, train_images=tiny.train_images[keep], train_labels=tiny.train_labels[keep]
@@ -95,3 +96,18 @@ def test_a_class_without_training_images(tiny, absent):
     assert np.isnan(scores.correlation_own[absent, 0])
     assert np.isfinite(np.delete(scores.correlation_own, absent)).all()
     assert (scores.other_class != absent).all()
+
+
+def test_before_the_policy_where_a_method_has_one(standard, mnist_10k):
+    method = PseudoInverse(hidden_policy="clip", pixel_policy="clip")
+    result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+    scores = score(result, "sigmoid", mnist_10k)
+    assert scores.right_before.mean() == 1
+    assert scores.right.mean() <= 0.4
+    free = invert(dataclasses.replace(method, pixel_policy="none"), *standard, Codes().matrix(10))
+    np.testing.assert_allclose(
+        scores.largest_error_before, score(free, "sigmoid").largest_error, atol=1e-6
+    )
+    raw = free.images
+    np.testing.assert_allclose(scores.outside_before, ((raw < 0) | (raw > 1)).mean(axis=-1))
+    assert np.isnan(score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid").right_before).all()

@@ -7,6 +7,8 @@ from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
 
+_MOST_CLASSES = 4096  # codes are classes × classes; no data set of digits or letters is near
+
 
 @dataclass(frozen=True)
 class ImageSpace:
@@ -178,7 +180,7 @@ def _check_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:
         raise JaxbqError(f"the {name} set is empty")
     if labels.min() < 0:
         raise JaxbqError(f"a {name} label is {labels.min()}: labels count from 0")
-    if labels.max() >= 2**16:
+    if labels.max() >= _MOST_CLASSES:
         raise JaxbqError(f"a {name} label is {labels.max()}: labels are class numbers from 0")
 
 

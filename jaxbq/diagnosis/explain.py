@@ -1,5 +1,6 @@
 """The verdict in plain sentences, each made from what was measured on this very network."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -8,14 +9,16 @@ from jaxtyping import Float
 
 from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
-from ..methods import Method, Preimage, PseudoInverse, Reason, Result, Transpose, invert
+from ..methods import Ascent, Method, Preimage, PseudoInverse, Reason, Result, Transpose, invert
 from ..mlp import MLP, Params
+from ..targets import check_targets
 from .alignment import alignment
 from .layers import LayerFacts, layer_facts
-from .losses import policy_losses, share_in_range
+from .losses import Fidelity, policy_losses, share_in_range
 
 # Where one word gives way to another. They name what was measured; no number depends on them.
 _SAME, _NEAR = 0.05, 0.3
+_EXACT = 0.02  # largest output error of an answer that counts as given
 _WELL, _ILL = 100.0, 1e4
 
 
@@ -58,33 +61,36 @@ def explain(
         Findings, from the layers to what to trust.
 
     Raises:
-        JaxbqError: the network is no MLP.
+        JaxbqError: the network is no MLP, or cannot give these targets.
     """
     if not isinstance(model, MLP):
         raise JaxbqError("only an MLP can be explained layer by layer")
+    check_targets(np.asarray(targets, np.float64), model.output, model.sizes[-1])
     reference = data.reference if data is not None else Reference(space or _flat(model))
     facts = layer_facts(params)
     findings = [_about_layer(number, each) for number, each in enumerate(facts, 1)]
+    run = _Runner(model, params, targets, reference, key)
+    ways: dict[str, Result] = {}
     obstacle = _obstacle(Transpose(), model, reference, targets)
     if obstacle is None:
-        run = _Runner(model, params, targets, reference, key)
-        transposed, free = run(Transpose()), run(_free(model))
-        clipped = run(PseudoInverse(hidden_policy="clip", pixel_policy="clip"))
-        boxed = run(PseudoInverse())
+        ways["transpose"], free = run(Transpose()), run(_free())
+        clipped = run(dataclasses.replace(_free(), pixel_policy="clip"))
+        ways["pseudo-inverse"], boxed = free, run(PseudoInverse())
         findings += [
-            _about_transpose(facts, transposed),
-            _about_template(alignment(transposed, model, params, data)),
+            _about_transpose(facts, ways["transpose"]),
+            _about_template(alignment(ways["transpose"], model, params, data)),
             _about_range(share_in_range(model, params, targets, run.space)),
             _about_pseudo_inverse(free),
             _about_clipping(free, clipped, boxed, policy_losses(model, params, targets, run.space)),
         ]
     else:
         findings.append(Finding("transpose", "no analytic way back", f"{obstacle}."))
-    obstacle = _obstacle(Preimage(), model, reference, targets)
-    if obstacle is None:
-        preimage = invert(Preimage(), model, params, targets, reference=reference, key=key)
-        findings.append(_about_preimage(preimage))
-    return [*findings, _about_trust(findings)]
+    if _obstacle(Preimage(), model, reference, targets) is None:
+        ways["preimage"] = run(Preimage())
+        findings.append(_about_preimage(ways["preimage"]))
+    ways["ascent"] = run(Ascent())
+    unique = all(each.null_dimension == 0 for each in facts)
+    return [*findings, _about_trust(ways, unique)]
 
 
 @dataclass(frozen=True)
@@ -129,20 +135,20 @@ def _about_layer(number: int, facts: LayerFacts) -> Finding:
 def _about_transpose(facts: tuple[LayerFacts, ...], transposed: Result) -> Finding:
     worst = max(each.gram_deviation for each in facts)
     agreement = min(each.transpose_agreement for each in facts)
-    read = f"the network reads {_right(transposed)} of its transpose images as intended"
     measured = (
-        f"WᵀW differs from a multiple of the identity by {worst:.2g} of its size (worst layer) and "
-        f"the cosine between Wᵀ and W⁺ is {agreement:.2f} or more"
+        f"the cosine between Wᵀ and W⁺ is {agreement:.2f}, and WᵀW differs from a multiple of the "
+        f"identity by {worst:.2g} of its size (worst layers); the network reads "
+        f"{_right(transposed)} of its transpose images as intended"
     )
-    if worst <= _SAME:
+    if 1 - agreement <= _SAME**2:
         verdict = "transpose is the inverse up to scale"
-        text = f"The transpose is the pseudo-inverse up to scale: {measured}; {read}."
-    elif worst <= _NEAR:
+        text = f"The transpose is the pseudo-inverse up to scale: {measured}."
+    elif 1 - agreement <= _NEAR**2:
         verdict = "transpose is near an inverse"
-        text = f"The transpose is near an inverse up to scale: {measured}; {read}."
+        text = f"The transpose is near an inverse up to scale: {measured}."
     else:
         verdict = "transpose is no inverse"
-        text = f"The transpose is no inverse of this network: {measured}; {read}."
+        text = f"The transpose is no inverse of this network: {measured}."
     return Finding("transpose", verdict, text)
 
 
@@ -179,70 +185,84 @@ def _about_range(shares: np.ndarray) -> Finding:
 
 
 def _about_pseudo_inverse(free: Result) -> Finding:
-    outside = float(free.diagnostics["outside_share"][:, 0, 0].mean())
-    error = float(free.diagnostics["residual_before_policy"][:, 0, 0].max())
-    read = f"read as intended {_right(free)}, largest output error {_error(free):.2g}"
-    if outside == 0:
+    shares = free.diagnostics["outside_share"][:, 0].mean(axis=0)
+    read = f"read as intended {_right(free)}, output error {_error(free):.2g}"
+    hidden = max(shares[1:], default=0.0)
+    if not shares.any() and _error(free) <= _EXACT:
         verdict = "inverse in range"
-        text = f"The pseudo-inverse needs no policy at the pixels: none leaves the range; {read}"
+        text = f"The pseudo-inverse needs no policy: nothing (0%) leaves its range; {read}"
     else:
         verdict = "inverse out of range"
         text = (
-            f"The pseudo-inverse leaves the pixel range with {outside:.0%} of the pixels "
-            f"(residual of the first layer {error:.1e}); left there, it is {read}"
+            f"The pseudo-inverse leaves the domains: {shares[0]:.0%} of pixels and {hidden:.0%} of "
+            f"hidden values (worst layer); with those clipped and pixels left, {read}"
         )
     return Finding("pseudo-inverse", verdict, f"{text}.")
 
 
-def _about_clipping(free: Result, clipped: Result, boxed: Result, losses: list) -> Finding:
+def _about_clipping(
+    free: Result, clipped: Result, boxed: Result, losses: list[Fidelity]
+) -> Finding:
     before, after, box = (_right(each) for each in (free, clipped, boxed))
     places = ["the pixels", *(f"hidden layer {n}" for n in range(1, len(losses)))]
-    worst = max(range(len(losses)), key=lambda n: losses[n].largest_error)
-    cost = _error(clipped) - _error(free)
     numbers = (
-        f"right {before} without a policy at the pixels, {after} clipped, {box} with the box "
-        f"solved; clipped at one place only, most is lost at {places[worst]} (mean error "
-        f"{losses[worst].largest_error:.2f})"
+        f"output error {_error(free):.2f} (right {before}) with pixels left, {_error(clipped):.2f} "
+        f"({after}) clipped, {_error(boxed):.2f} ({box}) with the box solved"
     )
-    if cost <= 0.02:
-        return Finding("clipping", "clipping costs nothing", f"Clipping costs nothing: {numbers}.")
-    return Finding("clipping", "clipping loses the answer", f"Clipping loses it: {numbers}.")
+    if _error(clipped) - _error(free) <= _EXACT:
+        text = f"Clipping the pixels costs nothing: {numbers}."
+        return Finding("clipping", "clipping costs nothing", text)
+    worst = max(range(len(losses)), key=lambda n: losses[n].mean_largest_error)
+    where = (
+        f"clipped at one place only, most is lost at {places[worst]} "
+        f"({losses[worst].mean_largest_error:.2f})"
+    )
+    text = f"Clipping the pixels loses the answer: {numbers}; {where}."
+    return Finding("clipping", "clipping loses the answer", text)
 
 
 def _about_preimage(found: Result) -> Finding:
-    reached = int((found.reasons[:, 0] == Reason.REACHED).sum())
-    number, residual = len(found.targets), float(found.diagnostics["residual"][:, 0].max())
+    reached, number = _reached(found), len(found.targets)
+    residual = float(found.diagnostics["residual"][:, 0].max())
     steps = float(np.median(found.iterations[:, 0]))
-    numbers = f"{reached} of {number} targets reached, worst residual {residual:.1e}"
+    numbers = f"from grey {reached} of {number} targets reached, worst residual {residual:.1e}"
     if reached == number:
         text = "An image in the pixel range answers every target exactly"
-        verdict, tail = "reachable", f" in {steps:g} iterations (median)"
+        verdict, tail = "reachable", f", {steps:g} iterations (median)"
     elif reached:
-        text, verdict, tail = "Some targets are out of reach in the pixel range", "partly", ""
+        text, verdict, tail = "Some targets were not reached in the pixel range", "partly", ""
     else:
-        text, verdict, tail = "No target is within reach in the pixel range", "out of reach", ""
+        text, verdict, tail = "No target was reached in the pixel range", "out of reach", ""
     return Finding("preimage", verdict, f"{text}: {numbers}{tail}.")
 
 
-def _about_trust(findings: list[Finding]) -> Finding:
-    said = {finding.topic: finding.verdict for finding in findings}
-    unique = all("unique" in f.sentence for f in findings if f.topic.startswith("layer"))
-    if unique and said.get("pseudo-inverse") == "inverse in range":
+def _about_trust(ways: dict[str, Result], unique: bool) -> Finding:
+    """Say which way to trust, by the errors that their images have."""
+    errors = {name: _error(result) for name, result in ways.items()}
+    numbers = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+    inverse = ways.get("pseudo-inverse")
+    in_range = inverse is not None and not inverse.diagnostics["outside_share"].any()
+    if unique and in_range and errors["pseudo-inverse"] <= _EXACT:
+        verdict = "pseudo-inverse"
         text = "Trust the pseudo-inverse: the way back is unique and stays in range"
-        return Finding("trust", "pseudo-inverse", f"{text}.")
-    if said.get("preimage") == "reachable":
-        text = (
-            "Trust the preimage for what the network answers, knowing that it is one of many; "
-            "the transpose, if anything, for what its weights look for"
-        )
-        return Finding("trust", "preimage", f"{text}.")
-    text = "Trust no analytic way for these targets; ascent gives the best that the range allows"
-    return Finding("trust", "ascent", f"{text}.")
+    elif "preimage" in ways and _reached(ways["preimage"]) == len(ways["preimage"].targets):
+        verdict = "preimage"
+        text = "Trust the preimage for what the network answers, knowing that it is one of many"
+    else:
+        # Left in range or not: a pseudo-inverse out of range is no image.
+        able = {name: error for name, error in errors.items() if name != "pseudo-inverse"}
+        verdict = min(able, key=able.__getitem__)
+        text = f"No way answers exactly; {verdict} comes nearest"
+    return Finding("trust", verdict, f"{text} (output errors: {numbers}).")
 
 
-def _free(model: MLP) -> PseudoInverse:
-    """Make a pseudo-inverse without a policy at the pixels, the gentlest in hidden layers."""
+def _free() -> PseudoInverse:
+    """Make a pseudo-inverse without a policy at the pixels, a gentle one in hidden layers."""
     return PseudoInverse(pixel_policy="none", hidden_policy="clip", margin=1e-3)
+
+
+def _reached(found: Result) -> int:
+    return int((found.reasons[:, 0] == Reason.REACHED).sum())
 
 
 def _right(result: Result) -> str:
@@ -251,6 +271,7 @@ def _right(result: Result) -> str:
 
 
 def _error(result: Result) -> float:
+    """Mean over targets of the largest output error."""
     return float(np.abs(result.outputs[:, 0] - result.targets).max(axis=1).mean())
 
 

@@ -32,11 +32,11 @@ class Fidelity:
 
     Args:
         right: share of targets whose image is read as intended.
-        largest_error: largest output error, mean over targets.
+        mean_largest_error: mean over targets of the largest output error.
     """
 
     right: float
-    largest_error: float
+    mean_largest_error: float
 
 
 def policy_losses(

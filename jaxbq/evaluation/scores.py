@@ -27,6 +27,10 @@ class Scores(NamedTuple):
             intended class; 0 for an image without contrast, NaN without training images.
         correlation_other: largest correlation with the mean of another class.
         other_class: that class; −1 where there is none.
+        right_before: ``right`` of the image before the policy at its pixels, for the methods that
+            have one, so that it may lie outside the range; else NaN.
+        largest_error_before: ``largest_error`` of that image, else NaN.
+        outside_before: share of its pixels outside the range, else NaN.
     """
 
     intended: Int[np.ndarray, "targets samples"]
@@ -39,6 +43,9 @@ class Scores(NamedTuple):
     correlation_own: Float[np.ndarray, "targets samples"]
     correlation_other: Float[np.ndarray, "targets samples"]
     other_class: Int[np.ndarray, "targets samples"]
+    right_before: Float[np.ndarray, "targets samples"]
+    largest_error_before: Float[np.ndarray, "targets samples"]
+    outside_before: Float[np.ndarray, "targets samples"]
 
 
 def score(result: Result, output: str, data: Dataset | None = None) -> Scores:
@@ -70,6 +77,7 @@ def score(result: Result, output: str, data: Dataset | None = None) -> Scores:
         own,
         other,
         other_class,
+        *_before_policy(result, intended),
     )
 
 
@@ -107,6 +115,18 @@ def _correlations(
     best, label = others.max(axis=-1), others.argmax(axis=-1)
     none = ~np.isfinite(best)
     return own, np.where(none, np.nan, best), np.where(none, -1, label)
+
+
+def _before_policy(
+    result: Result, intended: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    outputs = result.diagnostics.get("outputs_before_policy")
+    if outputs is None:
+        unknown = np.full(intended.shape, np.nan)
+        return unknown, unknown, unknown
+    right = (outputs.argmax(axis=-1) == intended).astype(np.float64)
+    error = np.abs(outputs - result.targets[:, None]).max(axis=-1)
+    return right, error, result.diagnostics["outside_share"][..., 0]
 
 
 def _outside(images: np.ndarray, space: ImageSpace) -> tuple[np.ndarray, np.ndarray]:

@@ -45,16 +45,21 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that this code lies in, None outside one."""
+    """Commit of the checkout that this code lies in; None where it is installed otherwise."""
+    here = Path(__file__).resolve().parents[2]
     try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        top = _git(here, "rev-parse", "--show-toplevel")
+        # An environment inside somebody's own repository is not a checkout of jaxbq.
+        if Path(top).resolve() != here:
+            return None
+        changed = "-changed" if _git(here, "status", "--porcelain", "--untracked-files=no") else ""
+        return _git(here, "rev-parse", "HEAD") + changed
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+    )
     return answer.stdout.strip()

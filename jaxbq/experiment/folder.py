@@ -160,7 +160,13 @@ class RunFolder:
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays by name, atomically, as an uncompressed npz."""
-    write_atomically(path, lambda temporary: np.savez(temporary, **arrays))  # type: ignore[arg-type]
+
+    def write(temporary: Path) -> None:
+        # Through a handle: given a name, NumPy would append .npz to one without it.
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomically(path, write)
 
 
 def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from ..options import options
 
@@ -19,5 +19,5 @@ class StopRule:
     """
 
     tolerance: Annotated[float, Ge(0)] = 1e-3
-    patience: Annotated[int, Ge(0)] = 0
+    patience: Annotated[int, Ge(0), Le(10**7)] = 0
     improvement: Annotated[float, Ge(0)] = 1e-6

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
 from ..activations import activation
@@ -65,15 +65,17 @@ class Preimage(Method):
 
     kind: Literal["preimage"] = "preimage"
     start: PreimageStart = "grey"
-    samples: Annotated[int, Gt(0)] = 1
+    samples: Annotated[int, Gt(0), Le(10**6)] = 1
     tolerance: Annotated[float, Gt(0)] | None = None
-    max_iterations: Annotated[int, Gt(0)] = 300
+    max_iterations: Annotated[int, Gt(0), Le(10**7)] = 300
     damping: Annotated[float, Ge(0)] = 0.0
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse outputs that have no logits, and starts that are not there."""
         activation(model.output).invert(jnp.full((1, 2), 0.5))
         check_targets(targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None)
+        if self.samples > 1 and self.start not in ("random", "nearest"):
+            raise JaxbqError(f"start = {self.start!r} is one start; samples is for random, nearest")
         if self.start == "images":
             _check_starts(reference)
         if self.start in ("mean", "nearest"):

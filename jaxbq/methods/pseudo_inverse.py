@@ -74,6 +74,12 @@ class PseudoInverse(Analytic):
                 )
             if self.hidden_policy in ("clip", "box") and not total and self.margin == 0:
                 raise JaxbqError(f"margin must be above 0: {phi.name}'s inverse is infinite there")
+        unused = self.pixel_policy == "box" and (len(mlp.sizes) == 2 or self.hidden_policy == "box")
+        if unused and (self.ridge > 0 or self.rcond is not None):
+            raise JaxbqError(
+                "ridge and rcond have no effect where the box is solved, which uses W itself; "
+                "choose another pixel_policy or hidden_policy"
+            )
         if self.hidden_policy == "rescale":
             check_hidden_range(self.hidden_range, mlp)
 

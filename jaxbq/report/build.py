@@ -21,6 +21,9 @@ class Summary(NamedTuple):
         right: targets whose image the network reads as intended.
         targets: how many there are.
         largest_error: largest output error of any.
+        right_before: targets read as intended in the image before the pixel policy; None for
+            methods without one.
+        outside_before: mean share of pixels outside the range before it.
         probability: mean probability of the intended class.
         correlation: mean correlation with the intended class's mean image; None where unknown.
         seconds: computing time, compilation left out.
@@ -30,6 +33,8 @@ class Summary(NamedTuple):
     right: int
     targets: int
     largest_error: float
+    right_before: int | None
+    outside_before: float | None
     probability: float
     correlation: float | None
     seconds: float
@@ -88,16 +93,25 @@ def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
     for result in results:
         name = describe(result.method)
         best = [row for row in table if row["method"] == name and row["sample"] == "0"]
-        known = [float(row["correlation_own"]) for row in best if row["correlation_own"]]
+        correlation = _mean(best, "correlation_own")
+        before = _mean(best, "right_before")
         lines.append(
             Summary(
                 name,
                 sum(row["right"] == "True" for row in best),
                 len(best),
                 max(float(row["largest_error"]) for row in best),
+                None if before is None else round(before * len(best)),
+                _mean(best, "outside_before"),
                 sum(float(row["target_probability"]) for row in best) / len(best),
-                sum(known) / len(known) if known else None,
+                correlation,
                 result.seconds.run,
             )
         )
     return lines
+
+
+def _mean(rows: list[dict[str, str]], column: str) -> float | None:
+    """Mean of the cells that are not empty; None where all are."""
+    known = [float(row[column]) for row in rows if row[column]]
+    return sum(known) / len(known) if known else None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -168,11 +169,19 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         JaxbqError: the format is unknown or the file cannot be written.
     """
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in known:
-        raise JaxbqError(f"{path}: no figure format has this suffix; use .png or .pdf")
+    check_format(path)
     metadata = {"Software": None} if path.suffix == ".png" else None
     write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
+
+
+def check_format(path: Path) -> None:
+    """Check that matplotlib can write a figure under this name.
+
+    Raises:
+        JaxbqError: its suffix is no format.
+    """
+    if path.suffix.lstrip(".").lower() not in FigureCanvasBase.filetypes:
+        raise JaxbqError(f"{path}: no figure format has this suffix; use .png or .pdf")
 
 
 def _write_answer(axis: Any, row: Row, target: int, class_names: Sequence[str]) -> None:

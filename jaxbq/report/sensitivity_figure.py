@@ -30,7 +30,7 @@ def sensitivity_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
         styles = zip((BLUE, ORANGE, _GREEN), ("o-", "s--", "^:"), strict=True)
         for (policy, curve), (colour, style) in zip(lines.items(), styles, strict=False):
             values = [value for value, _, _ in curve]
-            errors = [each.largest_error for _, each, _ in curve]
+            errors = [each.mean_largest_error for _, each, _ in curve]
             look: Any = {"color": colour, "markersize": 3, "linewidth": 1, "label": policy}
             above.plot(values, errors, style, **look)
             below.plot(values, [alike for _, _, alike in curve], style, **look)
@@ -40,7 +40,7 @@ def sensitivity_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
             axis.grid(alpha=0.3, linewidth=0.5)
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=7)
-    grid[0, 0].set_ylabel("largest output error", fontsize=8)
+    grid[0, 0].set_ylabel("output error (mean of largest)", fontsize=8)
     grid[1, 0].set_ylabel("correlation with default", fontsize=8)
     grid[0, 0].legend(title="pixel policy", fontsize=7, title_fontsize=7, frameon=False)
     return figure

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Params
-from ..optimisers import Optimiser, OptimiserByName
-from ..options import options
-from ..targets import Codes
+from ..optimisers import Optimiser
+from ..options import defaulting_to, options
+from ..targets import Codes, check_targets
 from .losses import LossName, check_loss, example_losses
 
 
@@ -30,6 +30,9 @@ class EpochSums(NamedTuple):
 
     loss: Float[Array, ""]
     right: Int[Array, ""]
+
+
+_ADAM = Optimiser(learning_rate=3e-3)
 
 
 @options
@@ -51,7 +54,7 @@ class Training:
     loss: LossName = "bce"
     epochs: Annotated[int, Gt(0)] = 30
     batch_size: Annotated[int, Gt(0)] = 128
-    optimiser: OptimiserByName = Optimiser(learning_rate=3e-3)
+    optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
     on: float = 0.99
     off: float | None = None
 
@@ -64,6 +67,7 @@ class Training:
         """Refuse a loss or an optimiser that cannot work with this network."""
         check_loss(self.loss, model.output)
         self.optimiser.check()
+        _check_codes(self.codes, model)
 
     def start(self, model: MLP, params: Params, examples: int) -> Any:
         """Make the state that goes from epoch to epoch beside the parameters."""
@@ -120,6 +124,7 @@ class BookTraining:
             raise JaxbqError("the book's rule has no biases; set bias = false for the network")
         if model.output == "softmax":
             raise JaxbqError("the book's rule is for separate outputs; use output = 'sigmoid'")
+        _check_codes(self.codes, model)
 
     def start(self, model: MLP, params: Params, examples: int) -> Any:
         """Return nothing: plain descent has no state."""
@@ -137,9 +142,19 @@ class BookTraining:
         return params, state, sums
 
 
+def _check_codes(codes: Codes, model: MLP) -> None:
+    """Refuse codes that the network cannot be trained towards."""
+    matrix = codes.matrix(model.sizes[-1], model.output)
+    check_targets(matrix, model.output, model.sizes[-1], closed=True)
+    if len(matrix) > 1 and not matrix[0, 0] > matrix[0, 1]:
+        raise JaxbqError(f"on = {matrix[0, 0]:g} must be above off = {matrix[0, 1]:g}")
+
+
 def rule(given: Any) -> str:
     """Tell which rule a table or an object means; a table without ``rule`` means the gradient."""
-    return given.get("rule", "gradient") if isinstance(given, dict) else given.rule
+    if isinstance(given, dict):
+        return str(given.get("rule", "gradient"))
+    return getattr(given, "rule", "gradient")
 
 
 TrainingRule = Annotated[
