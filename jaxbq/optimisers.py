@@ -1,5 +1,6 @@
 """Optimisers and schedules by name, from optax."""
 
+import functools
 import inspect
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,7 @@ class Optimiser:
                     _cosine((count - warmup) / max(steps - warmup, 1), rate, end),
                 )
 
+    @functools.lru_cache(maxsize=128)  # noqa: B019 — frozen, small, and asked before every run
     def check(self) -> None:
         """Check that optax has this optimiser and that it takes these options.
 

@@ -152,7 +152,7 @@ def book(data: Dataset, rounds: int) -> None:
 
 
 def ascent(data: Dataset, rounds: int) -> None:
-    params = train(MODEL, data, Training(epochs=3)).params
+    params = train(MODEL, data, Training(epochs=10)).params
     peak = matrix_peak(rounds)
     print(f"\nmatrix peak of this machine (2048² product): {peak:.0f} GFLOP/s")
     for number in (10, 640):
@@ -203,7 +203,7 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 def preimages(data: Dataset, rounds: int, dtype: str) -> None:
     """Time preimages from ten digits to ten codes against projected Adam to the same residual."""
-    params = MODEL.freeze(train(MODEL, data, Training(epochs=3), dtype=dtype).params)
+    params = MODEL.freeze(train(MODEL, data, Training(epochs=10), dtype=dtype).params)
     network = partial(MODEL.logits, params)
     codes = Codes().matrix(10)
     wanted = jnp.tile(jnp.asarray(np.log(codes / (1 - codes)), dtype), (10, 1))

@@ -252,7 +252,7 @@ def _about_trust(ways: dict[str, Result], unique: bool) -> Finding:
         # Left in range or not: a pseudo-inverse out of range is no image.
         able = {name: error for name, error in errors.items() if name != "pseudo-inverse"}
         verdict = min(able, key=able.__getitem__)
-        text = f"No way answers exactly; {verdict} comes nearest"
+        text = f"Trust no way for an exact answer; {verdict} comes nearest"
     return Finding("trust", verdict, f"{text} (output errors: {numbers}).")
 
 
