@@ -356,7 +356,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     import jax
 
     from .console import Terminal
-    from .diagnosis import explain, layer_facts
+    from .diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
     from .report import sensitivity_figure
     from .report.figures import save_figure
     from .weights import load_network
@@ -369,15 +369,15 @@ def _explain(chosen: argparse.Namespace) -> None:
         key = jax.random.key(_seed(chosen.seed))
         model, params = network.model, network.params
         findings = explain(model, params, targets, data=data, space=network.space, key=key)
-        aligned = _alignments(network, targets, data, reference, key)
+        aligned = alignments(model, params, targets, data, reference, key)
         analytic = all(phi.inverse for phi in model.activations)
         if chosen.figure and not analytic:
             raise JaxbqError(
                 "--figure: without an inverse activation there is no sensitivity to draw"
             )
         turned = chosen.json or chosen.figure
-        curves = _sensitivities(network, targets) if turned and analytic else {}
-        lost = _losses(network, targets) if analytic else {}
+        curves = sensitivities(model, params, targets, network.space) if turned and analytic else {}
+        lost = losses_by_layer(model, params, targets, network.space) if analytic else {}
     for finding in findings:
         terminal.say(finding.sentence)
     columns, rows = _alignment_table(aligned)
@@ -399,30 +399,6 @@ def _explain(chosen: argparse.Namespace) -> None:
         terminal.say(f"saved {chosen.figure}")
 
 
-def _alignments(
-    network: "NetworkFile", targets: "np.ndarray", data: Any, reference: Any, key: Any
-) -> dict[str, Any]:
-    """Correlate every method's images with the directions that could explain them."""
-    from .diagnosis import alignment
-    from .methods import Ascent, Preimage, PseudoInverse, Transpose, invert
-
-    found = {}
-    model, params = network.model, network.params
-    free = PseudoInverse(hidden_policy="clip", pixel_policy="none")
-    for name, method in {
-        "transpose": Transpose(),
-        "pseudo-inverse, no pixel policy": free,
-        "pseudo-inverse, box": PseudoInverse(),
-        "preimage": Preimage(),
-        "ascent": Ascent(),
-    }.items():
-        # What a method refuses is said among the findings.
-        with contextlib.suppress(JaxbqError):
-            result = invert(method, model, params, targets, reference=reference, key=key)
-            found[name] = alignment(result, model, params, data)
-    return found
-
-
 def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     directions = list(next(iter(aligned.values()), {}))
     rows = [
@@ -430,18 +406,6 @@ def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]
         for direction in directions
     ]
     return ["direction", *aligned], rows
-
-
-def _losses(network: "NetworkFile", targets: "np.ndarray") -> dict[str, Any]:
-    """Measure what is lost where: a policy at one layer only, and what is in range of each."""
-    from .diagnosis import policy_losses, share_in_range
-
-    model, params, space = network.model, network.params, network.space
-    return {
-        "clip": policy_losses(model, params, targets, space, "clip"),
-        "rescale": policy_losses(model, params, targets, space, "rescale"),
-        "share_in_range": share_in_range(model, params, targets, space),
-    }
 
 
 def _loss_table(lost: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
@@ -460,27 +424,6 @@ def _loss_table(lost: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
             ]
         )
     return title, columns, rows
-
-
-def _sensitivities(network: "NetworkFile", targets: "np.ndarray") -> dict[str, Any]:
-    """Turn margin, ridge and rcond for every pixel policy."""
-    from .diagnosis import SWEEPS, sensitivity
-    from .methods import PseudoInverse
-
-    policies = {
-        "none": PseudoInverse(hidden_policy="clip", pixel_policy="none"),
-        "clip": PseudoInverse(hidden_policy="clip", pixel_policy="clip"),
-        "box": PseudoInverse(hidden_policy="clip", pixel_policy="box"),
-    }
-    return {
-        knob: {
-            policy: sensitivity(
-                method, knob, values, network.model, network.params, targets, network.space
-            )
-            for policy, method in policies.items()
-        }
-        for knob, values in SWEEPS.items()
-    }
 
 
 def _write_plain(path: Path, content: Any) -> None:

@@ -10,6 +10,9 @@ from .losses import Fidelity as Fidelity
 from .losses import policy_losses as policy_losses
 from .losses import sensitivity as sensitivity
 from .losses import share_in_range as share_in_range
+from .overview import alignments as alignments
+from .overview import losses_by_layer as losses_by_layer
+from .overview import sensitivities as sensitivities
 from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace
 from .trace import to_plain as to_plain

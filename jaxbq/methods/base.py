@@ -34,11 +34,6 @@ class Reason(enum.IntEnum):
     CONSTANT = 5
     """A vector with all values equal had to be rescaled; the image is meaningless."""
 
-    @property
-    def failed(self) -> bool:
-        """Whether the image is not what the method set out to make."""
-        return self in (Reason.DIVERGED, Reason.CONSTANT)
-
 
 class Inversion(NamedTuple):
     """What a method returns; all per image, never batch means.

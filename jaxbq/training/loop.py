@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import Dataset
-from ..errors import JaxbqError, NonFiniteError
+from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
 from .rules import BookTraining, Training, TrainingArrays
@@ -54,7 +54,7 @@ class Trained:
         return self.history[-1].test_accuracy
 
 
-class TrainingDivergedError(NonFiniteError):
+class TrainingDivergedError(JaxbqError):
     """The loss or the parameters stopped being finite.
 
     Args:
