@@ -3,6 +3,9 @@ from .data import Idx as Idx
 from .data import ImageSpace as ImageSpace
 from .data import Mnist as Mnist
 from .data import Mnist10k as Mnist10k
+from .data import Reference as Reference
+from .diagnosis import explain as explain
+from .diagnosis import trace as trace
 from .errors import JaxbqError as JaxbqError
 from .evaluation import score as score
 from .methods import Ascent as Ascent
