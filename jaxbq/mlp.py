@@ -196,6 +196,12 @@ class Function:
         return params
 
 
+def float_type(params: Any) -> Any:
+    """Find the type that a network computes in: that of its parameters that are no integers."""
+    leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+
 def _affine(layer: Layer, a: Array) -> Array:
     if layer.transpose is None:
         z = a @ layer.weight

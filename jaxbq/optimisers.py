@@ -1,13 +1,15 @@
-"""Optimisers and schedules by name, from optax."""
+"""Optimisers and schedules by name, from optax; and projected L-BFGS."""
 
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from annotated_types import Ge, Gt, Le
+from pydantic import Discriminator, Tag
 
 from .errors import JaxbqError
 from .options import PAIRS, options
@@ -25,6 +27,8 @@ class Optimiser:
         schedule: how the rate goes over the run: constant; ``linear`` or ``cosine`` down to
             ``end``; ``warmup_cosine`` up during the first tenth, then down.
         end: last rate of a schedule, as a share of ``learning_rate``.
+        normalise: divide the gradient by its norm before all else, so that the step's length does
+            not depend on it; in an ascent by the norm of each image's gradient.
         options: further arguments of the optax function, like ``{momentum = 0.9}``.
     """
 
@@ -32,11 +36,15 @@ class Optimiser:
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     schedule: Literal["constant", "linear", "cosine", "warmup_cosine"] = "constant"
     end: Annotated[float, Ge(0), Le(1)] = 0.0
+    normalise: bool = False
     options: Annotated[tuple[tuple[str, Option], ...], PAIRS] = ()
 
     def build(self, steps: int) -> Any:
         """Make the optax transformation for a run of so many steps."""
-        return getattr(optax, self.name)(self._rate(steps), **dict(self.options))
+        optimiser = getattr(optax, self.name)(self._rate(steps), **dict(self.options))
+        if self.normalise:
+            return optax.chain(optax.normalize_by_update_norm(), optimiser)
+        return optimiser
 
     def _rate(self, steps: int) -> Any:
         rate, end = self.learning_rate, self.learning_rate * self.end
@@ -73,14 +81,45 @@ class Optimiser:
                 raise JaxbqError(f"optax.{self.name} has no option {option!r}; known: {known}")
         try:
             point = jax.ShapeDtypeStruct((2,), jnp.float32)
-            transformation = self.build(1)
-            state = jax.eval_shape(transformation.init, point)
-            jax.eval_shape(transformation.update, point, state, point)
+            # With its numbers unknown, as in a compiled program.
+            jax.eval_shape(_first_update, self, point)
         except Exception as fault:
             raise JaxbqError(
                 f"optax.{self.name} cannot be used here: it needs more than gradients, "
                 f"or an option has a wrong value ({str(fault).splitlines()[0]})"
             ) from fault
+
+
+@options
+class LBFGS:
+    """Projected L-BFGS: curvature from the last steps, a line search, bounds held exactly.
+
+    Deterministic; it needs no learning rate. See :mod:`jaxbq.solvers.projected_lbfgs`.
+
+    Args:
+        memory: pairs of steps and gradient changes that are remembered.
+    """
+
+    name: Literal["lbfgs"] = "lbfgs"
+    memory: Annotated[int, Ge(1), Le(1000)] = 10
+
+    def check(self) -> None:
+        """Accept every memory."""
+
+
+def _which(value: Any) -> str:
+    name = value.get("name", "adam") if isinstance(value, Mapping) else getattr(value, "name", "")
+    return "lbfgs" if name == "lbfgs" else "optax"
+
+
+AnyOptimiser = Annotated[
+    Annotated[Optimiser, Tag("optax")] | Annotated[LBFGS, Tag("lbfgs")], Discriminator(_which)
+]
+
+
+def _first_update(optimiser: Optimiser, point: Any) -> Any:
+    transformation = optimiser.build(1)
+    return transformation.update(point, transformation.init(point), point)
 
 
 def _cosine(progress: Any, rate: Any, end: Any) -> Any:

@@ -11,6 +11,7 @@ pydantic checks values and types, at the boundary only: :func:`validate` for dat
 
 import dataclasses
 import difflib
+import functools
 import json
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,19 +84,25 @@ def options(cls: type[T]) -> type[T]:
         "strict": True,
         "allow_inf_nan": False,
     }
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     leaves = tuple(name for name in names if _holds_floats(hints[name]))
-    rest = tuple(name for name in names if name not in leaves)
+    pairs = tuple(name for name in names if PAIRS in getattr(hints[name], "__metadata__", ()))
+    rest = tuple(name for name in names if name not in leaves + pairs)
 
     def flatten(self: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return tuple(getattr(self, n) for n in leaves), tuple(getattr(self, n) for n in rest)
+        split = [_split(getattr(self, name)) for name in pairs]
+        children = (*(getattr(self, n) for n in leaves), *(floats for floats, _ in split))
+        return children, (*(getattr(self, n) for n in rest), *(other for _, other in split))
 
     def unflatten(aux: tuple[Any, ...], children: Sequence[Any]) -> T:
         # Not through __init__: while tracing, a float field holds a tracer.
         self = object.__new__(cls)
-        for name, value in zip(leaves + rest, (*children, *aux), strict=True):
+        for name, value in zip((*leaves, *rest), (*children[: len(leaves)], *aux), strict=False):
             object.__setattr__(self, name, value)
+        both = zip(pairs, children[len(leaves) :], aux[len(rest) :], strict=True)
+        for name, floats, other in both:
+            object.__setattr__(self, name, _join(floats, other))
         return self
 
     jax.tree_util.register_pytree_node(cls, flatten, unflatten)
@@ -109,8 +116,22 @@ def _holds_floats(hint: Any) -> bool:
         return any(_holds_floats(member) for member in get_args(hint))
     if get_origin(hint) is tuple:
         members = [member for member in get_args(hint) if member is not Ellipsis]
-        return all(member is float for member in members)
+        return all(_holds_floats(member) for member in members)
     return hint is float or hasattr(hint, "__pydantic_config__")
+
+
+def _split(pairs: tuple[tuple[str, Any], ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Part the floats of keyword arguments, which are leaves, from all else."""
+    # While tracing a float is a tracer, so ask what is none.
+    fixed = tuple(isinstance(value, bool | int | str) for _, value in pairs)
+    floats = tuple(value for (_, value), no in zip(pairs, fixed, strict=True) if not no)
+    other = zip(pairs, fixed, strict=True)
+    return floats, tuple((name, (value,) if no else None) for (name, value), no in other)
+
+
+def _join(floats: Sequence[Any], other: tuple[Any, ...]) -> tuple[tuple[str, Any], ...]:
+    numbers = iter(floats)
+    return tuple((name, next(numbers) if v is None else v[0]) for name, v in other)
 
 
 def validate(kind: Any, data: Any, where: str = "") -> Any:
@@ -130,7 +151,7 @@ def validate(kind: Any, data: Any, where: str = "") -> Any:
     """
     try:
         # JSON mode: strict about numbers and strings, yet a list may fill a tuple.
-        return pydantic.TypeAdapter(kind).validate_json(json.dumps(data, default=_refuse))
+        return _adapter(kind).validate_json(json.dumps(data, default=_refuse))
     except pydantic.ValidationError as fault:
         raise JaxbqError(_one_line(kind, fault, where)) from None
 
@@ -141,19 +162,94 @@ def check(instance: T) -> T:
     return instance
 
 
+def replace_option(instance: T, key: str, value: Any) -> T:
+    """Change one option by its dotted key, like ``optimiser.learning_rate``; indices of tuples too.
+
+    Raises:
+        JaxbqError: there is no such option, or the value is not one for it.
+    """
+    return check(_replaced(instance, key.split("."), key, value))
+
+
+def _replaced(place: Any, steps: list[str], key: str, value: Any) -> Any:
+    if not steps:
+        return value
+    step, rest = steps[0], steps[1:]
+    if isinstance(place, tuple):
+        known = [str(n) for n in range(len(place))]
+        if step in known:
+            number = int(step)
+            inner = _replaced(place[number], rest, key, value)
+            return (*place[:number], inner, *place[number + 1 :])
+    elif dataclasses.is_dataclass(place) and not isinstance(place, type):
+        known = [field.name for field in dataclasses.fields(place)]
+        if step in known:
+            inner = _replaced(getattr(place, step), rest, key, value)
+            return dataclasses.replace(place, **{step: inner})
+    else:
+        raise JaxbqError(f"{key}: there is no option {step!r} inside {place!r}")
+    raise JaxbqError(f"{key}: unknown option {step!r}{_nearest(step, known)}")
+
+
+def get_option(instance: Any, key: str) -> Any:
+    """Look an option up by its dotted key."""
+    for step in key.split("."):
+        instance = instance[int(step)] if isinstance(instance, tuple) else getattr(instance, step)
+    return instance
+
+
+def varied(instances: Sequence[Any]) -> str | None:
+    """Name the one number that differs between options objects, by its dotted key.
+
+    None where none differs, or more than one, or something that is no number.
+    """
+    tables = [dict(_flat(dataclasses.asdict(instance))) for instance in instances]
+    keys = {key for table in tables for key in table}
+    found = [key for key in keys if len({table.get(key) for table in tables}) > 1]
+    if len(found) != 1 or not all(isinstance(table.get(found[0]), float) for table in tables):
+        return None
+    return found[0]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _flat(member, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for number, member in enumerate(value):
+            yield from _flat(member, f"{path}.{number}")
+    else:
+        yield path, value
+
+
 def describe(instance: Any) -> str:
-    """Name an options object by its kind and whatever differs from the defaults."""
+    """Name an options object by its kind and whatever differs from the defaults.
+
+    One with a property ``standard`` says itself what it is called and compared with.
+    """
+    head = getattr(instance, "kind", None) or getattr(instance, "name", type(instance).__name__)
+    head, usual = getattr(instance, "standard", (head, None))
     changed = []
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
+        default = field.default if usual is None else getattr(usual, field.name)
         if field.name not in ("kind", "name") and value != default:
-            text = describe(value) if dataclasses.is_dataclass(value) else str(value)
-            changed.append(f"{field.name}={text}")
-    head = getattr(instance, "kind", None) or getattr(instance, "name", type(instance).__name__)
+            changed.append(f"{field.name}={_say(value)}")
     return f"{head}({', '.join(changed)})" if changed else str(head)
+
+
+def _say(value: Any) -> str:
+    if dataclasses.is_dataclass(value):
+        return describe(value)
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        return " + ".join(map(_say, value))
+    return str(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(kind: Any) -> Any:
+    # Making one takes longer than a small inversion.
+    return pydantic.TypeAdapter(kind)
 
 
 def _refuse(value: Any) -> Any:
@@ -195,6 +291,8 @@ def _say_literal(error: Any, path: list[str], names: list[str]) -> str:
 def _say_plainly(error: Any, path: list[str], names: list[str]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    if error["type"] == "value_error":
+        return message
     given = error.get("input")
     return message if isinstance(given, dict | list) else f"{message}, not {given!r}"
 
@@ -227,7 +325,7 @@ def _walk(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], list[s
         members = list(_members(kind))
         tagged = [member for member in members if step in _tags(member)]
         if len(members) > 1 and tagged:
-            kind = tagged[0]
+            kind = get_args(tagged[0])[0] if _own_tags(tagged[0]) else tagged[0]
             continue
         path.append(str(step))
         table = next((m for m in members if dataclasses.is_dataclass(m)), None)
@@ -241,8 +339,10 @@ def _walk(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], list[s
 
 
 def _members(kind: Any) -> Iterator[Any]:
-    """List the alternatives of a type, through Annotated and unions."""
-    if get_origin(kind) is Annotated:
+    """List the alternatives of a type, through Annotated and unions; those with a tag keep it."""
+    if get_origin(kind) is Annotated and _own_tags(kind):
+        yield kind
+    elif get_origin(kind) is Annotated:
         yield from _members(get_args(kind)[0])
     elif get_origin(kind) in (Union, types.UnionType):
         for member in get_args(kind):
@@ -251,7 +351,14 @@ def _members(kind: Any) -> Iterator[Any]:
         yield kind
 
 
+def _own_tags(member: Any) -> tuple[str, ...]:
+    extras = getattr(member, "__metadata__", ())
+    return tuple(extra.tag for extra in extras if isinstance(extra, pydantic.Tag))
+
+
 def _tags(member: Any) -> tuple[Any, ...]:
+    if _own_tags(member):
+        return _own_tags(member)
     if not dataclasses.is_dataclass(member):
         return ()
     hints = get_type_hints(member)

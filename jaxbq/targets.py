@@ -15,37 +15,109 @@ from .options import options
 _SUM_TOLERANCE = 1e-6  # float32 rounding of ten numbers that sum to one, with room
 
 
+Class = Annotated[int, Ge(0), Le(4096)]
+
+
+@options
+class Mixture:
+    """A target between two classes: share · code of the first + (1 − share) · code of the second.
+
+    Args:
+        classes: their indices.
+        share: of the first.
+    """
+
+    classes: tuple[Class, Class]
+    share: Annotated[float, Ge(0), Le(1)] = 0.5
+
+
 @options
 class Codes:
-    """How a class is written as a target vector: ``on`` for the class, ``off`` for the rest.
+    """How a class is written as a target vector, and which targets are asked for.
+
+    ``on`` for the class, ``off`` for the rest. Beside classes there can be targets that belong to
+    none; when there are and no class is named, they are all that is asked for.
 
     Args:
         on: wanted output of the class.
         off: wanted output of every other class; by default 0.01, or for a softmax output, which
             must sum to one, the same share of 1 − on for each.
-        classes: indices of the classes to ask for; empty for all.
+        classes: indices of the classes to ask for; empty for all, if nothing else is asked for.
+        mixtures: targets between two classes.
+        boundaries: pairs of classes; the target is half of each, where the network cannot decide.
+        none: ask for "none of them": every output ``off``, of a softmax all alike.
+        vectors: target vectors as they are, soft ones for instance.
     """
 
     on: float = 0.99
     off: float | None = None
-    classes: tuple[Annotated[int, Ge(0), Le(4096)], ...] = ()
+    classes: tuple[Class, ...] = ()
+    mixtures: tuple[Mixture, ...] = ()
+    boundaries: tuple[tuple[Class, Class], ...] = ()
+    none: bool = False
+    vectors: tuple[tuple[float, ...], ...] = ()
 
     def matrix(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "classes outputs"]:
         """Write the codes of all classes, one a row, shape (number, number), in float64."""
-        off = self.off
-        if off is None:
-            off = (1 - self.on) / max(number - 1, 1) if activation(output).normalises else 0.01
-        codes = np.full((number, number), off)
+        codes = np.full((number, number), self._off(number, output))
         np.fill_diagonal(codes, self.on)
         return codes
 
-    def targets(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "classes outputs"]:
-        """Write the codes of the chosen classes.
+    def targets(self, number: int, output: str = "sigmoid") -> Float[np.ndarray, "targets outputs"]:
+        """Write all that is asked for: classes, mixtures, boundaries, none, vectors.
+
+        Args:
+            number: of outputs.
+            output: name of the output activation.
 
         Raises:
-            JaxbqError: a class out of range.
+            JaxbqError: a class out of range, or a vector of another length.
         """
-        return self.matrix(number, output)[np.array(choose(self.classes, number), dtype=int)]
+        codes = self.matrix(number, output)
+        mixtures = [*self.mixtures, *(Mixture(classes=pair) for pair in self.boundaries)]
+        rows = [] if self._only_others else [codes[k] for k in choose(self.classes, number)]
+        for mixture in mixtures:
+            one, two = choose(mixture.classes, number)
+            rows.append(mixture.share * codes[one] + (1 - mixture.share) * codes[two])
+        if self.none:
+            even = 1 / number if activation(output).normalises else self._off(number, output)
+            rows.append(np.full(number, even))
+        for vector in self.vectors:
+            if len(vector) != number:
+                raise JaxbqError(
+                    f"targets.vectors: {len(vector)} values, but the network has {number} outputs"
+                )
+            rows.append(np.array(vector))
+        return np.stack(rows)
+
+    @property
+    def _only_others(self) -> bool:
+        others = self.mixtures or self.boundaries or self.none or self.vectors
+        return bool(others) and not self.classes
+
+    def _off(self, number: int, output: str) -> float:
+        if self.off is not None:
+            return self.off
+        return (1 - self.on) / max(number - 1, 1) if activation(output).normalises else 0.01
+
+
+# An entry of a target is named when it is at least this far up from the smallest to the largest.
+_NAMED = 0.25
+
+
+def name_target(target: Float[np.ndarray, " outputs"], class_names: Sequence[str]) -> str:
+    """Say in a word what a target asks for: "3", "3+8" for both, "none" where all are alike."""
+    span = target.max() - target.min()
+    if is_classless(target):
+        return "none"
+    share = (target - target.min()) / span
+    order = np.argsort(-share, kind="stable")
+    return "+".join(class_names[k] for k in order if share[k] >= _NAMED)
+
+
+def is_classless(target: Float[np.ndarray, " outputs"]) -> bool:
+    """Whether a target, all of its entries alike, asks for no class."""
+    return len(target) > 1 and bool(np.ptp(target) < _SUM_TOLERANCE)
 
 
 def choose(classes: Sequence[int], number: int) -> tuple[int, ...]:

@@ -4,8 +4,10 @@ import gzip
 import struct
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.test_util import check_grads
 from scipy.special import expit, logit
 
 from jaxbq.data import Dataset
@@ -80,3 +82,11 @@ def book_training(weights, images, codes, rate):
         hidden_errors = who.T @ output_errors
         who += rate * (output_errors * final * (1 - final)) @ hidden.T
         wih += rate * (hidden_errors * hidden * (1 - hidden)) @ inputs.T
+
+
+def check_gradient(function, at, **tolerances):
+    """Compare a gradient with central differences; needs float64."""
+    assert jnp.asarray(at).dtype == jnp.float64
+    # JAX's check hands NumPy arrays in, which our annotations refuse.
+    check_grads(lambda x: function(jnp.asarray(x)), (at,), order=1, modes=["rev"], **tolerances)
+    assert np.isfinite(jax.grad(function)(at)).all()

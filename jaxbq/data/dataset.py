@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
+from .moments import Moments
 
 _MOST_CLASSES = 4096  # codes are classes × classes; no data set of digits or letters is near
 
@@ -55,6 +56,11 @@ class Reference:
         if self.images is None:
             raise JaxbqError(f"{why} needs training images; name a data set (--data mnist-10k)")
         return self.images
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and covariance of the training images, all classes together."""
+        return Moments(self.need_images("a prior from the training distribution"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +135,7 @@ class Dataset:
         """The closed interval that every pixel lies in."""
         return (self.space.low, self.space.high)
 
-    @property
+    @cached_property
     def reference(self) -> Reference:
         """What methods may know: image space, training images, and images to start from.
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ..data import Dataset
 from ..evaluation import correlation
-from ..imaging import Logit, Objective, Target
+from ..imaging import Logit, Objective, Target, ask, values
 from ..methods import Result
 from ..mlp import MLP, Network, Params
 
@@ -36,7 +36,8 @@ def input_gradients(
 
     def total(x: Array) -> Array:
         wanted = jnp.asarray(targets, dtype)
-        return objective.value(model.output, model.logits(params, x), wanted).sum()
+        answer = ask(model, params, x, objective.looks_inside)
+        return values(objective, model.output, answer, wanted).sum()
 
     return np.asarray(jax.grad(total)(jnp.asarray(points, dtype)))
 

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 from ..activations import HiddenName, OutputName
 from ..data import Dataset, Mnist10k, Source
 from ..errors import JaxbqError
-from ..methods import AnyMethod
+from ..methods import AnyMethod, expand_preset
 from ..mlp import MLP
 from ..options import options, validate
 from ..targets import Codes
@@ -34,12 +34,15 @@ class NetworkConfig:
         activation: of the hidden layers.
         output: activation of the output layer.
         bias: whether layers have biases.
+        control: a network that has learnt nothing, to compare with: ``random_weights``, never
+            trained, or ``permuted_labels``, trained with the training labels in random order.
     """
 
     hidden: tuple[Annotated[int, Gt(0)], ...] = (200,)
     activation: HiddenName = "sigmoid"
     output: OutputName = "sigmoid"
     bias: bool = True
+    control: Literal["none", "random_weights", "permuted_labels"] = "none"
 
     def build(self, data: Dataset) -> MLP:
         """Make the specification of a network for this data."""
@@ -60,6 +63,8 @@ class Experiment:
         training: how.
         targets: what is asked.
         methods: by which ways.
+        judge: train a judge too, a classifier of its own that is blind to brightness and contrast,
+            and let it read every image.
     """
 
     name: Annotated[
@@ -72,6 +77,7 @@ class Experiment:
     training: TrainingRule = Training()
     targets: Codes = Codes()
     methods: tuple[AnyMethod, ...] = ()
+    judge: bool = False
 
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as plain data."""
@@ -99,17 +105,47 @@ def load_configs(path: Path | str, changes: Sequence[str] = ()) -> list[tuple[st
         JaxbqError: as :func:`load_config`, or the sweep is no table of lists.
     """
     table = _read(Path(path), changes)
-    sweep = table.pop("sweep", {})
+    return [
+        (words, _check(path, chosen, need_methods=True))
+        for words, chosen in _combinations(path, table, table.pop("sweep", {}))
+    ]
+
+
+def _combinations(
+    path: Path | str, table: dict[str, Any], sweep: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Make a copy of a table for every combination of values, and words for what was set."""
     if not isinstance(sweep, dict) or not all(isinstance(v, list) and v for v in sweep.values()):
         raise JaxbqError(f"{path}: sweep must hold lists of values by dotted key")
-    experiments = []
     for values in itertools.product(*sweep.values()):
         chosen, words = copy.deepcopy(table), []
         for key, value in zip(sweep, values, strict=True):
             set_key(chosen, key, value)
             words.append(f"{key.rsplit('.', 1)[-1]}={value}")
-        experiments.append((", ".join(words), _check(path, chosen, need_methods=True)))
-    return experiments
+        yield ", ".join(words), chosen
+
+
+def _expand(path: Path | str, method: Any) -> list[Any]:
+    """Make a method with a ``sweep`` of its own many methods."""
+    if not isinstance(method, dict) or "sweep" not in method:
+        return [method]
+    table = {key: value for key, value in method.items() if key != "sweep"}
+    expanded = expand_table(table, f"{path}: methods")
+    return [chosen for _, chosen in _combinations(path, expanded, method["sweep"])]
+
+
+def expand_table(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """Write a preset of a method's table out, in full, so that dotted keys reach into it.
+
+    Raises:
+        JaxbqError: there is no such preset.
+    """
+    try:
+        # Lists, which can be changed in place, for tuples.
+        expanded: dict[str, Any] = json.loads(json.dumps(expand_preset(table)))
+    except (TypeError, ValueError) as fault:
+        raise JaxbqError(f"{where}: {fault}") from None
+    return expanded
 
 
 def load_config(
@@ -133,6 +169,9 @@ def load_config(
 
 
 def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Experiment:
+    methods = table.get("methods")
+    if isinstance(methods, list):
+        table = {**table, "methods": [each for m in methods for each in _expand(path, m)]}
     experiment: Experiment = validate(Experiment, table, str(path))
     if need_methods and not experiment.methods:
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')

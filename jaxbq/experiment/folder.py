@@ -5,6 +5,7 @@ environment.json     versions, device, data checksum, commit
 networks/0.*         safetensors; history.csv of its training
 inversions/00-KIND.* npz: images, outputs, reasons, diagnostics; json: options and wall time
 scores.csv           one row an image
+spread.csv           one row a target of the methods that give several images
 figures/             PNG
 """
 
@@ -72,6 +73,11 @@ class RunFolder:
         return self.networks / "0.history.csv"
 
     @property
+    def judge(self) -> Path:
+        """File of the judge, a network too."""
+        return self.networks / "judge.safetensors"
+
+    @property
     def inversions(self) -> Path:
         """Folder of what the methods returned."""
         return self.path / "inversions"
@@ -85,6 +91,11 @@ class RunFolder:
     def scores(self) -> Path:
         """Table of scores."""
         return self.path / "scores.csv"
+
+    @property
+    def spread(self) -> Path:
+        """Table of how the samples of a target differ."""
+        return self.path / "spread.csv"
 
     def inversion(self, number: int, method: Method) -> Path:
         """File of what one method returned."""

@@ -1,6 +1,7 @@
 """Doing an experiment: whatever its run folder lacks."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..evaluation import Scores, score
-from ..methods import Method, Result, invert, reason_name
+from ..evaluation import Judge, NaturalnessScale, Scores, score, spread
+from ..methods import Result, programs, reason_name, sweep
 from ..mlp import MLP, Params
 from ..options import describe
 from ..training import EpochMetrics, TrainingDivergedError, train
@@ -20,6 +21,7 @@ from .environment import data_checksum, environment
 from .folder import RunFolder, write_csv
 
 _SCORE_COLUMNS = ("method", "target", "sample", "reason", "iterations", *Scores._fields)
+_SPREAD_COLUMNS = ("method", "target", "samples", "distinct", "mean_correlation")
 
 
 @runtime_checkable
@@ -69,17 +71,14 @@ def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
         folder.create()
         _begin(folder, experiment, data)
         network = _network(folder, experiment, data, listener)
-        results = []
-        for number, method in enumerate(experiment.methods):
-            path = folder.inversion(number, method)
-            if path.exists():
-                listener.say(f"{describe(method)}: done already")
-            else:
-                key = jax.random.fold_in(_key(experiment, "methods"), number)
-                result = _invert(method, network, targets, data, key, listener)
-                folder.write_result(path, result)
-            results.append(folder.read_result(path))
-        write_csv(folder.scores, _SCORE_COLUMNS, _score_rows(results, model.output, data))
+        for numbers in programs(experiment.methods):
+            _invert(numbers, experiment, folder, network, targets, data, listener)
+        methods = enumerate(experiment.methods)
+        results = [folder.read_result(folder.inversion(n, method)) for n, method in methods]
+        judge = _judge(folder, experiment, data, listener) if experiment.judge else None
+        rows = _score_rows(results, model.output, data, judge)
+        write_csv(folder.scores, _SCORE_COLUMNS, rows)
+        write_csv(folder.spread, _SPREAD_COLUMNS, _spread_rows(results))
     return folder
 
 
@@ -132,10 +131,15 @@ def _train(
     experiment: Experiment, data: Dataset, save: Path, listener: Listener
 ) -> tuple[EpochMetrics, ...]:
     model = experiment.network.build(data)
+    control = experiment.network.control
+    if control == "random_weights":
+        params = model.init(_key(experiment, "network"), experiment.precision)
+        _save(save, model, params, data)
+        return ()
     try:
         trained = train(
             model,
-            data,
+            _permuted(data, _key(experiment, "control")) if control == "permuted_labels" else data,
             experiment.training,
             key=_key(experiment, "network"),
             dtype=experiment.precision,
@@ -149,40 +153,72 @@ def _train(
     return trained.history
 
 
+def _permuted(data: Dataset, key: jax.Array) -> Dataset:
+    """Give the training images each other's labels."""
+    order = jax.random.permutation(key, len(data.train_labels))
+    return dataclasses.replace(data, train_labels=data.train_labels[np.asarray(order)])
+
+
 def _save(path: Path, model: MLP, params: Params, data: Dataset) -> None:
     save_network(path, NetworkFile(model, params, data.space, data.class_names))
 
 
 def _key(experiment: Experiment, purpose: str) -> jax.Array:
     """Derive the key of a purpose from the seed; no key is used for two."""
-    purposes = ("network", "methods")
+    purposes = ("network", "methods", "judge", "control")
     return jax.random.fold_in(jax.random.key(experiment.seed), purposes.index(purpose))
 
 
 def _invert(
-    method: Method,
+    numbers: Sequence[int],
+    experiment: Experiment,
+    folder: RunFolder,
     network: NetworkFile,
     targets: np.ndarray,
     data: Dataset,
-    key: jax.Array,
     listener: Listener,
-) -> Result:
-    label = describe(method)
-    return invert(
-        method,
+) -> None:
+    """Run the methods of one program, all of them if any is missing, and write what is."""
+    methods = [experiment.methods[n] for n in numbers]
+    paths = [folder.inversion(n, m) for n, m in zip(numbers, methods, strict=True)]
+    label = describe(methods[0])
+    if len(methods) > 1:
+        label += f" and {len(methods) - 1} more with other numbers"
+    if all(path.exists() for path in paths):
+        listener.say(f"{label}: done already")
+        return
+    results = sweep(
+        methods,
         network.model,
         network.params,
         targets,
         reference=data,
-        key=key,
+        key=jax.random.fold_in(_key(experiment, "methods"), numbers[0]),
         progress=lambda done, total: listener.progress(label, done, total),
     )
+    for path, result in zip(paths, results, strict=True):
+        if not path.exists():
+            folder.write_result(path, result)
 
 
-def _score_rows(results: list[Result], output: str, data: Dataset) -> Iterator[list[Any]]:
+def _judge(folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener) -> Judge:
+    if not folder.judge.exists():
+        listener.say("judge: training")
+        judge = Judge.trained_on(data, _key(experiment, "judge"))
+        _save(folder.judge, judge.model, judge.params, data)
+    saved = load_network(folder.judge)
+    judge = Judge.of(saved.model, saved.params, data)
+    listener.say(f"judge: reads {judge.test_accuracy:.1%} of the test images right")
+    return judge
+
+
+def _score_rows(
+    results: list[Result], output: str, data: Dataset, judge: Judge | None
+) -> Iterator[list[Any]]:
     """One row an image, methods in the order of the config."""
+    scale = NaturalnessScale(data)
     for result in results:
-        scores = score(result, output, data)
+        scores = score(result, output, data, scale=scale, judge=judge)
         for target, sample in np.ndindex(*result.images.shape[:2]):
             yield [
                 describe(result.method),
@@ -192,3 +228,13 @@ def _score_rows(results: list[Result], output: str, data: Dataset) -> Iterator[l
                 int(result.iterations[target, sample]),
                 *(values[target, sample].item() for values in scores),
             ]
+
+
+def _spread_rows(results: list[Result]) -> Iterator[list[Any]]:
+    """One row a target, for the methods that give several images of each."""
+    for result in results:
+        samples = result.images.shape[1]
+        if samples > 1:
+            found = spread(result.images)
+            for target, (distinct, alike) in enumerate(zip(*found, strict=True)):
+                yield [describe(result.method), target, samples, int(distinct), float(alike)]

@@ -1,17 +1,34 @@
-"""Objectives: what an ascent maximises, per image, as a function of logits and target."""
+"""Objectives: what an ascent maximises, as a function of one image's answer and its target."""
 
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, MinLen
 from jax.scipy.special import entr
 from jaxtyping import Array, Float
 
 from ..activations import activation
 from ..errors import JaxbqError
+from ..mlp import MLP, Network
 from ..options import BY_KIND, KIND_SHORTHAND, options
 
 _PROBABILISTIC = ("sigmoid", "softmax")
+
+
+class Answer(NamedTuple):
+    """What a network makes of images.
+
+    Args:
+        logits: pre-activations of the outputs, shape (…, outputs).
+        pre_activations: of every layer; empty unless an objective looks inside.
+        activations: of every layer, the images first; likewise.
+    """
+
+    logits: Float[Array, "*batch outputs"]
+    pre_activations: tuple[Array, ...] = ()
+    activations: tuple[Array, ...] = ()
 
 
 @options
@@ -34,87 +51,258 @@ class Target:
         """Whether the outputs themselves are to equal the target."""
         return True
 
-    def check(self, output: str) -> None:
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it needs more than the logits."""
+        return False
+
+    def check(self, model: Network) -> None:
         """Refuse the cross-entropy of outputs that are not probabilities."""
-        if self.loss == "cross_entropy" and output not in _PROBABILISTIC:
+        if self.loss == "cross_entropy" and model.output not in _PROBABILISTIC:
             raise JaxbqError(
-                f"cross_entropy needs sigmoid or softmax outputs, not {output}; "
+                f"cross_entropy needs sigmoid or softmax outputs, not {model.output}; "
                 "use loss = 'squared_error'"
             )
 
-    def value(
-        self,
-        output: str,
-        logits: Float[Array, "batch outputs"],
-        targets: Float[Array, "batch outputs"],
-    ) -> Float[Array, " batch"]:
-        """Compute J of every image."""
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image.
+
+        Args:
+            output: name of the output activation.
+            answer: what the network makes of the image.
+            target: what was asked.
+        """
+        logits = answer.logits
         if self.loss == "squared_error" or output not in _PROBABILISTIC:
-            return -jnp.square(activation(output).apply(logits) - targets).sum(axis=-1)
+            return -jnp.square(activation(output).apply(logits) - target).sum()
         if output == "softmax":
-            cross = -(targets * jax.nn.log_softmax(logits)).sum(axis=-1)
-            return entr(targets).sum(axis=-1) - cross
-        cross = (jax.nn.softplus(logits) - targets * logits).sum(axis=-1)
-        return (entr(targets) + entr(1 - targets)).sum(axis=-1) - cross
+            return entr(target).sum() + (target * jax.nn.log_softmax(logits)).sum()
+        cross = (jax.nn.softplus(logits) - target * logits).sum()
+        return (entr(target) + entr(1 - target)).sum() - cross
 
 
-@options
-class Logit:
-    """Raise the logit of the target's class, its largest entry: J = zₖ. It has no upper bound."""
-
-    kind: Literal["logit"] = "logit"
+class _OfClass:
+    """An objective that every network has, and that takes the target for its class alone."""
 
     @property
     def aims_at_target(self) -> bool:
-        """No: only the class of the target counts."""
+        """No: only the class of the target counts, its largest entry."""
         return False
 
-    def check(self, output: str) -> None:
-        """Accept every output."""
+    @property
+    def looks_inside(self) -> bool:
+        """No: the logits are enough."""
+        return False
 
-    def value(
-        self,
-        output: str,
-        logits: Float[Array, "batch outputs"],
-        targets: Float[Array, "batch outputs"],
-    ) -> Float[Array, " batch"]:
-        """Compute J of every image."""
-        return _of_class(logits, targets)
+    def check(self, model: Network) -> None:
+        """Accept every network."""
 
 
 @options
-class LogProb:
-    """Raise the log-probability of the target's class, its largest entry.
+class Logit(_OfClass):
+    """Raise the logit of the target's class: J = zₖ. It has no upper bound."""
 
-    For sigmoid outputs J = log σ(zₖ), each output a probability of its own; for all others
-    J = log softmax(z)ₖ.
+    kind: Literal["logit"] = "logit"
+
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        return answer.logits[target.argmax()]
+
+
+@options
+class LogProb(_OfClass):
+    """Raise the log-probability of the target's class, its largest entry; 0 at most.
+
+    For sigmoid outputs log σ(zₖ), the class by itself; for any other the log-softmax of the
+    logits.
     """
 
     kind: Literal["log_prob"] = "log_prob"
 
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        if output == "sigmoid":
+            return jax.nn.log_sigmoid(answer.logits[target.argmax()])
+        return jax.nn.log_softmax(answer.logits)[target.argmax()]
+
+
+@options
+class Margin(_OfClass):
+    """Raise the target's class above its runner-up: J = zₖ − max over j ≠ k of zⱼ."""
+
+    kind: Literal["margin"] = "margin"
+
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        own = jnp.arange(answer.logits.size) == target.argmax()
+        return answer.logits[target.argmax()] - jnp.where(own, -jnp.inf, answer.logits).max()
+
+
+class _Inside:
+    """An objective about one layer of an MLP; it asks the same of every target."""
+
+    layer: int
+    before: bool
+
     @property
     def aims_at_target(self) -> bool:
-        """No: only the class of the target counts."""
+        """No: the target does not count at all."""
         return False
 
-    def check(self, output: str) -> None:
-        """Accept every output."""
+    @property
+    def looks_inside(self) -> bool:
+        """Yes."""
+        return True
 
-    def value(
-        self,
-        output: str,
-        logits: Float[Array, "batch outputs"],
-        targets: Float[Array, "batch outputs"],
-    ) -> Float[Array, " batch"]:
-        """Compute J of every image."""
-        if output == "sigmoid":
-            return jax.nn.log_sigmoid(_of_class(logits, targets))
-        return _of_class(jax.nn.log_softmax(logits), targets)
+    def units(self, model: Network) -> int:
+        """Count the units of the layer.
+
+        Raises:
+            JaxbqError: the network has no such layer, or no layers at all.
+        """
+        if not isinstance(model, MLP):
+            raise JaxbqError(
+                f"objective {self.kind!r} needs an MLP, to see its layers; "  # type: ignore[attr-defined]
+                "for your own function let it return the layer, and use 'logit'"
+            )
+        if self.layer >= len(model.sizes):
+            raise JaxbqError(
+                f"objective: layer {self.layer} is not there; "
+                f"the network has 1 to {len(model.sizes) - 1}"
+            )
+        return model.sizes[self.layer]
+
+    def values_of(self, answer: Answer) -> Array:
+        """Pick the layer's values."""
+        if self.before:
+            return answer.pre_activations[self.layer - 1]
+        return answer.activations[self.layer]
 
 
-Objective = Annotated[Target | Logit | LogProb, BY_KIND, KIND_SHORTHAND]
+@options
+class Unit(_Inside):
+    """Raise one unit of any layer; the same for every target.
+
+    Args:
+        layer: from 1, the first hidden layer, to the output layer.
+        unit: index from 0.
+        before: take its pre-activation z, else its activation a, whose gradient vanishes where it
+            saturates.
+    """
+
+    kind: Literal["unit"] = "unit"
+    layer: Annotated[int, Ge(1)] = 1
+    unit: Annotated[int, Ge(0)] = 0
+    before: bool = True
+
+    def check(self, model: Network) -> None:
+        """Refuse a unit that is not there."""
+        units = self.units(model)
+        if self.unit >= units:
+            raise JaxbqError(f"objective: layer {self.layer} has units 0 to {units - 1}")
+
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        return self.values_of(answer)[self.unit]
 
 
-def _of_class(values: Array, targets: Array) -> Array:
-    classes = targets.argmax(axis=-1, keepdims=True)
-    return jnp.take_along_axis(values, classes, axis=-1)[:, 0]
+@options
+class Direction(_Inside):
+    """Move a layer along a direction: J = ⟨values, v⟩ / ‖v‖; the same for every target.
+
+    Args:
+        vector: v, one number a unit of the layer.
+        layer: from 1, the first hidden layer, to the output layer.
+        before: of the pre-activations z, else of the activations a.
+    """
+
+    kind: Literal["direction"] = "direction"
+    vector: tuple[float, ...] = ()
+    layer: Annotated[int, Ge(1)] = 1
+    before: bool = True
+
+    def check(self, model: Network) -> None:
+        """Refuse a vector of another length than the layer, and one that points nowhere."""
+        units = self.units(model)
+        if len(self.vector) != units:
+            raise JaxbqError(
+                f"objective: the direction has {len(self.vector)} numbers, "
+                f"layer {self.layer} has {units} units"
+            )
+        if not any(self.vector):
+            raise JaxbqError("objective: the direction is zero; it points nowhere")
+
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        values = self.values_of(answer)
+        vector = jnp.stack([jnp.asarray(each, values.dtype) for each in self.vector])
+        return values @ vector / jnp.linalg.norm(vector)
+
+
+Simple = Annotated[Target | Logit | LogProb | Margin | Unit | Direction, BY_KIND, KIND_SHORTHAND]
+
+
+@options
+class Term:
+    """One summand of a :class:`Sum`.
+
+    Args:
+        objective: any but a sum.
+        weight: its factor; negative to lower it.
+    """
+
+    objective: Simple
+    weight: float = 1.0
+
+
+@options
+class Sum:
+    """A weighted sum of objectives.
+
+    Args:
+        terms: at least one.
+    """
+
+    kind: Literal["sum"] = "sum"
+    terms: Annotated[tuple[Term, ...], MinLen(1)] = (Term(objective=Target()),)
+
+    @property
+    def aims_at_target(self) -> bool:
+        """No: reaching the target is not all that counts."""
+        return False
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether any summand does."""
+        return any(term.objective.looks_inside for term in self.terms)
+
+    def check(self, model: Network) -> None:
+        """Refuse what a summand refuses."""
+        for term in self.terms:
+            term.objective.check(model)
+
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image."""
+        values = [t.weight * t.objective.value(output, answer, target) for t in self.terms]
+        return jnp.stack(values).sum()
+
+
+Objective = Annotated[
+    Target | Logit | LogProb | Margin | Unit | Direction | Sum, BY_KIND, KIND_SHORTHAND
+]
+
+
+def ask(model: Network, params: Any, images: Float[Array, "batch pixels"], inside: bool) -> Answer:
+    """Run images through a network, keeping every layer where an objective looks inside."""
+    if not inside:
+        return Answer(model.logits(params, images))
+    assert isinstance(model, MLP)  # checked before
+    trace = model.trace(params, images)
+    return Answer(trace.pre_activations[-1], trace.pre_activations, trace.activations)
+
+
+def values(
+    objective: Objective, output: str, answer: Answer, targets: Float[Array, "batch outputs"]
+) -> Float[Array, " batch"]:
+    """Compute J of every image of a batch."""
+    return jax.vmap(partial(objective.value, output))(answer, targets)

@@ -14,9 +14,18 @@ from .base import Reason as Reason
 from .driver import Result as Result
 from .driver import Seconds as Seconds
 from .driver import invert as invert
+from .driver import programs as programs
 from .driver import reason_name as reason_name
+from .driver import sweep as sweep
+from .driver import vary as vary
 from .preimage import Preimage as Preimage
+from .presets import PRESET_SHORTHAND
+from .presets import PRESETS as PRESETS
+from .presets import expand_preset as expand_preset
+from .presets import preset as preset
 from .pseudo_inverse import PseudoInverse as PseudoInverse
 from .transpose import Transpose as Transpose
 
-AnyMethod = Annotated[Transpose | PseudoInverse | Preimage | Ascent, BY_KIND, KIND_SHORTHAND]
+AnyMethod = Annotated[
+    Transpose | PseudoInverse | Preimage | Ascent, BY_KIND, KIND_SHORTHAND, PRESET_SHORTHAND
+]

@@ -1,100 +1,210 @@
 """Activation maximisation: gradient ascent on the image, pixels kept in range."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+import dataclasses
+from collections.abc import Hashable
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from ..activations import activation
 from ..data import Reference
-from ..imaging import Objective, StartName, StopRule, Target, spread_starts, start_image
-from ..mlp import MLP, Network
-from ..optimisers import Optimiser
+from ..errors import JaxbqError
+from ..imaging import (
+    AnyOperator,
+    AnyParameterisation,
+    AnyRegulariser,
+    AnyTransform,
+    Constraint,
+    Diversity,
+    Objective,
+    OutOfRange,
+    Pixels,
+    Projection,
+    StartName,
+    StopRule,
+    Target,
+    grid_of,
+    range_of,
+    start_images,
+)
+from ..mlp import MLP, Network, float_type
+from ..optimisers import LBFGS, AnyOptimiser, Optimiser
 from ..options import defaulting_to, options
 from ..targets import check_targets
-from .base import Inversion, Iterative, Reason
+from .base import Inversion, Iterative
+from .climbing import Climb, Climber, Scene
 
 # Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
 # error of 0.001 to 0.007, optax's 0.999 one of 0.006 to 0.010, since it remembers the large
 # first gradients for longer than the ascent takes.
 _ADAM = Optimiser(learning_rate=0.1, options=(("b2", 0.95),))
-
-
-class AscentState(NamedTuple):
-    """The network made ready for input gradients, the centre of the starts, the pixel range."""
-
-    params: Any
-    centre: Float[Array, " pixels"]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
-
-
-class Climb(NamedTuple):
-    """One ascent under way; a row is one restart of one target.
-
-    Finished rows go on moving, which costs nothing in a batch that goes on anyway, but nothing of
-    them is recorded any more: the best image is kept apart from the moving one.
-    """
-
-    step: Int[Array, ""]
-    x: Float[Array, "rows pixels"]
-    optimiser: Any
-    best: Float[Array, "rows pixels"]
-    best_value: Float[Array, " rows"]
-    value: Float[Array, " rows"]
-    curve: Float[Array, "steps rows"]
-    reason: Int[Array, " rows"]
-    taken: Int[Array, " rows"]
-    mark: Float[Array, " rows"]
-    waited: Int[Array, " rows"]
+_REACHED = 1e-3
+# Fewer rows than this fill no machine; more than the other are no faster, and take memory.
+_FEW_LANES, _MANY_LANES = 192, 640
 
 
 @options
 class Ascent(Iterative):
-    """Activation maximisation: x ← Π(x + step(∇J)), Π the projection onto the pixel range.
+    """Activation maximisation: x ← Π(x + step(∇(J − Σ λᵢ Rᵢ))), Π what keeps x in the pixel range.
 
     Every restart of every target is a row of one batch; the optimiser sees each row by itself.
-    The best iterate of each row by J is returned. Starts are the same for every target.
+    The best iterate of each row by J − Σ λᵢ Rᵢ is returned. Starts are the same for every target.
+    What is varied is a choice of its own, each in :mod:`jaxbq.imaging`; :func:`~jaxbq.preset`
+    makes those of published methods.
 
     Source: D. Erhan et al., "Visualizing higher-layer features of a deep network", 2009;
-    A. Linden and J. Kindermann, "Inversion of multilayer nets", IJCNN 1989.
+    A. Linden and J. Kindermann, "Inversion of multilayer nets", IJCNN 1989; the choices as in
+    C. Olah et al., "Feature visualization", Distill 2017.
 
     Args:
-        objective: J: ``target``, ``logit`` or ``log_prob``, or a table with its options.
-        optimiser: any optax optimiser that needs the gradient alone, applied row by row.
+        objective: J: ``target``, ``logit``, ``log_prob``, ``margin``, ``unit``, ``direction`` or
+            ``sum``, or a table with its options.
+        parameterisation: the variable that is moved: ``pixels``, ``sigmoid``, ``fourier``,
+            ``fixed_spectrum``, ``whitened``, ``principal_components`` or ``low_resolution``.
+        constraint: how the image comes to lie in the range: ``projection``, ``squash`` or
+            ``penalty``.
+        regularisers: what is subtracted from J, each with its ``weight``.
+        transforms: what is done to the image, at random, before the network sees it.
+        samples: transformed images a step, whose objectives are averaged.
+        operators: what is done to the pixels themselves after every step.
+        optimiser: any optax optimiser that needs the gradient alone, applied row by row; or
+            ``lbfgs``.
         steps: the most that an image takes.
-        start: ``grey`` (middle of the range), ``mean`` (of the training images) or ``random``.
+        start: ``grey`` (middle of the range), ``black`` (its lower end), ``mean`` (of the training
+            images), ``random``, or ``images``, your own (``Reference(starts=…)``).
         noise: how far further restarts begin from the first, as a share of the pixel range.
         restarts: images a target.
         stop: when an image is done.
+        path: steps at which the image is kept on its way, in rising order, like (0, 10, 100).
+        lanes: images that are worked on at a time; by default chosen by number and size.
+        label: how tables name it.
     """
 
     kind: Literal["ascent"] = "ascent"
     objective: Objective = Target()
-    optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
+    parameterisation: AnyParameterisation = Pixels()
+    constraint: Constraint = Projection()
+    regularisers: tuple[AnyRegulariser, ...] = ()
+    transforms: tuple[AnyTransform, ...] = ()
+    samples: Annotated[int, Gt(0), Le(10**4)] = 1
+    operators: tuple[AnyOperator, ...] = ()
+    optimiser: Annotated[AnyOptimiser, defaulting_to(_ADAM)] = _ADAM
     steps: Annotated[int, Gt(0), Le(10**7)] = 500
     start: StartName = "grey"
     noise: Annotated[float, Ge(0), Le(1)] = 0.1
     restarts: Annotated[int, Gt(0), Le(10**6)] = 1
     stop: StopRule = StopRule()
+    path: tuple[Annotated[int, Ge(0), Le(10**7)], ...] = ()
+    lanes: Annotated[int, Gt(0)] | None = None
+    label: str = ""
+
+    @property
+    def standard(self) -> tuple[str, Any]:
+        """The label, with the preset of that name where there is one."""
+        from .presets import PRESETS  # which makes ascents
+
+        if self.label in PRESETS:
+            return self.label, PRESETS[self.label]()
+        return self.label or self.kind, Ascent(label=self.label)
+
+    @property
+    def diversity(self) -> Diversity | None:
+        """The regulariser that parts restarts, if there is one."""
+        return next((r for r in self.regularisers if isinstance(r, Diversity)), None)
+
+    @property
+    def may_reach(self) -> bool:
+        """Whether to answer the target within the tolerance ends an ascent."""
+        given = self.stop.tolerance is not None
+        return self.objective.aims_at_target and (given or not self.regularisers)
+
+    @property
+    def tolerance(self) -> Any:
+        """The stop rule's tolerance, or its default."""
+        return _REACHED if self.stop.tolerance is None else self.stop.tolerance
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
-        """Refuse an objective or optimiser that does not go with the network."""
-        self.objective.check(model.output)
+        """Refuse what does not go with the network, the images, or each other."""
+        self.objective.check(model)
         self.optimiser.check()
         outputs = model.sizes[-1] if isinstance(model, MLP) else None
         check_targets(targets, model.output, outputs, closed=True)
+        for part in (self.parameterisation, *self.regularisers, *self.operators):
+            part.check(reference)
+        if self.transforms:
+            grid_of(reference.space, f"transform {self.transforms[0].kind!r}")
+        start_images(self.start, reference)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Refuse choices that exclude each other."""
+        if self.parameterisation.is_squashed and not isinstance(self.constraint, Projection):
+            raise JaxbqError(
+                f"parameterisation 'sigmoid' is in the range already: constraint "
+                f"{self.constraint.kind!r} would do it twice; leave it at 'projection'"
+            )
+        if self.operators and not self.parameterisation.is_pixels:
+            raise JaxbqError(
+                f"operators work on pixels, not on {self.parameterisation.kind!r}; use regularisers"
+            )
+        if self.samples > 1 and not self.transforms:
+            raise JaxbqError("samples = more than 1 needs transforms: all would be the same image")
+        if len([r for r in self.regularisers if isinstance(r, Diversity)]) > 1:
+            raise JaxbqError("regularisers: one diversity is enough; add up the weights")
+        if self.diversity and self.restarts == 1:
+            raise JaxbqError("regulariser 'diversity' parts restarts, and there is one; set more")
+        if any(isinstance(r, OutOfRange) for r in self.regularisers) and self._inside_anyway:
+            raise JaxbqError(
+                "regulariser 'out_of_range' has nothing to do: this parameterisation and "
+                "constraint keep the variable in the range"
+            )
+        if isinstance(self.optimiser, LBFGS):
+            for name, has in (
+                ("transforms, which change the objective at every step", self.transforms),
+                ("operators, which move the image behind its back", self.operators),
+                ("diversity, whose value depends on other images", self.diversity),
+            ):
+                if has:
+                    raise JaxbqError(f"optimiser 'lbfgs' cannot have {name}; use 'adam'")
+        if list(self.path) != sorted(set(self.path)) or max(self.path, default=0) > self.steps:
+            raise JaxbqError(f"path must hold rising steps from 0 to {self.steps}")
+
+    @property
+    def _inside_anyway(self) -> bool:
+        box = self.parameterisation.is_pixels and isinstance(self.constraint, Projection)
+        return box or self.parameterisation.is_squashed
+
+    def plan(self, targets: int, pixels: int) -> "Ascent":
+        """Choose the number of lanes."""
+        if self.lanes is not None:
+            return self
+        rows = targets * self.restarts
+        ends_early = self.may_reach or self.stop.gradient is not None or self.stop.patience > 0
+        # Fewer at a time waste fewer steps on rows that are done; many are faster each.
+        lanes = _FEW_LANES if ends_early else _MANY_LANES
+        return dataclasses.replace(self, lanes=min(rows, lanes))
+
+    @property
+    def prepared(self) -> Hashable:
+        """What :meth:`prepare` depends on."""
+        regularisers = tuple(dataclasses.replace(r, weight=0.0) for r in self.regularisers)
+        return self.parameterisation, self.start, regularisers, self.operators
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
-        """Store transposed weights and the centre of the starts."""
-        dtype = jnp.result_type(*jax.tree.leaves(params))
-        space = reference.space
-        centre = jnp.asarray(start_image(self.start, reference), dtype)
-        ends = (jnp.asarray(end, dtype) for end in (space.low, space.high))
-        return AscentState(model.freeze(params), centre, *ends)
+        """Store transposed weights, starts, and what parameterisation and regularisers need."""
+        dtype = float_type(params)
+        return Scene(
+            params=model.freeze(params),
+            starts=jnp.asarray(start_images(self.start, reference), dtype),
+            span=range_of(reference, dtype),
+            parameterisation=self.parameterisation.prepare(reference, dtype),
+            regularisers=tuple(r.prepare(reference, dtype) for r in self.regularisers),
+            operators=tuple(o.prepare(reference, dtype) for o in self.operators),
+            grid=grid_of(reference.space, "transforms") if self.transforms else None,
+        )
 
     def begin(
         self,
@@ -105,116 +215,39 @@ class Ascent(Iterative):
         key: Array,
     ) -> Climb:
         """Lay out targets × restarts as rows."""
-        starts = spread_starts(
-            self.start, state.centre, state.low, state.high, self.restarts, self.noise, key
-        )
-        x = jnp.tile(starts, (len(targets), 1))
-        rows, lowest = len(x), jnp.full(len(x), -jnp.inf, x.dtype)
-        return Climb(
-            step=jnp.zeros((), jnp.int32),
-            x=x,
-            optimiser=jax.vmap(self.optimiser.build(self.steps).init)(x),
-            best=x,
-            best_value=lowest,
-            value=lowest,
-            curve=jnp.zeros((self.steps + 1, rows), x.dtype),
-            reason=jnp.full(rows, int(Reason.RUNNING), jnp.int32),
-            taken=jnp.zeros(rows, jnp.int32),
-            mark=lowest,
-            waited=jnp.zeros(rows, jnp.int32),
-        )
+        return Climber(self, model, state, targets, key).begin()
 
     def advance(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb, number: Any
     ) -> Climb:
         """Climb on."""
-        optimiser = self.optimiser.build(self.steps)
-        wanted = jnp.repeat(targets, self.restarts, axis=0)
-        last = carry.step + number
+        return Climber(self, model, state, targets, carry.key).advance(carry, number)
 
-        def climb(x: Array) -> tuple[Array, tuple[Array, Array]]:
-            values, logits = self._values(model, state, wanted, x)
-            return values.sum(), (values, logits)
-
-        def step(carry: Climb) -> Climb:
-            gradient, (values, logits) = jax.grad(climb, has_aux=True)(carry.x)
-            carry = self._record(model, wanted, carry, values, logits)
-            change, moved = jax.vmap(optimiser.update)(-gradient, carry.optimiser, carry.x)
-            x = jnp.clip(carry.x + change.astype(carry.x.dtype), state.low, state.high)
-            running = self.running(carry)
-            return carry._replace(
-                step=carry.step + 1, x=x, optimiser=moved, taken=carry.taken + running
-            )
-
-        def unfinished(carry: Climb) -> Array:
-            return (carry.step < last) & self.running(carry).any()
-
-        return jax.lax.while_loop(unfinished, step, carry)
-
-    def running(self, carry: Climb) -> Bool[Array, " rows"]:
-        """Tell which rows have no reason to stop yet."""
-        return carry.reason == Reason.RUNNING
+    def progress(
+        self, model: Network, state: Any, targets: Array, carry: Climb
+    ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+        """Tell whether a row has no reason to stop yet or still waits, and how far all are."""
+        climber = Climber(self, model, state, targets, carry.key)
+        return climber.running(carry), climber.share_done(carry)
 
     def finish(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb
     ) -> Inversion:
         """Look at the last iterate too, then order the restarts of each target, best first."""
-        wanted = jnp.repeat(targets, self.restarts, axis=0)
-        carry = self._record(model, wanted, carry, *self._values(model, state, wanted, carry.x))
-        reason = jnp.where(self.running(carry), int(Reason.MAX_ITERATIONS), carry.reason)
-        # Beyond an early end of the whole batch, a curve stays at its last value.
-        seen = jnp.arange(self.steps + 1)[:, None] <= carry.step
-        curve = jnp.where(seen, carry.curve, carry.value)
+        climber = Climber(self, model, state, targets, carry.key)
+        record = climber.finish(carry)
+        groups = len(record.reason) // self.restarts
         grouped = jax.tree.map(
-            lambda a: a.reshape(len(targets), self.restarts, *a.shape[1:]),
-            (carry.best, reason, carry.taken, carry.best_value, curve.T),
+            lambda a: a.reshape(groups, self.restarts, *a.shape[1:]), record._asdict()
         )
-        order = jnp.argsort(-grouped[3], axis=1, stable=True)
-        images, reasons, taken, value, curve = jax.tree.map(
-            lambda a: jax.vmap(lambda rows, o: rows[o])(a, order), grouped
-        )
-        return Inversion(
-            images, reasons, taken, {"objective": value, "curve": curve, "restart": order}
-        )
-
-    def _values(
-        self, model: Network, state: AscentState, wanted: Array, x: Array
-    ) -> tuple[Array, Array]:
-        logits = model.logits(state.params, x)
-        return self.objective.value(model.output, logits, wanted), logits
-
-    def _record(
-        self, model: Network, wanted: Array, carry: Climb, values: Array, logits: Array
-    ) -> Climb:
-        """Take note of the present iterate: best so far, curve, reason to stop."""
-        # An image at which the network has no answer is no result, whatever the objective says.
-        finite = jnp.isfinite(values) & jnp.isfinite(logits).all(axis=-1)
-        running = self.running(carry)
-        fresh = running & finite
-        better = fresh & (values > carry.best_value)
-        # Against the value at the last gain, so that slow creeping counts once it adds up.
-        gained = fresh & (values > carry.mark + self.stop.improvement)
-        waited = jnp.where(gained, 0, carry.waited + 1)
-        reason = carry.reason
-        if self.stop.patience:
-            reason = _stop(reason, waited >= self.stop.patience, Reason.STATIONARY)
-        if self.objective.aims_at_target:
-            error = jnp.abs(activation(model.output).apply(logits) - wanted).max(axis=-1)
-            reason = _stop(reason, error <= self.stop.tolerance, Reason.REACHED)
-            # The image that reached the target is the result, whatever J said of earlier ones.
-            better |= running & finite & (reason == Reason.REACHED)
-        reason = jnp.where(running & ~finite, int(Reason.DIVERGED), reason)
-        value = jnp.where(fresh, values, carry.value)
-        return carry._replace(
-            best=jnp.where(better[:, None], carry.x, carry.best),
-            best_value=jnp.where(better, values, carry.best_value),
-            value=value,
-            curve=jax.lax.dynamic_update_index_in_dim(carry.curve, value, carry.step, 0),
-            reason=reason,
-            mark=jnp.where(gained, values, carry.mark),
-            waited=waited,
-        )
-
-
-def _stop(reason: Array, condition: Array, why: Reason) -> Array:
-    return jnp.where((reason == Reason.RUNNING) & condition, int(why), reason)
+        order = jnp.argsort(-grouped["best_value"], axis=1, stable=True)
+        sort = jax.vmap(lambda rows, o: rows[o])
+        found = {name: sort(values, order) for name, values in grouped.items()}
+        diagnostics = {
+            "objective": found["best_value"],
+            "curve": found["curve"],
+            "restart": order,
+        }
+        if self.path:
+            diagnostics["path"] = found["path"]
+        return Inversion(found["best"], found["reason"], found["taken"], diagnostics)

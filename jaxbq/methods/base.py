@@ -7,6 +7,7 @@ the driver re-queries the images that it returns.
 
 import abc
 import enum
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..data import Reference
 from ..mlp import Network
+
+ALL_STEPS = 2**31 - 1
 
 
 class Reason(enum.IntEnum):
@@ -26,13 +29,15 @@ class Reason(enum.IntEnum):
     REACHED = 1
     """The target, within tolerance."""
     STATIONARY = 2
-    """No further improvement."""
+    """A stationary point of the objective in the box: the projected gradient vanishes."""
     MAX_ITERATIONS = 3
     """The allowed number of iterations."""
     DIVERGED = 4
     """Numbers overflowed; the image is the best one before that."""
     CONSTANT = 5
     """A vector with all values equal had to be rescaled; the image is meaningless."""
+    STALLED = 6
+    """No further gain."""
 
 
 class Inversion(NamedTuple):
@@ -67,6 +72,20 @@ class Method(abc.ABC):
         Raises:
             JaxbqError: one line that says what to do.
         """
+
+    def plan(self, targets: int, pixels: int) -> "Method":
+        """Choose, from the numbers of targets and pixels, what decides speed and no result."""
+        return self
+
+    @property
+    def standard(self) -> tuple[str, Any]:
+        """A name, and the options that it stands for; a table says only what differs."""
+        return self.kind, type(self)()  # type: ignore[attr-defined]
+
+    @property
+    def prepared(self) -> Hashable:
+        """What ``prepare`` depends on: methods that agree in it can share a state."""
+        return self
 
     @abc.abstractmethod
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
@@ -106,7 +125,11 @@ class Method(abc.ABC):
 
 
 class Iterative(Method):
-    """A method that goes in steps, so that a driver can run it in chunks and show progress."""
+    """A method that goes in steps, so that a driver can run it in chunks and show progress.
+
+    With a leading axis on every number of the options, the targets are asked at every point of a
+    sweep: the images of an ``Inversion`` are then those of points × targets.
+    """
 
     steps: int
 
@@ -125,11 +148,13 @@ class Iterative(Method):
     def advance(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Any, number: Any
     ) -> Any:
-        """Take ``number`` more steps, fewer when every image is done."""
+        """Go on for so many steps, or until every image is done."""
 
     @abc.abstractmethod
-    def running(self, carry: Any) -> Bool[Array, " rows"]:
-        """Tell which images are not done."""
+    def progress(
+        self, model: Network, state: Any, targets: Array, carry: Any
+    ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+        """Tell whether any image is not done, and the share of the work that is."""
 
     @abc.abstractmethod
     def finish(
@@ -147,5 +172,5 @@ class Iterative(Method):
     ) -> Inversion:
         """Take all steps in one program; final."""
         carry = self.begin(model, params, state, targets, key)
-        carry = self.advance(model, params, state, targets, carry, self.steps)
+        carry = self.advance(model, params, state, targets, carry, ALL_STEPS)
         return self.finish(model, params, state, targets, carry)

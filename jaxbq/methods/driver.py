@@ -1,10 +1,12 @@
 """The one driver of all methods: checks, compilation, progress, timing, and the re-query."""
 
 import contextlib
-from collections.abc import Callable
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +15,12 @@ from jaxtyping import Array, Float, Int
 
 from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
-from ..mlp import MLP, Function, Network
-from ..options import check
+from ..mlp import MLP, Function, Network, float_type
+from ..options import check, replace_option
 from . import clock
 from .base import Inversion, Iterative, Method, Reason
 
+M = TypeVar("M", bound=Method)
 Progress = Callable[[int, int], None]
 
 # Chunks of an iterative method when somebody watches. Each costs one dispatch, about 0.1 ms.
@@ -90,43 +93,139 @@ def invert(
     Raises:
         JaxbqError: the method cannot do this; raised before anything is computed.
     """
+    return sweep([method], model, params, targets, reference=reference, key=key, progress=progress)[
+        0
+    ]
+
+
+def sweep(
+    methods: Sequence[Method],
+    model: Network | Callable[[Any, Array], Array],
+    params: Any,
+    targets: Float[np.ndarray, "targets outputs"] | Float[Array, "targets outputs"],
+    *,
+    reference: Reference | Dataset | ImageSpace | None = None,
+    key: Array | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Run many methods on the same targets: those that differ in numbers alone in one program.
+
+    :func:`vary` makes them, for instance an ascent at twenty weights of a regulariser.
+
+    Args:
+        methods: options; any, in any order.
+        model: as for :func:`invert`.
+        params: as for :func:`invert`.
+        targets: as for :func:`invert`.
+        reference: as for :func:`invert`.
+        key: as for :func:`invert`; the same for all.
+        progress: as for :func:`invert`; is called for every program.
+
+    Returns:
+        One result a method, in their order. Methods of one program share its wall time.
+
+    Raises:
+        JaxbqError: as for :func:`invert`, of any of them, before anything is computed.
+    """
     network = _as_network(model)
     where = _as_reference(reference, network)
-    check(method)
-    dtype = jnp.result_type(*jax.tree.leaves(params))
+    dtype = float_type(params)
     # As the computation will see them: 0.9999999999 is 1 in float32, and has no logit.
     wanted = np.asarray(np.asarray(targets), dtype).astype(np.float64)
     if wanted.ndim != 2 or not len(wanted):
         raise JaxbqError(f"targets must have shape (targets, outputs), not {wanted.shape}")
     if isinstance(network, MLP):
         _check_pixels(network.check(params), where.space)
-    method.check(network, where, wanted)
+    else:
+        _check_function(network, params, where.space, wanted)
+    for method in methods:
+        check(method)
+        method.check(network, where, wanted)
     key = jax.random.key(0) if key is None else key
-    batch = jnp.asarray(wanted, dtype)
+    results: dict[int, Result] = {}
+    for numbers in programs(methods):
+        alike = [methods[n] for n in numbers]
+        found = _solve(
+            alike, network, params, where, wanted, jnp.asarray(wanted, dtype), key, progress
+        )
+        results |= dict(zip(numbers, found, strict=True))
+    return [results[n] for n in range(len(methods))]
+
+
+def vary(method: M, values: Mapping[str, Sequence[Any]]) -> list[M]:
+    """Make the methods of a sweep: every combination of values for some options.
+
+    Args:
+        method: what they share.
+        values: lists by dotted option, like ``{"regularisers.0.weight": [0.1, 1.0]}``.
+
+    Raises:
+        JaxbqError: there is no such option.
+    """
+    return [
+        functools.reduce(
+            lambda m, kv: replace_option(m, *kv), zip(values, each, strict=True), method
+        )
+        for each in itertools.product(*values.values())
+    ]
+
+
+def programs(methods: Sequence[Method]) -> list[list[int]]:
+    """Group methods, by index, that one program can run: iterative, alike in all but numbers."""
+    groups: dict[Any, list[int]] = {}
+    for number, method in enumerate(methods):
+        alone = number if not isinstance(method, Iterative) else None
+        key = (jax.tree.structure(method), method.prepared, alone)
+        groups.setdefault(key, []).append(number)
+    return list(groups.values())
+
+
+def _solve(
+    methods: list[Method],
+    network: Network,
+    params: Any,
+    where: Reference,
+    wanted: np.ndarray,
+    batch: Array,
+    key: Array,
+    progress: Progress | None,
+) -> list[Result]:
+    points = len(methods)
+    method = methods[0].plan(points * len(wanted), where.space.pixels)
     with full_precision(), clock.Stopwatch() as preparing:
         state = jax.block_until_ready(method.prepare(network, params, where, key))
+    if points > 1:
+        planned = [each.plan(points * len(wanted), where.space.pixels) for each in methods]
+        method = jax.tree.map(lambda *leaves: np.asarray(leaves, batch.dtype), *planned)
     with full_precision(), clock.Stopwatch() as running:
         inversion = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
         answers = _query(network, params, inversion.images)
         inversion, (logits, outputs) = jax.device_get(jax.block_until_ready((inversion, answers)))
     seconds = Seconds(
-        preparing.total - preparing.compiling,
-        preparing.compiling + running.compiling,
-        running.total - running.compiling,
+        (preparing.total - preparing.compiling) / points,
+        (preparing.compiling + running.compiling) / points,
+        (running.total - running.compiling) / points,
     )
-    return Result(
-        method,
-        wanted,
-        inversion.images,
-        outputs,
-        logits,
-        inversion.reasons,
-        inversion.iterations,
-        inversion.diagnostics,
-        where.space,
-        seconds,
-    )
+
+    def part(values: np.ndarray, point: int) -> np.ndarray:
+        return values[point * len(wanted) : (point + 1) * len(wanted)]
+
+    return [
+        Result(
+            one,
+            wanted,
+            part(inversion.images, n),
+            part(outputs, n),
+            part(logits, n),
+            part(inversion.reasons, n),
+            part(inversion.iterations, n),
+            {name: part(values, n) for name, values in inversion.diagnostics.items()},
+            where.space,
+            seconds,
+        )
+        for n, one in enumerate(methods)
+    ]
 
 
 def full_precision() -> contextlib.AbstractContextManager[Any]:
@@ -152,12 +251,12 @@ def _run(
         return _invert(method, model, params, state, targets, key)
     carry = _begin(method, model, params, state, targets, key)
     size = max(1, -(-method.steps // _CHUNKS))
-    for done in range(0, method.steps, size):
-        progress(done, method.steps)
-        number = min(size, method.steps - done)
-        carry = _advance(method, model, params, state, targets, carry, number)
-        if not bool(jnp.any(method.running(carry))):
-            break
+    running: Any = True
+    progress(0, method.steps)
+    while running:
+        carry, running, share = _advance(method, model, params, state, targets, carry, size)
+        if running:
+            progress(min(int(share * method.steps), method.steps - 1), method.steps)
     progress(method.steps, method.steps)
     return _finish(method, model, params, state, targets, carry)
 
@@ -185,8 +284,9 @@ def _advance(
     targets: Array,
     carry: Any,
     number: Any,
-) -> Any:
-    return method.advance(model, params, state, targets, carry, number)
+) -> tuple[Any, Array, Array]:
+    carry = method.advance(model, params, state, targets, carry, number)
+    return carry, *method.progress(model, state, targets, carry)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -219,6 +319,25 @@ def _as_reference(given: Reference | Dataset | ImageSpace | None, network: Netwo
     pixels = network.sizes[0]
     side = round(pixels**0.5)
     return Reference(ImageSpace((side, side) if side * side == pixels else (1, pixels)))
+
+
+def _check_function(model: Network, params: Any, space: ImageSpace, targets: np.ndarray) -> None:
+    """Refuse a function that cannot take the images, or that answers in another shape."""
+    rows = jax.ShapeDtypeStruct((2, space.pixels), float_type(params))
+    try:
+        answer = jax.eval_shape(model.logits, params, rows)
+    except JaxbqError:
+        raise
+    except Exception as fault:
+        raise JaxbqError(
+            f"the network cannot take images of shape (batch, {space.pixels}), flat rows: "
+            f"{str(fault).splitlines()[0]}; Function(…, input_shape=…) gives it another shape"
+        ) from fault
+    if getattr(answer, "shape", None) != (2, targets.shape[1]):
+        raise JaxbqError(
+            f"for 2 images the network answers {getattr(answer, 'shape', type(answer).__name__)}; "
+            f"the targets ask for (2, {targets.shape[1]})"
+        )
 
 
 def _check_pixels(model: MLP, space: ImageSpace) -> None:

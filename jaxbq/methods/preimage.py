@@ -1,5 +1,6 @@
 """The exact preimage: an image in the pixel range that the network answers with the target."""
 
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 from ..activations import activation
 from ..data import Reference
 from ..errors import JaxbqError
-from ..imaging import spread_starts, start_image
+from ..imaging import given_starts, start_image, start_of
 from ..mlp import MLP, Network
 from ..options import options
 from ..solvers import gauss_newton
@@ -77,7 +78,7 @@ class Preimage(Method):
         if self.samples > 1 and self.start not in ("random", "nearest"):
             raise JaxbqError(f"start = {self.start!r} is one start; samples is for random, nearest")
         if self.start == "images":
-            _check_starts(reference)
+            given_starts(reference)
         if self.start in ("mean", "nearest"):
             images = reference.need_images(f"start = {self.start!r}")
             if self.start == "nearest" and self.samples > len(images):
@@ -147,21 +148,16 @@ class Preimage(Method):
             return state.images[jax.lax.top_k(-distance, self.samples)[1]]
         rows = state.images
         if self.start == "random":
-            rows = spread_starts("random", rows[0], state.low, state.high, self.samples, 0.0, key)
+            draw = partial(
+                start_of, start="random", centres=rows, low=state.low, high=state.high, noise=0.0
+            )
+            rows = jax.vmap(lambda n: draw(n, key=key))(jnp.arange(self.samples))
         return jnp.broadcast_to(rows, (len(targets), *rows.shape))
 
     def _tolerance(self, dtype: Any) -> Any:
         if self.tolerance is not None:
             return self.tolerance
         return 1e-8 if dtype == jnp.float64 else 1e-4
-
-
-def _check_starts(reference: Reference) -> None:
-    starts, pixels = reference.starts, reference.space.pixels
-    if starts is None:
-        raise JaxbqError("start = 'images' needs images to start from; give some, or a data set")
-    if starts.shape[1] != pixels or not len(starts) or not np.isfinite(starts).all():
-        raise JaxbqError(f"the images to start from must be finite, of shape (n, {pixels})")
 
 
 def _less_mean(residual: Array) -> Array:

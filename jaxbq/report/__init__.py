@@ -2,8 +2,14 @@
 
 from .build import Summary as Summary
 from .build import build as build
+from .curve import CurvePoint as CurvePoint
+from .curve import curve_figure as curve_figure
 from .figures import image_grid as image_grid
 from .figures import plot as plot
 from .figures import training_curve as training_curve
+from .paths import ANIMATIONS as ANIMATIONS
+from .paths import default_path as default_path
+from .paths import path_strip as path_strip
+from .paths import save_animation as save_animation
 from .sensitivity_figure import sensitivity_figure as sensitivity_figure
 from .trace_figure import trace_figure as trace_figure

@@ -1,14 +1,18 @@
 """All pictures of a run folder, from its files alone."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import JaxbqError
 from ..experiment import RunFolder
 from ..experiment.folder import read_csv
-from ..methods import Result
-from ..options import describe
+from ..methods import Result, programs
+from ..options import describe, get_option, varied
 from ..weights import load_network
+from .curve import CurvePoint, curve_figure
 from .figures import Row, image_grid, save_figure, training_curve
+from .paths import path_strip, save_animation
 
 _MOST_SAMPLES = 10
 
@@ -24,9 +28,14 @@ class Summary(NamedTuple):
         right_before: targets read as intended in the image before the pixel policy; None for
             methods without one.
         outside_before: mean share of pixels outside the range before it.
-        probability: mean probability of the intended class.
+        probability: mean probability of the intended class; None where no target has one.
         correlation: mean correlation with the intended class's mean image; None where unknown.
         seconds: computing time, compilation left out.
+        mean_error: mean over targets of the largest output error.
+        naturalness: mean Mahalanobis percentile among real test images; None where unknown.
+        judged: targets whose image the judge reads as intended; None without a judge.
+        distinct: mean number of distinct optima among the samples; None for a single sample.
+        alike: mean correlation between samples; likewise.
     """
 
     method: str
@@ -35,9 +44,14 @@ class Summary(NamedTuple):
     largest_error: float
     right_before: int | None
     outside_before: float | None
-    probability: float
+    probability: float | None
     correlation: float | None
     seconds: float
+    mean_error: float
+    naturalness: float | None
+    judged: int | None
+    distinct: float | None
+    alike: float | None
 
 
 def build(folder: RunFolder) -> list[Summary]:
@@ -51,15 +65,26 @@ def build(folder: RunFolder) -> list[Summary]:
     """
     results = read_results(folder)
     network = load_network(folder.network)
-    rows = [Row.of(result) for result in results]
-    grid = image_grid(rows, network.space, network.class_names)
-    save_figure(grid, folder.figures / "images.png")
-    save_figure(training_curve(folder.read_history()), folder.figures / "training.png")
+    names, figures = network.class_names, folder.figures
+    grid = image_grid([Row.of(result, names) for result in results], network.space, names)
+    save_figure(grid, figures / "images.png")
+    history = folder.read_history()
+    if history:  # a control with random weights was never trained
+        save_figure(training_curve(history), figures / "training.png")
     for number, result in enumerate(results):
         if result.images.shape[1] > 1:
-            samples = image_grid(_sample_rows(result), network.space, network.class_names)
-            save_figure(samples, folder.figures / f"samples-{number:02d}.png")
-    return _summarise(folder, results)
+            samples = image_grid(_sample_rows(result, names), network.space, names)
+            save_figure(samples, figures / f"samples-{number:02d}.png")
+        if "path" in result.diagnostics:
+            save_figure(path_strip(result, names), figures / f"path-{number:02d}.png")
+            save_animation(result, figures / f"path-{number:02d}.gif", names)
+    lines = _summarise(folder, results)
+    for numbers in programs([result.method for result in results]):
+        option = varied([results[n].method for n in numbers])
+        if option is not None:
+            points = [_point(results[n], lines[n], option) for n in numbers]
+            save_figure(curve_figure(option, points), figures / f"curve-{numbers[0]:02d}.png")
+    return lines
 
 
 def read_results(folder: RunFolder) -> list[Result]:
@@ -74,27 +99,39 @@ def read_results(folder: RunFolder) -> list[Result]:
     return [folder.read_result(path) for path in paths]
 
 
-def _sample_rows(result: Result) -> list[Row]:
+def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:
     """One row a sample, best first; at most so many as fit a page."""
-    intended = result.targets.argmax(axis=1).tolist()
-    names = result.diagnostics.get("start", result.diagnostics.get("restart"))
+    starts = result.diagnostics.get("start", result.diagnostics.get("restart"))
     rows = []
     for n in range(min(result.images.shape[1], _MOST_SAMPLES)):
         # Where the order differs by target, a row has no one start.
-        same = names is not None and (names[:, n] == names[0, n]).all()
-        label = f"start {names[0, n]}" if same and names is not None else f"sample {n}"
-        rows.append(Row(label, result.images[:, n], result.outputs[:, n], intended))
+        same = starts is not None and (starts[:, n] == starts[0, n]).all()
+        label = f"start {starts[0, n]}" if same and starts is not None else f"sample {n}"
+        rows.append(Row.of(result, class_names, n, label))
     return rows
 
 
+def _point(result: Result, line: "Summary", option: str) -> CurvePoint:
+    return CurvePoint(
+        get_option(result.method, option),
+        math.nan if line.probability is None else line.probability,
+        line.mean_error,
+        math.nan if line.naturalness is None else line.naturalness,
+        math.nan if line.correlation is None else line.correlation,
+        None if line.judged is None else line.judged / line.targets,
+    )
+
+
 def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
-    table = read_csv(folder.scores)
+    table, spreads = read_csv(folder.scores), read_csv(folder.spread)
     lines = []
     for result in results:
         name = describe(result.method)
         best = [row for row in table if row["method"] == name and row["sample"] == "0"]
         correlation = _mean(best, "correlation_own")
         before = _mean(best, "right_before")
+        judged = _mean(best, "judged_right")
+        samples = [row for row in spreads if row["method"] == name]
         lines.append(
             Summary(
                 name,
@@ -103,9 +140,14 @@ def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
                 max(float(row["largest_error"]) for row in best),
                 None if before is None else round(before * len(best)),
                 _mean(best, "outside_before"),
-                sum(float(row["target_probability"]) for row in best) / len(best),
+                _mean(best, "target_probability"),
                 correlation,
                 result.seconds.run,
+                sum(float(row["largest_error"]) for row in best) / len(best),
+                _mean(best, "mahalanobis_percentile"),
+                None if judged is None else round(judged * len(best)),
+                _mean(samples, "distinct"),
+                _mean(samples, "mean_correlation"),
             )
         )
     return lines

@@ -14,9 +14,11 @@ from matplotlib.ticker import MaxNLocator
 
 from ..data import ImageSpace
 from ..errors import JaxbqError
+from ..evaluation import read_as_asked
 from ..files import write_atomically
 from ..methods import Result
 from ..options import describe
+from ..targets import name_target
 from ..training import EpochMetrics
 
 DPI = 200
@@ -35,22 +37,27 @@ class Row:
         label: its name.
         images: one image a target, shape (targets, pixels).
         outputs: the network's answers to them, shape (targets, outputs).
-        intended: class of each target.
+        titles: what each target asks for.
+        right: whether the network reads each as asked.
     """
 
     label: str
     images: Float[np.ndarray, "targets pixels"]
     outputs: Float[np.ndarray, "targets outputs"]
-    intended: Sequence[int]
+    titles: Sequence[str]
+    right: Sequence[bool]
 
     @classmethod
-    def of(cls, result: Result) -> "Row":
-        """Take the best sample of every target."""
+    def of(
+        cls, result: Result, class_names: Sequence[str], sample: int = 0, label: str | None = None
+    ) -> "Row":
+        """Take one sample of every target, the best by default."""
         return cls(
-            describe(result.method),
-            result.images[:, 0],
-            result.outputs[:, 0],
-            result.targets.argmax(axis=1).tolist(),
+            label or describe(result.method),
+            result.images[:, sample],
+            result.outputs[:, sample],
+            [name_target(target, class_names) for target in result.targets],
+            read_as_asked(result.targets, result.outputs)[:, sample].tolist(),
         )
 
 
@@ -79,7 +86,7 @@ def plot(
     if any(not np.array_equal(each.targets, chosen[0].targets) for each in chosen):
         raise JaxbqError("these results have different targets; plot them one by one")
     names = class_names or [str(n) for n in range(chosen[0].targets.shape[1])]
-    figure = image_grid([Row.of(each) for each in chosen], chosen[0].space, names)
+    figure = image_grid([Row.of(each, names) for each in chosen], chosen[0].space, names)
     if path is not None:
         save_figure(figure, Path(path))
     return figure
@@ -91,10 +98,7 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
     All images share one scale, the pixel range: a grey image is grey. Pixels outside the range
     take the colour of its nearer end. More than ten targets are broken into bands.
     """
-    if len(space.shape) != 2:
-        raise JaxbqError(
-            f"images of shape {space.shape} cannot be drawn: they are no grey pictures"
-        )
+    check_drawable(space)
     number = len(rows[0].images)
     columns = min(number, _COLUMNS)
     bands = math.ceil(number / _COLUMNS)
@@ -124,7 +128,7 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
             interpolation="nearest",
         )
         if method == 0:
-            axis.set_title(class_names[row.intended[target]], fontsize=11, fontweight="bold")
+            axis.set_title(row.titles[target], fontsize=11, fontweight="bold")
         if column == 0:
             axis.set_ylabel(
                 _wrap(row.label), fontsize=8, rotation=0, ha="right", va="center", labelpad=8
@@ -174,6 +178,18 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
 
 
+def check_drawable(space: ImageSpace) -> None:
+    """Check that images are grey pictures.
+
+    Raises:
+        JaxbqError: they are not.
+    """
+    if len(space.shape) != 2:
+        raise JaxbqError(
+            f"images of shape {space.shape} cannot be drawn: they are no grey pictures"
+        )
+
+
 def check_format(path: Path) -> None:
     """Check that matplotlib can write a figure under this name.
 
@@ -187,7 +203,7 @@ def check_format(path: Path) -> None:
 def _write_answer(axis: Any, row: Row, target: int, class_names: Sequence[str]) -> None:
     output = row.outputs[target]
     predicted = int(output.argmax())
-    right = predicted == row.intended[target]
+    right = row.right[target]
     axis.set_xlabel(
         f"{'✓' if right else '✗'} {class_names[predicted]}  {output[predicted]:.2f}",
         fontsize=8,

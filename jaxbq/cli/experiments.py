@@ -1,0 +1,98 @@
+"""Commands about a config: run, train."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arguments import add_config, check_writable, show_number
+
+if TYPE_CHECKING:
+    from ..report import Summary
+
+
+def add_run(commands: Any) -> None:
+    """Add ``jaxbq run``."""
+    run = commands.add_parser(
+        "run",
+        help="do an experiment: train, back-query, score, draw",
+        description="Do what a config says, in a run folder; what is there already is not redone.",
+        epilog="example: jaxbq run configs/quickstart.toml --set training.epochs=10 --out runs",
+    )
+    add_config(run)
+    run.add_argument(
+        "--out", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
+    )
+    run.set_defaults(command=_run)
+
+
+def add_train(commands: Any) -> None:
+    """Add ``jaxbq train``."""
+    train = commands.add_parser(
+        "train",
+        help="train the network of a config and save it",
+        description="Train the network of a config and save it as safetensors.",
+        epilog="example: jaxbq train configs/quickstart.toml --save digits.safetensors",
+    )
+    add_config(train)
+    train.add_argument("--save", metavar="FILE", required=True, help="network file to write")
+    train.set_defaults(command=_train)
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    from ..console import Terminal
+    from ..experiment import load_configs, run
+    from ..report import build
+
+    experiments = load_configs(chosen.config, chosen.set)
+    rows, folders = [], []
+    with Terminal() as terminal:
+        for what, experiment in experiments:
+            if what:
+                terminal.say(f"{what}:")
+            folders.append(run(experiment, Path(chosen.out), terminal))
+            rows += [_summary_row(what, line) for line in build(folders[-1])]
+    if len(experiments) == 1:
+        rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]
+    # A column that says nothing of any method is left out.
+    columns = [column for column in rows[0] if any(row[column] for row in rows)]
+    title = (
+        "what the network reads in the returned images, best sample of each target "
+        "(before: in the image before the policy at its pixels)"
+    )
+    terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
+    for folder in folders:
+        terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
+
+
+def _summary_row(what: str, line: "Summary") -> dict[str, str]:
+    def share(count: int | None) -> str:
+        return "" if count is None else f"{count}/{line.targets}"
+
+    return {
+        "experiment": what,
+        "method": line.method,
+        "right": share(line.right),
+        "largest error": f"{line.largest_error:.3f}",
+        "right before": share(line.right_before),
+        "outside before": "" if line.outside_before is None else f"{line.outside_before:.0%}",
+        "probability": show_number(line.probability),
+        "class mean r": show_number(line.correlation),
+        "natural %": "" if line.naturalness is None else f"{line.naturalness:.0f}",
+        "judge": share(line.judged),
+        "optima": "" if line.distinct is None else f"{line.distinct:.1f}",
+        "seconds": f"{line.seconds:.2f}",
+    }
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    from ..console import Terminal
+    from ..experiment import load_config, train_network
+
+    save = Path(chosen.save)
+    check_writable(save)
+    # A config for training alone needs no methods.
+    experiment = load_config(chosen.config, chosen.set, need_methods=False)
+    with Terminal() as terminal:
+        history = train_network(experiment, save, terminal)
+    reached = f"test accuracy {history[-1].test_accuracy:.4f}; " if history else ""
+    terminal.say(f"{reached}saved {save}")

@@ -1,0 +1,95 @@
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, rotate, shift, zoom
+
+from jaxbq.imaging import AnyTransform, Blur, Jitter, Noise, Rotate, Scale, chain
+from jaxbq.imaging.transforms import blur
+
+ALL = [cls() for cls in get_args(get_args(AnyTransform)[0])]
+
+
+@pytest.fixture
+def image():
+    rows, columns = np.mgrid[:12, :10]
+    smooth = np.exp(-0.1 * ((rows - 5) ** 2 + 0.5 * (columns - 4) ** 2 + 0.3 * rows * columns / 9))
+    return smooth[..., None].astype(np.float32)
+
+
+@pytest.mark.parametrize("transform", ALL, ids=lambda t: t.kind)
+def test_they_are_pure_functions_of_the_key(transform, image, key):
+    one, two = (transform.apply(key, jnp.asarray(image)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    other = transform.apply(jax.random.fold_in(key, 5), jnp.asarray(image))
+    assert one.shape == image.shape
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Jitter(most=0.0),
+        Rotate(most=0.0),
+        Scale(lowest=1.0, highest=1.0),
+        Noise(deviation=0.0),
+        Blur(most=0.0),
+    ],
+    ids=lambda t: t.kind,
+)
+def test_a_strength_of_nothing_changes_nothing(transform, image, key):
+    np.testing.assert_allclose(transform.apply(key, jnp.asarray(image)), image, atol=1e-6)
+
+
+def test_jitter_shifts_by_whole_pixels_as_scipy_does(image):
+    seen = set()
+    for number in range(60):
+        found = np.asarray(Jitter(most=0.2).apply(jax.random.key(number), jnp.asarray(image)))
+        matches = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if np.allclose(found, shift(image, (down, right, 0), order=0, mode="nearest"))
+        ]
+        assert len(matches) == 1
+        seen.add(matches[0])
+    # Both ways in both directions, to the ends.
+    assert {down for down, _ in seen} == {-2, -1, 0, 1, 2} == {right for _, right in seen}
+
+
+def test_rotate_turns_as_scipy_does(image):
+    angle = 10 * float(jax.random.uniform(jax.random.key(3), (), jnp.float32, -1, 1))
+    found = Rotate(most=10.0).apply(jax.random.key(3), jnp.asarray(image))
+    expected = rotate(image, angle, order=1, mode="nearest", reshape=False)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_scale_enlarges_about_the_centre(image):
+    found = np.asarray(Scale(lowest=2.0, highest=2.0).apply(jax.random.key(0), jnp.asarray(image)))
+    # Sampled at centre + (position − centre) / 2: the middle of SciPy's zoom on the same grid.
+    whole = zoom(image[..., 0], 2, order=1, grid_mode=True, mode="nearest")
+    np.testing.assert_allclose(found[..., 0], whole[6:18, 5:15], atol=1e-5)
+
+
+def test_noise_has_its_deviation(key):
+    found = Noise(deviation=0.3).apply(key, jnp.zeros((100, 100, 1)))
+    assert float(found.std()) == pytest.approx(0.3, rel=0.03)
+
+
+def test_blur_is_scipys_gaussian_away_from_the_edges(rng):
+    image = np.zeros((41, 43, 1), np.float32)
+    image[12:29, 14:30] = rng.random((17, 16, 1))
+    expected = gaussian_filter(image, (1.5, 1.5, 0), truncate=8)
+    np.testing.assert_allclose(blur(jnp.asarray(image), 1.5), expected, atol=1e-5)
+    constant = blur(jnp.ones((5, 6, 1)), 2.0)
+    np.testing.assert_allclose(constant, 1, atol=1e-6)
+
+
+def test_a_chain_goes_in_order_each_with_a_key_of_its_own(image, key):
+    chosen = (Jitter(most=0.2), Noise(deviation=0.1))
+    expected = chosen[1].apply(
+        jax.random.fold_in(key, 1), chosen[0].apply(jax.random.fold_in(key, 0), jnp.asarray(image))
+    )
+    np.testing.assert_array_equal(chain(chosen, key, jnp.asarray(image)), expected)
