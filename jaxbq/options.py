@@ -157,9 +157,12 @@ def validate(kind: Any, data: Any, where: str = "") -> Any:
 
 
 def check(instance: T) -> T:
-    """Check an options object made in Python as a config would be; return it."""
-    validate(type(instance), dataclasses.asdict(instance), type(instance).__name__)  # type: ignore[call-overload]
-    return instance
+    """Check an options object made in Python as a config would be.
+
+    Returns:
+        An equal one with every value in its own type: 1 for a float becomes 1.0.
+    """
+    return validate(type(instance), dataclasses.asdict(instance), type(instance).__name__)  # type: ignore[call-overload]
 
 
 def replace_option(instance: T, key: str, value: Any) -> T:

@@ -15,10 +15,22 @@ import problems  # noqa: E402
 import pytest  # noqa: E402
 
 from jaxbq.data import Dataset, Mnist, Mnist10k  # noqa: E402
+from jaxbq.evaluation import Judge  # noqa: E402
 from jaxbq.mlp import MLP, Params  # noqa: E402
 from jaxbq.training import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Let go of what a module compiled.
+
+    Every compiled program holds memory maps, of which Linux gives a process 65,530; beyond them
+    XLA crashes.
+    """
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture
@@ -49,6 +61,11 @@ def standard(mnist_10k: Dataset) -> tuple[MLP, Params]:
     """The network that the design speaks of: 784-200-10, sigmoid, trained on embedded data."""
     model = MLP((784, 200, 10))
     return model, train(model, mnist_10k).params
+
+
+@pytest.fixture(scope="session")
+def judge(mnist_10k: Dataset) -> Judge:
+    return Judge.trained_on(mnist_10k)
 
 
 @pytest.fixture(scope="session")

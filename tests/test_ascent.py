@@ -153,8 +153,8 @@ def test_divergence_is_a_reason_never_nan(wanted):
         reference=ImageSpace((3,)),
     )
     assert result.reasons[0, 0] == Reason.DIVERGED
-    for values in (result.images, result.outputs, *result.diagnostics.values()):
-        assert np.isfinite(values).all()
+    for found in (result.images, result.outputs, *result.diagnostics.values()):
+        assert np.isfinite(found).all()
     assert 0.5 < result.images[0, 0, 0] <= 0.6
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import problems
 import pytest
+from PIL import Image
 from test_experiment import CONFIG
 
 from jaxbq.cli import main
@@ -57,6 +58,35 @@ def test_train_then_invert(place, capsys):
     assert (place / "a.png").exists()
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if "max_iterations" in line]) == 6
+
+
+def test_invert_keeps_the_way_of_its_images(place, capsys):
+    arguments = ["invert", "net.safetensors", "--method", "ascent", "--set", "steps=12"]
+    assert main([*arguments, "--path", "way.gif"]) == 0
+    assert main([*arguments, "--path", "way.png", "--set", "path=[0, 3, 12]"]) == 0
+    with Image.open(place / "way.gif") as film:
+        assert film.n_frames > 8
+    assert (place / "way.png").exists()
+
+
+def test_invert_by_a_preset_with_a_change(place, capsys):
+    arguments = ["invert", "net.safetensors", "--method", "whitened", "--data", "data"]
+    arguments += ["--set", "steps=5", "--set", "regularisers.0.weight=0.5"]
+    assert main(arguments) == 0
+    assert "max_iterations" in capsys.readouterr().out
+
+
+def test_sweep_shows_a_curve(place, capsys):
+    arguments = ["sweep", "net.safetensors", "--method", "whitened", "--set", "steps=10"]
+    arguments += ["--over", "regularisers.0.weight=0.1:1000:3", "--data", "data"]
+    assert main([*arguments, "--out", "curve.csv", "--figure", "curve.png"]) == 0
+    out = capsys.readouterr().out
+    assert "distance" in out
+    rows = (place / "curve.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows[1:]] == ["0.1", "10", "1000"]
+    natural = [float(row.split(",")[4]) for row in rows[1:]]
+    assert natural[0] >= natural[2]
+    assert (place / "curve.png").exists()
 
 
 def test_invert_defaults_to_every_class_and_names_them(place, capsys):
@@ -117,6 +147,7 @@ def test_run_a_sweep(place, capsys):
 
 
 NET = ["invert", "net.safetensors", "--method"]
+SWEEP = ["sweep", "net.safetensors", "--method", "ascent", "--over"]
 MISTAKES = [
     (["run", "none.toml"], "none.toml: no such file"),
     (["run", "small.toml", "--set", "trainin.epochs=2"], "did you mean 'training'?"),
@@ -133,6 +164,19 @@ MISTAKES = [
     (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
     (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
     (["invert", "none.safetensors", "--method", "ascent"], "no such file"),
+    ([*NET, "transpose", "--path", "a.gif"], "transpose goes no way in steps; use an ascent"),
+    ([*NET, "ascent", "--path", "a.avi"], "use .png or .pdf"),
+    ([*NET, "whitened"], "parameterisation 'whitened' needs training images"),
+    ([*NET, "whitend"], "did you mean 'whitened'?"),
+    (
+        [*NET, "ascent", "--set", "optimiser=lbfgs", "--set", "transforms=['noise']"],
+        "'lbfgs' cannot",
+    ),
+    ([*SWEEP, "noise=0.1:0.5:3"], "name them, like --data mnist-10k"),
+    ([*SWEEP, "noise", "--data", "data"], "write OPTION=LOW:HIGH:NUMBER"),
+    ([*SWEEP, "noise=1:2", "--data", "data"], "write OPTION=LOW:HIGH:NUMBER"),
+    ([*SWEEP, "noize=0.1,0.2", "--data", "data"], "did you mean 'noise'?"),
+    ([*SWEEP, "noise=0.1,2.0", "--data", "data"], "less than or equal to 1"),
     (["invert", "small.toml", "--method", "ascent"], "not a network file"),
     ([*NET, "ascend"], "did you mean 'ascent'?"),
     ([*NET, "ascent", "--set", "stepps=3"], "did you mean 'steps'?"),
@@ -190,7 +234,9 @@ def test_mistakes_in_the_command_itself(capsys, arguments):
     assert "--help" in message
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["train"], ["invert"], ["trace"], ["explain"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["train"], ["invert"], ["sweep"], ["trace"], ["explain"]]
+)
 def test_help_has_an_example(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])

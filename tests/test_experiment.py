@@ -79,9 +79,11 @@ def test_a_run_leaves_everything(config, tmp_path):
         "inversions/00-transpose.npz",
         "inversions/01-ascent.json",
         "inversions/01-ascent.npz",
+        "naturalness.json",
         "networks/0.history.csv",
         "networks/0.safetensors",
         "scores.csv",
+        "spread.csv",
     ]
     used = json.loads((folder.path / "config.json").read_text())["methods"][1]["optimiser"]
     assert used["learning_rate"] == Ascent().optimiser.learning_rate
@@ -315,3 +317,70 @@ def test_configs_of_the_project_are_valid_and_say_what_to_expect(path):
     head = path.read_text().splitlines()[:3]
     assert head[0] == f"# jaxbq run configs/{name}.toml"
     assert head[1].startswith("# Expect: ")
+
+
+def test_a_method_can_be_swept(config):
+    text = config.read_text()
+    config.write_text(
+        text
+        + """
+[[methods]]
+preset = "whitened"
+sweep = { "regularisers.0.weight" = [0.5, 2], steps = [5, 6] }
+"""
+    )
+    methods = load_config(config).methods[2:]
+    found = [(m.regularisers[0].weight, m.steps) for m in methods]
+    assert found == [(0.5, 5), (0.5, 6), (2.0, 5), (2.0, 6)]
+    for bad, message in (
+        ("sweep = 3", "sweep must hold lists"),
+        ('sweep = { "regularisers.4.weight" = [1.0] }', "'4' is no index"),
+        ("sweep = { stepz = [1] }", "stepz: unknown key"),
+    ):
+        config.write_text(text + f'[[methods]]\npreset = "whitened"\n{bad}\n')
+        with pytest.raises(JaxbqError, match=message):
+            load_config(config)
+    config.write_text(text + '[[methods]]\npreset = "white"\nsweep = { steps = [5] }\n')
+    with pytest.raises(JaxbqError, match="unknown preset 'white'"):
+        load_config(config)
+
+
+def test_a_swept_method_resumes_to_the_same_bits(config, tmp_path):
+    with config.open("a") as file:
+        file.write('[[methods]]\npreset = "whitened"\nsteps = 8\n')
+        file.write('sweep = { "regularisers.0.weight" = [0.5, 2.0, 8.0] }\n')
+    experiment = load_config(config)
+    whole = run(experiment, tmp_path / "a", Quiet())
+    part = run(experiment, tmp_path / "b", Quiet())
+    (part.inversions / "03-ascent.npz").unlink()
+    run(experiment, tmp_path / "b", Quiet())
+    for name in ("02-ascent.npz", "03-ascent.npz", "04-ascent.npz"):
+        assert (whole.inversions / name).read_bytes() == (part.inversions / name).read_bytes()
+
+
+@pytest.mark.parametrize("control", ["random_weights", "permuted_labels"])
+def test_controls_have_learnt_nothing(config, tmp_path, control):
+    trained = run(load_config(config), tmp_path, Quiet())
+    folder = run(load_config(config, [f"network.control={control}"]), tmp_path, Quiet())
+    history = folder.read_history()
+    if control == "random_weights":
+        assert history == []
+        network = load_network(folder.network)
+        weights = np.asarray(network.params[0].weight)
+        # As it was drawn: N(0, 1/30), and no bias moved.
+        assert weights.std() == pytest.approx(30**-0.5, rel=0.2)
+        assert not np.asarray(network.params[0].bias).any()
+    else:
+        assert history[-1].test_accuracy < trained.read_history()[-1].test_accuracy - 0.2
+
+
+def test_a_judge_reads_every_image(config, tmp_path):
+    folder = run(load_config(config, ["judge=true"]), tmp_path, Quiet())
+    rows = read_csv(folder.scores)
+    assert {row["judged"] for row in rows} <= {"0", "1", "2"}
+    assert all(0 <= float(row["judged_probability"]) <= 1 for row in rows)
+    before = folder.judge.read_bytes()
+    folder.scores.unlink()
+    run(load_config(config, ["judge=true"]), tmp_path, Quiet())
+    assert folder.judge.read_bytes() == before
+    assert read_csv(folder.scores) == rows

@@ -71,7 +71,7 @@ def test_equal_options_are_equal_keys():
         ({"kind": "ascent", "steps": 0}, "steps: input should be greater than 0, not 0"),
         ({"kind": "ascent", "noise": 1.5}, "noise"),
         ({"kind": "ascent", "noise": float("nan")}, "noise"),
-        ({"kind": "ascent", "start": "gray"}, "start: 'gray' is none of 'grey', 'mean' or"),
+        ({"kind": "ascent", "start": "gray"}, "start: 'gray' is none of 'grey', 'black'"),
         ({"kind": "ascent", "objective": "logits"}, "objective: unknown kind 'logits'; did you"),
         ({"kind": "ascent", "objective": {"kind": "target", "los": 1}}, "objective.los: unknown"),
         ({"kind": "ascent", "optimiser": {"learning_rate": -1}}, "optimiser.learning_rate"),

@@ -18,7 +18,8 @@ def row(number, classes=3, right=True):
     intended = [n % classes for n in range(number)]
     outputs[np.arange(number), [(n + (not right)) % classes for n in range(number)]] = 0.9
     images = np.linspace(0, 1, number * 30).reshape(number, 30)
-    return Row("method", images, outputs, intended)
+    titles = ["abcdefghijklmnopqrstuvwxyz"[k] for k in intended]
+    return Row("method", images, outputs, titles, [right] * number)
 
 
 def test_a_grid_has_one_scale_and_says_right_and_wrong():
@@ -92,3 +93,29 @@ def test_a_report_comes_from_files_alone_and_sums_up(config, tmp_path):  # noqa:
 def test_a_folder_without_results(tmp_path):
     with pytest.raises(JaxbqError, match="run its config first"):
         build(RunFolder(tmp_path))
+
+
+def test_a_run_with_a_path_and_a_sweep_draws_both(config, tmp_path):  # noqa: F811
+    with config.open("a") as file:
+        file.write(
+            """path = [0, 5, 20]
+[[methods]]
+preset = "whitened"
+steps = 10
+sweep = { "regularisers.0.weight" = [0.1, 1.0, 10.0] }
+"""
+        )
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    lines = build(folder)
+    drawn = {path.name for path in folder.figures.iterdir()}
+    assert {"path-01.png", "path-01.gif", "curve-02.png", "samples-01.png"} <= drawn
+    assert [line.method.partition("(")[0] for line in lines] == [
+        "transpose",
+        "ascent",
+        "whitened",
+        "whitened",
+        "whitened",
+    ]
+    assert lines[0].distinct is None
+    assert 1 <= lines[1].distinct <= 2
+    assert lines[4].distance <= lines[2].distance

@@ -5,8 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from jaxbq.data import ImageSpace
-from jaxbq.evaluation import score
-from jaxbq.evaluation.scores import correlation
+from jaxbq.evaluation import Judge, NaturalnessScale, correlation, score
 from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose, invert
 from jaxbq.targets import Codes
 
@@ -111,3 +110,27 @@ def test_before_the_policy_where_a_method_has_one(standard, mnist_10k):
     raw = free.images
     np.testing.assert_allclose(scores.outside_before, ((raw < 0) | (raw > 1)).mean(axis=-1))
     assert np.isnan(score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid").right_before).all()
+
+
+def test_targets_with_two_classes_or_none(tiny):
+    targets = [[0.5, 0.5, 0.01], [0.01, 0.01, 0.01], [0.01, 0.01, 0.01]]
+    outputs = [[0.3, 0.6, 0.1], [0.2, 0.1, 0.3], [0.01, 0.9, 0.01]]
+    scores = score(result_of(np.zeros((3, 30)), outputs, targets=targets), "sigmoid", tiny)
+    assert scores.intended.ravel().tolist() == [0, -1, -1]
+    # Either class of a tie will do; without a class no output may be off by one half.
+    assert scores.right.ravel().tolist() == [True, True, False]
+    assert np.isnan(scores.target_probability.ravel()).tolist() == [False, True, True]
+    assert np.isnan(scores.correlation_own.ravel()).tolist() == [False, True, True]
+
+
+def test_naturalness_and_judge_are_there_when_asked_for(tiny):
+    images = tiny.class_means[:3]
+    plain = score(result_of(images, np.eye(3)), "sigmoid", tiny)
+    assert np.isnan(plain.mahalanobis).all()
+    assert (plain.judged == -1).all()
+    scale, judge = NaturalnessScale(tiny), Judge.trained_on(tiny)
+    scores = score(result_of(images, np.eye(3)), "sigmoid", tiny, scale=scale, judge=judge)
+    np.testing.assert_allclose(scores.mahalanobis[:, 0], scale.measure(images).mahalanobis)
+    chances = judge.read(images)
+    assert scores.judged[:, 0].tolist() == chances.argmax(axis=1).tolist()
+    np.testing.assert_allclose(scores.judged_probability[:, 0], np.diag(chances))

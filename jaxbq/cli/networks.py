@@ -175,18 +175,22 @@ def _sweep(chosen: argparse.Namespace) -> None:
             f"{each.right[:, 0].sum()}/{len(each.right)}",
             f"{point.probability:.4f}",
             f"{point.largest_error:.4f}",
-            f"{point.naturalness:.1f}",
+            f"{point.distance:.3g}",
             show_number(point.correlation),
         ]
         for point, each in zip(points, scores, strict=True)
     ]
-    columns = [option, "right", "probability", "largest error", "naturalness %", "class mean r"]
-    terminal.table("best image of each target, means over targets", columns, rows)
+    columns = [option, "right", "probability", "largest error", "distance", "class mean r"]
+    terminal.table(
+        "best image of each target, means over targets (distance: squared Mahalanobis, a pixel)",
+        columns,
+        rows,
+    )
     if chosen.out:
         write_csv(Path(chosen.out), columns, rows)
         terminal.say(f"saved {chosen.out}")
     if chosen.figure:
-        save_figure(curve_figure(option, points), Path(chosen.figure))
+        save_figure(curve_figure(option, points, scale.real["mahalanobis"]), Path(chosen.figure))
         terminal.say(f"saved {chosen.figure}")
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from ..data import Dataset
 
 SHRINKAGE = 1e-3  # of the covariance, so that pixels that never vary count for much, not for ∞
+_QUANTILES = (0.05, 0.5, 0.95)
 _COMPARED = 1000  # test images that percentiles are taken among
 
 
@@ -47,6 +48,12 @@ class NaturalnessScale:
         self._far = np.sort(self._mahalanobis(real))
         self._apart = np.sort(self._nearest(real))
 
+    @property
+    def real(self) -> dict[str, tuple[float, float, float]]:
+        """What test images score: 5 %, 50 % and 95 % quantiles by name of the distance."""
+        found = {"mahalanobis": self._far, "nearest": self._apart}
+        return {name: _three(np.quantile(v, _QUANTILES)) for name, v in found.items()}
+
     def measure(self, images: Float[np.ndarray, "n pixels"]) -> Naturalness:
         """Score images."""
         far, apart = self._mahalanobis(images), self._nearest(images)
@@ -70,3 +77,8 @@ class NaturalnessScale:
 
 def _beyond(real: np.ndarray, values: np.ndarray) -> np.ndarray:
     return 100 * (1 - np.searchsorted(real, values) / len(real))
+
+
+def _three(values: np.ndarray) -> tuple[float, float, float]:
+    low, middle, high = map(float, values)
+    return low, middle, high

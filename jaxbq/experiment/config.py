@@ -18,7 +18,7 @@ from ..data import Dataset, Mnist10k, Source
 from ..errors import JaxbqError
 from ..methods import AnyMethod, expand_preset
 from ..mlp import MLP
-from ..options import options, validate
+from ..options import describe, options, validate
 from ..targets import Codes
 from ..training import Training, TrainingRule
 
@@ -131,7 +131,12 @@ def _expand(path: Path | str, method: Any) -> list[Any]:
         return [method]
     table = {key: value for key, value in method.items() if key != "sweep"}
     expanded = expand_table(table, f"{path}: methods")
-    return [chosen for _, chosen in _combinations(path, expanded, method["sweep"])]
+    methods = []
+    for words, chosen in _combinations(path, expanded, method["sweep"]):
+        if "label" in table:
+            chosen["label"] = f"{table['label']}, {words}"
+        methods.append(chosen)
+    return methods
 
 
 def expand_table(table: dict[str, Any], where: str) -> dict[str, Any]:
@@ -176,8 +181,12 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
     if need_methods and not experiment.methods:
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
     for number, method in enumerate(experiment.methods):
-        if method in experiment.methods[:number]:
-            raise JaxbqError(f"{path}: methods.{number} is the same as one before; drop one")
+        before = experiment.methods[:number]
+        if method in before or describe(method) in map(describe, before):
+            raise JaxbqError(
+                f"{path}: methods.{number} is the same as one before, or named like it "
+                f"({describe(method)}); drop one, or give it another label"
+            )
     return experiment
 
 

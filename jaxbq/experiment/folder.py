@@ -5,6 +5,7 @@ environment.json     versions, device, data checksum, commit
 networks/0.*         safetensors; history.csv of its training
 inversions/00-KIND.* npz: images, outputs, reasons, diagnostics; json: options and wall time
 scores.csv           one row an image
+naturalness.json     what real test images score, to compare with
 spread.csv           one row a target of the methods that give several images
 figures/             PNG
 """
@@ -31,6 +32,7 @@ from .config import Experiment
 
 _ARRAYS = ("targets", "images", "outputs", "logits", "reasons", "iterations")
 _DIAGNOSTIC = "diagnostic_"
+NATURALNESS = "naturalness.json"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..training import EpochMetrics, TrainingDivergedError, train
 from ..weights import NetworkFile, load_network, save_network
 from .config import Experiment
 from .environment import data_checksum, environment
-from .folder import RunFolder, write_csv
+from .folder import NATURALNESS, RunFolder, write_csv
 
 _SCORE_COLUMNS = ("method", "target", "sample", "reason", "iterations", *Scores._fields)
 _SPREAD_COLUMNS = ("method", "target", "samples", "distinct", "mean_correlation")
@@ -76,7 +76,9 @@ def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
         methods = enumerate(experiment.methods)
         results = [folder.read_result(folder.inversion(n, method)) for n, method in methods]
         judge = _judge(folder, experiment, data, listener) if experiment.judge else None
-        rows = _score_rows(results, model.output, data, judge)
+        scale = NaturalnessScale(data)
+        folder.write_json(NATURALNESS, scale.real)
+        rows = _score_rows(results, model.output, data, scale, judge)
         write_csv(folder.scores, _SCORE_COLUMNS, rows)
         write_csv(folder.spread, _SPREAD_COLUMNS, _spread_rows(results))
     return folder
@@ -213,10 +215,13 @@ def _judge(folder: RunFolder, experiment: Experiment, data: Dataset, listener: L
 
 
 def _score_rows(
-    results: list[Result], output: str, data: Dataset, judge: Judge | None
+    results: list[Result],
+    output: str,
+    data: Dataset,
+    scale: NaturalnessScale,
+    judge: Judge | None,
 ) -> Iterator[list[Any]]:
     """One row an image, methods in the order of the config."""
-    scale = NaturalnessScale(data)
     for result in results:
         scores = score(result, output, data, scale=scale, judge=judge)
         for target, sample in np.ndindex(*result.images.shape[:2]):

@@ -80,7 +80,7 @@ class Ascent(Iterative):
         stop: when an image is done.
         path: steps at which the image is kept on its way, in rising order, like (0, 10, 100).
         lanes: images that are worked on at a time; by default chosen by number and size.
-        label: how tables name it.
+        label: how tables name it, in place of its options.
     """
 
     kind: Literal["ascent"] = "ascent"
@@ -103,12 +103,16 @@ class Ascent(Iterative):
 
     @property
     def standard(self) -> tuple[str, Any]:
-        """The label, with the preset of that name where there is one."""
+        """The label alone, or with what differs from the preset of that name."""
         from .presets import PRESETS  # which makes ascents
 
         if self.label in PRESETS:
-            return self.label, PRESETS[self.label]()
-        return self.label or self.kind, Ascent(label=self.label)
+            # What is kept on the way and how many go at a time change no image.
+            usual = PRESETS[self.label]()
+            return self.label, dataclasses.replace(usual, path=self.path, lanes=self.lanes)
+        if self.label:
+            return self.label, self
+        return self.kind, Ascent(path=self.path, lanes=self.lanes)
 
     @property
     def diversity(self) -> Diversity | None:

@@ -138,8 +138,8 @@ def sweep(
         _check_pixels(network.check(params), where.space)
     else:
         _check_function(network, params, where.space, wanted)
+    methods = [check(method) for method in methods]
     for method in methods:
-        check(method)
         method.check(network, where, wanted)
     key = jax.random.key(0) if key is None else key
     results: dict[int, Result] = {}

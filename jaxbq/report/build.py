@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..errors import JaxbqError
 from ..experiment import RunFolder
-from ..experiment.folder import read_csv
+from ..experiment.folder import NATURALNESS, read_csv
 from ..methods import Result, programs
 from ..options import describe, get_option, varied
 from ..weights import load_network
@@ -34,6 +34,7 @@ class Summary(NamedTuple):
         mean_error: mean over targets of the largest output error.
         naturalness: mean Mahalanobis percentile among real test images; None where unknown.
         judged: targets whose image the judge reads as intended; None without a judge.
+        distance: mean squared Mahalanobis distance, a pixel; likewise.
         distinct: mean number of distinct optima among the samples; None for a single sample.
         alike: mean correlation between samples; likewise.
     """
@@ -50,6 +51,7 @@ class Summary(NamedTuple):
     mean_error: float
     naturalness: float | None
     judged: int | None
+    distance: float | None
     distinct: float | None
     alike: float | None
 
@@ -83,7 +85,8 @@ def build(folder: RunFolder) -> list[Summary]:
         option = varied([results[n].method for n in numbers])
         if option is not None:
             points = [_point(results[n], lines[n], option) for n in numbers]
-            save_figure(curve_figure(option, points), figures / f"curve-{numbers[0]:02d}.png")
+            figure = curve_figure(option, points, _real_distances(folder))
+            save_figure(figure, figures / f"curve-{numbers[0]:02d}.png")
     return lines
 
 
@@ -111,12 +114,17 @@ def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:
     return rows
 
 
+def _real_distances(folder: RunFolder) -> tuple[float, float, float]:
+    low, middle, high = folder.read_json(NATURALNESS)["mahalanobis"]
+    return low, middle, high
+
+
 def _point(result: Result, line: "Summary", option: str) -> CurvePoint:
     return CurvePoint(
         get_option(result.method, option),
         math.nan if line.probability is None else line.probability,
         line.mean_error,
-        math.nan if line.naturalness is None else line.naturalness,
+        math.nan if line.distance is None else line.distance,
         math.nan if line.correlation is None else line.correlation,
         None if line.judged is None else line.judged / line.targets,
     )
@@ -146,6 +154,7 @@ def _summarise(folder: RunFolder, results: list[Result]) -> list[Summary]:
                 sum(float(row["largest_error"]) for row in best) / len(best),
                 _mean(best, "mahalanobis_percentile"),
                 None if judged is None else round(judged * len(best)),
+                _mean(best, "mahalanobis"),
                 _mean(samples, "distinct"),
                 _mean(samples, "mean_correlation"),
             )

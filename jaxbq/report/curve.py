@@ -20,8 +20,7 @@ class CurvePoint:
         value: of the option that is swept.
         probability: the network's, of the intended class.
         largest_error: of the outputs.
-        naturalness: Mahalanobis percentile among real test images; see
-            :class:`~jaxbq.evaluation.Naturalness`.
+        distance: squared Mahalanobis distance to the training images, a pixel.
         correlation: with the intended class's mean image.
         judged: share that the judge reads as intended; None without a judge.
     """
@@ -29,7 +28,7 @@ class CurvePoint:
     value: float
     probability: float
     largest_error: float
-    naturalness: float
+    distance: float
     correlation: float
     judged: float | None = None
 
@@ -46,41 +45,55 @@ class CurvePoint:
             value,
             mean(scores.target_probability),
             mean(scores.largest_error),
-            mean(scores.mahalanobis_percentile),
+            mean(scores.mahalanobis),
             mean(scores.correlation_own),
             None if math.isnan(judged) else judged,
         )
 
 
-def curve_figure(option: str, points: Sequence[CurvePoint]) -> Figure:
-    """Draw fidelity against naturalness, and both against the option that was swept.
+def curve_figure(
+    option: str, points: Sequence[CurvePoint], real: tuple[float, float, float]
+) -> Figure:
+    """Draw fidelity against naturalness, and what an option that was swept does to both.
 
     Args:
         option: its dotted name.
         points: one a value, in any order.
+        real: 5 %, 50 % and 95 % quantile of the distance of real test images.
     """
     points = sorted(points, key=lambda point: point.value)
     figure = Figure(figsize=(9.0, 3.6), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
-    natural = [point.naturalness for point in points]
+    left, right = figure.subplots(1, 2)
+    distance = [point.distance for point in points]
     probability = [point.probability for point in points]
-    left.plot(natural, probability, color="0.7", linewidth=1, zorder=1)
-    left.scatter(natural, probability, s=14, color=BLUE, zorder=2)
+    left.axvspan(real[0], real[2], color="0.92", zorder=0)
+    left.axvline(real[1], color="0.7", linewidth=0.8, zorder=0)
+    left.annotate(
+        "real test images",
+        (real[1], 0.02),
+        xycoords=("data", "axes fraction"),
+        fontsize=7,
+        ha="center",
+        color="0.4",
+    )
+    left.plot(distance, probability, color="0.7", linewidth=1, zorder=1)
+    left.scatter(distance, probability, s=14, color=BLUE, zorder=2)
     for point in (points[0], points[len(points) // 2], points[-1]):
         left.annotate(
             f"{point.value:.3g}",
-            (point.naturalness, point.probability),
+            (point.distance, point.probability),
             textcoords="offset points",
-            xytext=(6, -10),
+            xytext=(5, 5),
             fontsize=7,
         )
-    left.set_xlabel("naturalness: % of test images farther from the data", fontsize=8)
+    left.set_xscale("log")
+    left.set_ylim(-0.05, 1.08)
+    left.set_xlabel("distance to the data: squared Mahalanobis, a pixel", fontsize=8)
     left.set_ylabel("fidelity: probability of the intended class", fontsize=8)
     values = [point.value for point in points]
     lines: list[tuple[str, list[Any], str, str]] = [
         ("probability", probability, BLUE, "o-"),
-        ("naturalness / 100", [n / 100 for n in natural], ORANGE, "s--"),
-        ("correlation with class mean", [p.correlation for p in points], "#009E73", "^:"),
+        ("correlation with class mean", [p.correlation for p in points], ORANGE, "s--"),
     ]
     if points[0].judged is not None:
         lines.append(("read right by the judge", [p.judged for p in points], "0.3", "x-."))
@@ -88,7 +101,7 @@ def curve_figure(option: str, points: Sequence[CurvePoint]) -> Figure:
         right.plot(values, column, style, color=colour, markersize=3, linewidth=1, label=name)
     if min(values) > 0 and max(values) > 20 * min(values):
         right.set_xscale("log")
-    right.set_ylim(-0.05, 1.05)
+    right.set_ylim(-0.05, 1.08)
     right.set_xlabel(option, fontsize=8)
     right.legend(fontsize=7, frameon=False)
     for axis in (left, right):
