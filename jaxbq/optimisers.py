@@ -12,9 +12,13 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Discriminator, Tag
 
 from .errors import JaxbqError
-from .options import PAIRS, options
+from .options import FIXED_PAIRS, PAIRS, options
 
 Option = float | int | bool | str
+_OWN_SCHEDULES = ("constant", "linear", "cosine", "warmup_cosine")
+# What optax's schedules call the rate they begin with or rise to, and their length.
+_RATE_NAMES = ("init_value", "value", "peak_value")
+_LENGTH_NAMES = ("transition_steps", "decay_steps")
 
 
 @options
@@ -25,8 +29,11 @@ class Optimiser:
         name: of the function in optax: ``adam``, ``sgd``, ``rmsprop``, ``lion`` and so on.
         learning_rate: the largest step size of the schedule.
         schedule: how the rate goes over the run: constant; ``linear`` or ``cosine`` down to
-            ``end``; ``warmup_cosine`` up during the first tenth, then down.
-        end: last rate of a schedule, as a share of ``learning_rate``.
+            ``end``; ``warmup_cosine`` up during the first tenth, then down; or any schedule of
+            optax by name, like ``exponential_decay``, as a factor of ``learning_rate``: it begins
+            or peaks at 1 and lasts as long as the run unless its options say otherwise.
+        end: last rate of the first four, as a share of ``learning_rate``.
+        schedule_options: arguments of the optax schedule, like ``{decay_rate = 0.1}``.
         normalise: divide the gradient by its norm before all else, so that the step's length does
             not depend on it; in an ascent by the norm of each image's gradient.
         options: further arguments of the optax function, like ``{momentum = 0.9}``.
@@ -34,8 +41,9 @@ class Optimiser:
 
     name: str = "adam"
     learning_rate: Annotated[float, Gt(0)] = 1e-3
-    schedule: Literal["constant", "linear", "cosine", "warmup_cosine"] = "constant"
+    schedule: str = "constant"
     end: Annotated[float, Ge(0), Le(1)] = 0.0
+    schedule_options: Annotated[tuple[tuple[str, Option], ...], FIXED_PAIRS] = ()
     normalise: bool = False
     options: Annotated[tuple[tuple[str, Option], ...], PAIRS] = ()
 
@@ -62,6 +70,13 @@ class Optimiser:
                     rate * (count + 1) / warmup,
                     _cosine((count - warmup) / max(steps - warmup, 1), rate, end),
                 )
+            case _:
+                schedule = getattr(optax, self.schedule)
+                known = _parameters(schedule)
+                given: dict[str, Any] = {n: 1.0 for n in _RATE_NAMES if n in known}
+                given |= {n: steps for n in _LENGTH_NAMES if n in known}
+                factor = schedule(**{**given, **dict(self.schedule_options)})
+                return lambda count: rate * factor(count)
 
     @functools.lru_cache(maxsize=128)  # noqa: B019 — frozen, small, and asked before every run
     def check(self) -> None:
@@ -75,6 +90,7 @@ class Optimiser:
             raise JaxbqError(
                 f"optax has no optimiser {self.name!r}; use adam, adamw, sgd, rmsprop, lion, …"
             )
+        self._check_schedule()
         known = _parameters(function)
         for option, _ in self.options:
             if option not in known:
@@ -88,6 +104,21 @@ class Optimiser:
                 f"optax.{self.name} cannot be used here: it needs more than gradients, "
                 f"or an option has a wrong value ({str(fault).splitlines()[0]})"
             ) from fault
+
+    def _check_schedule(self) -> None:
+        if self.schedule in _OWN_SCHEDULES:
+            if self.schedule_options:
+                raise JaxbqError(f"schedule {self.schedule!r} takes `end`, no schedule_options")
+            return
+        known = _parameters(getattr(optax, self.schedule, None))
+        if not set(known) & set(_RATE_NAMES):
+            raise JaxbqError(
+                f"optax has no schedule {self.schedule!r}; use {', '.join(_OWN_SCHEDULES)}, "
+                "or one of optax's, like exponential_decay, polynomial_schedule"
+            )
+        for option, _ in self.schedule_options:
+            if option not in known:
+                raise JaxbqError(f"optax.{self.schedule} has no option {option!r}; known: {known}")
 
 
 @options

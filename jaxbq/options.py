@@ -73,6 +73,8 @@ KIND_SHORTHAND = pydantic.BeforeValidator(
 )
 # Keyword arguments as a table in TOML, as sorted pairs in a hashable field.
 PAIRS = pydantic.BeforeValidator(_pairs)
+# The same for a function that asks for the values of its floats: they are no leaves.
+FIXED_PAIRS = pydantic.BeforeValidator(lambda value: _pairs(value))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

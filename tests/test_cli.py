@@ -58,6 +58,7 @@ def test_train_then_invert(place, capsys):
     assert (place / "a.png").exists()
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if "max_iterations" in line]) == 6
+    assert "how the 2 images of each target differ" in out
 
 
 def test_invert_keeps_the_way_of_its_images(place, capsys):
@@ -298,7 +299,7 @@ def test_help_and_version_load_nothing_heavy():
     assert "jaxbq 0." in python("-m", "jaxbq.cli", "--version").stdout
 
 
-@pytest.mark.parametrize("name", ["run", "train", "invert", "trace", "explain"])
+@pytest.mark.parametrize("name", ["run", "train", "invert", "sweep", "trace", "explain"])
 def test_scripts_are_the_commands(name):
     answer = python(f"scripts/{name}.py", "--help")
     assert answer.returncode == 0

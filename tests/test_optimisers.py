@@ -69,3 +69,43 @@ def test_warmup_rises_to_the_rate_and_falls_to_the_end():
 def test_mistakes(optimiser, message):
     with pytest.raises(JaxbqError, match=message):
         optimiser.check()
+
+
+def test_any_schedule_of_optax_by_name():
+    optimiser = Optimiser(
+        name="sgd",
+        learning_rate=0.1,
+        schedule="exponential_decay",
+        schedule_options=(("decay_rate", 0.01),),
+    )
+    optimiser.check()
+    # As long as the run, unless its options say otherwise.
+    reference = optax.exponential_decay(0.1, 20, 0.01)
+    np.testing.assert_allclose(
+        updates(optimiser.build(20), 20), updates(optax.sgd(reference), 20), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": "exponentil"}, "optax has no schedule 'exponentil'"),
+        ({"schedule": "adam"}, "optax has no schedule 'adam'"),
+        ({"schedule": "linear", "schedule_options": (("power", 2.0),)}, "takes `end`"),
+        (
+            {"schedule": "polynomial_schedule", "schedule_options": (("powr", 2.0),)},
+            "has no option 'powr'",
+        ),
+        ({"schedule": "exponential_decay"}, "decay_rate"),
+    ],
+)
+def test_schedules_that_are_none(options, message):
+    with pytest.raises(JaxbqError, match=message):
+        Optimiser(**options).check()
+
+
+def test_the_gradient_is_normalised_when_asked_for():
+    plain = Optimiser(name="sgd", learning_rate=0.1, normalise=True)
+    taken = updates(plain.build(3), 3)
+    steps = np.diff(np.concatenate([[[1.0, -2.0]], taken]), axis=0)
+    np.testing.assert_allclose(np.linalg.norm(steps, axis=1), 0.1, rtol=1e-4)

@@ -102,6 +102,8 @@ def _invert(chosen: argparse.Namespace) -> None:
         )
         scores = score(result, network.model.output, data)
     _show_scores(terminal, result, scores, network)
+    if result.images.shape[1] > 1:
+        _show_spread(terminal, result, network.class_names)
     if chosen.out:
         names = ("images", "targets", "outputs", "reasons", "iterations")
         write_npz(Path(chosen.out), {name: getattr(result, name) for name in names})
@@ -243,3 +245,16 @@ def _show_scores(
     columns = ["target", "sample", "read", "right", "probability", "largest error"]
     columns += ["class mean r", "iterations", "reason"]
     terminal.table("what the network reads in the returned images", columns, rows)
+
+
+def _show_spread(terminal: "Terminal", result: "Result", class_names: Sequence[str]) -> None:
+    from ..evaluation import spread
+    from ..targets import name_target
+
+    found = spread(result.images)
+    rows = [
+        [name_target(target, class_names), str(distinct), f"{alike:.3f}"]
+        for target, distinct, alike in zip(result.targets, *found, strict=True)
+    ]
+    title = f"how the {result.images.shape[1]} images of each target differ"
+    terminal.table(title, ["target", "distinct optima", "mean correlation"], rows)

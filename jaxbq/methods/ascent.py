@@ -43,7 +43,7 @@ from .climbing import Climb, Climber, Scene
 _ADAM = Optimiser(learning_rate=0.1, options=(("b2", 0.95),))
 _REACHED = 1e-3
 # Fewer rows than this fill no machine; more than the other are no faster, and take memory.
-_FEW_LANES, _MANY_LANES = 192, 640
+_FEW_LANES, _MANY_LANES = 160, 640
 
 
 @options
@@ -186,9 +186,10 @@ class Ascent(Iterative):
         if self.lanes is not None:
             return self
         rows = targets * self.restarts
-        ends_early = self.may_reach or self.stop.gradient is not None or self.stop.patience > 0
+        reached = self.may_reach and self.tolerance > 0
+        ends_early = reached or self.stop.gradient is not None or self.stop.patience > 0
         # Fewer at a time waste fewer steps on rows that are done; many are faster each.
-        lanes = _FEW_LANES if ends_early else _MANY_LANES
+        lanes = min(_MANY_LANES, max(_FEW_LANES, rows // 4)) if ends_early else _MANY_LANES
         return dataclasses.replace(self, lanes=min(rows, lanes))
 
     @property

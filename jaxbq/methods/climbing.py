@@ -154,20 +154,29 @@ class Climber:
     def advance(self, climb: Climb, number: Any) -> Climb:
         """Go through the loop so many times, or until all rows are done."""
         last = climb.turns + number
+        together = climb.record is None
 
         def unfinished(climb: Climb) -> Array:
             return (climb.turns < last) & self.running(climb)
 
-        def turn(climb: Climb) -> Climb:
-            lanes = self._step(climb.lanes, climb.turns if climb.record is None else None)
-            climb = climb._replace(lanes=lanes, turns=climb.turns + 1)
-            if climb.record is None:
-                return climb
+        def worthwhile(carry: tuple[Lanes, Array, Array]) -> Array:
+            lanes, turns, waiting = carry
             done = self._done_groups(lanes)
-            enough = done.sum() >= max(1, len(done) // _REFILL)
-            return jax.lax.cond(
-                (enough & (climb.following < self.rows)) | done.all(), self._refill, _same, climb
-            )
+            enough = waiting & (done.sum() >= max(1, len(done) // _REFILL))
+            ended = turns >= self.method.steps if together else jnp.asarray(False)
+            return (turns < last) & ~enough & ~done.all() & ~ended
+
+        def step(carry: tuple[Lanes, Array, Array]) -> tuple[Lanes, Array, Array]:
+            lanes, turns, waiting = carry
+            return self._step(lanes, turns if together else None), turns + 1, waiting
+
+        def turn(climb: Climb) -> Climb:
+            # Steps in a loop of their own, whose carry holds nothing of the rows that are done or
+            # wait: XLA would copy all of it at every step.
+            begin = climb.lanes, climb.turns, climb.following < self.rows
+            lanes, turns, _ = jax.lax.while_loop(worthwhile, step, begin)
+            climb = climb._replace(lanes=lanes, turns=turns)
+            return climb if together else self._refill(climb)
 
         return jax.lax.while_loop(unfinished, turn, climb)
 
