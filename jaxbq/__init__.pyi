@@ -12,6 +12,11 @@ from .evaluation import score as score
 from .evaluation import spread as spread
 from .imaging import StopRule as StopRule
 from .methods import Ascent as Ascent
+from .methods import ClassMean as ClassMean
+from .methods import ExemplarMean as ExemplarMean
+from .methods import Exemplars as Exemplars
+from .methods import Grey as Grey
+from .methods import NoiseImage as NoiseImage
 from .methods import Preimage as Preimage
 from .methods import PseudoInverse as PseudoInverse
 from .methods import Transpose as Transpose

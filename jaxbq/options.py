@@ -59,6 +59,10 @@ def _pairs(value: Any) -> Any:
     return _tuples(value)
 
 
+def _fixed_pairs(value: Any) -> Any:
+    return _pairs(value)
+
+
 def _tuples(value: Any) -> Any:
     # pydantic hands a validator Python lists, and then, being strict, takes none for a tuple.
     if isinstance(value, Mapping):
@@ -74,7 +78,7 @@ KIND_SHORTHAND = pydantic.BeforeValidator(
 # Keyword arguments as a table in TOML, as sorted pairs in a hashable field.
 PAIRS = pydantic.BeforeValidator(_pairs)
 # The same for a function that asks for the values of its floats: they are no leaves.
-FIXED_PAIRS = pydantic.BeforeValidator(lambda value: _pairs(value))
+FIXED_PAIRS = pydantic.BeforeValidator(_fixed_pairs)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -147,6 +147,17 @@ def test_fewer_lanes_than_rows_give_the_same(problem, tiny, lanes):
         np.testing.assert_allclose(one, two, atol=1e-9)
 
 
+def test_progress_changes_no_bit_where_rows_wait(problem, tiny):
+    method = Ascent(restarts=5, steps=40, start="random", stop=StopRule(tolerance=0.4), lanes=4)
+    heard = []
+    plain = invert(method, *problem, reference=tiny)
+    watched = invert(method, *problem, reference=tiny, progress=lambda *now: heard.append(now))
+    np.testing.assert_array_equal(plain.images, watched.images)
+    shares = [done for done, _ in heard]
+    assert shares == sorted(shares)
+    assert (heard[0], heard[-1]) == ((0, 40), (40, 40))
+
+
 @pytest.mark.usefixtures("x64")
 def test_restarts_that_part_stay_together_in_the_lanes(problem, tiny):
     method = Ascent(

@@ -104,7 +104,8 @@ def test_it_beats_a_grey_image(method, standard, mnist_10k):
     model, params = standard
     result = invert(method, model, params, Codes().matrix(10), reference=mnist_10k)
     right = (result.outputs[:, 0].argmax(axis=1) == np.arange(10)).sum()
-    assert right >= 3
+    # These two are what is to be beaten: one image for all classes.
+    assert right == 1 if method.kind in ("grey", "noise") else right >= 3
 
 
 def test_iterative_methods_run_in_chunks_to_the_same_end(method, problem, tiny):

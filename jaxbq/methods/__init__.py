@@ -11,6 +11,10 @@ from .base import Inversion as Inversion
 from .base import Iterative as Iterative
 from .base import Method as Method
 from .base import Reason as Reason
+from .baselines import ClassMean as ClassMean
+from .baselines import ExemplarMean as ExemplarMean
+from .baselines import Grey as Grey
+from .baselines import NoiseImage as NoiseImage
 from .driver import Result as Result
 from .driver import Seconds as Seconds
 from .driver import invert as invert
@@ -18,6 +22,7 @@ from .driver import programs as programs
 from .driver import reason_name as reason_name
 from .driver import sweep as sweep
 from .driver import vary as vary
+from .exemplars import Exemplars as Exemplars
 from .preimage import Preimage as Preimage
 from .presets import PRESET_SHORTHAND
 from .presets import PRESETS as PRESETS
@@ -27,5 +32,16 @@ from .pseudo_inverse import PseudoInverse as PseudoInverse
 from .transpose import Transpose as Transpose
 
 AnyMethod = Annotated[
-    Transpose | PseudoInverse | Preimage | Ascent, BY_KIND, KIND_SHORTHAND, PRESET_SHORTHAND
+    Transpose
+    | PseudoInverse
+    | Preimage
+    | Ascent
+    | Exemplars
+    | ExemplarMean
+    | ClassMean
+    | Grey
+    | NoiseImage,
+    BY_KIND,
+    KIND_SHORTHAND,
+    PRESET_SHORTHAND,
 ]

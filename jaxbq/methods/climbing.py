@@ -159,12 +159,15 @@ class Climber:
         def unfinished(climb: Climb) -> Array:
             return (climb.turns < last) & self.running(climb)
 
+        def full(lanes: Lanes, waiting: Array) -> Array:
+            """Tell whether enough lanes are done to take new rows, or all."""
+            done = self._done_groups(lanes)
+            return (waiting & (done.sum() >= max(1, len(done) // _REFILL))) | done.all()
+
         def worthwhile(carry: tuple[Lanes, Array, Array]) -> Array:
             lanes, turns, waiting = carry
-            done = self._done_groups(lanes)
-            enough = waiting & (done.sum() >= max(1, len(done) // _REFILL))
             ended = turns >= self.method.steps if together else jnp.asarray(False)
-            return (turns < last) & ~enough & ~done.all() & ~ended
+            return (turns < last) & ~full(lanes, waiting) & ~ended
 
         def step(carry: tuple[Lanes, Array, Array]) -> tuple[Lanes, Array, Array]:
             lanes, turns, waiting = carry
@@ -173,10 +176,14 @@ class Climber:
         def turn(climb: Climb) -> Climb:
             # Steps in a loop of their own, whose carry holds nothing of the rows that are done or
             # wait: XLA would copy all of it at every step.
-            begin = climb.lanes, climb.turns, climb.following < self.rows
+            waiting = climb.following < self.rows
+            begin = climb.lanes, climb.turns, waiting
             lanes, turns, _ = jax.lax.while_loop(worthwhile, step, begin)
             climb = climb._replace(lanes=lanes, turns=turns)
-            return climb if together else self._refill(climb)
+            if together:
+                return climb
+            # Not where only `number` ran out: chunks give what one go gives, to the bit.
+            return jax.lax.cond(full(lanes, waiting), self._refill, _same, climb)
 
         return jax.lax.while_loop(unfinished, turn, climb)
 
@@ -236,12 +243,7 @@ class Climber:
 
         def begin(options: "Ascent", restart: Array) -> tuple[Array, Array]:
             start = start_of(
-                restart,
-                options.start,
-                scene.starts,
-                *scene.span,
-                options.noise,
-                self.key,
+                restart, options.start, scene.starts, *scene.span, options.noise, self.key
             )
             raw = options.constraint.before(start, scene.span)
             return start, options.parameterisation.init(scene.parameterisation, raw)
@@ -259,7 +261,7 @@ class Climber:
             u=u,
             optimiser=optimiser,
             start=start,
-            best=jnp.clip(raw, *scene.span),
+            best=self._returned(raw),
             best_value=lowest,
             value=lowest,
             curve=jnp.zeros((number, method.steps + 1), dtype),

@@ -1,0 +1,162 @@
+"""Baselines: images that no inversion made, to compare every method with."""
+
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Le
+from jaxtyping import Array, Float
+
+from ..data import Reference
+from ..errors import JaxbqError
+from ..imaging import range_of
+from ..mlp import MLP, Network, float_type
+from ..options import options
+from ..targets import check_targets
+from .base import Inversion, Method, Reason
+from .exemplars import Criterion, check_images, rank, read_training_set
+
+
+class _Baseline(Method):
+    """A method that computes its images at once."""
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse targets of another length than the network's outputs."""
+        outputs = model.sizes[-1] if isinstance(model, MLP) else None
+        check_targets(targets, model.output, outputs, closed=True)
+
+
+def _computed(images: Array, diagnostics: dict[str, Array] | None = None) -> Inversion:
+    done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
+    return Inversion(images, done, jnp.zeros_like(done), diagnostics or {})
+
+
+@options
+class ClassMean(_Baseline):
+    """The mean training image of the target's class, its largest entry."""
+
+    kind: Literal["class_mean"] = "class_mean"
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse to work without labelled training images of every class that is asked for."""
+        _Baseline.check(self, model, reference, targets)
+        reference.need_images(self.kind)
+        if reference.labels is None:
+            raise JaxbqError("class_mean needs the labels of the training images")
+        for wanted in targets.argmax(axis=1):
+            if not (reference.labels == wanted).any():
+                raise JaxbqError(f"class_mean: there is no training image of class {wanted}")
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Average the training images of every class."""
+        images, labels = reference.need_images(self.kind), reference.labels
+        assert labels is not None
+        means = np.zeros((labels.max() + 1, images.shape[1]))
+        for label in np.unique(labels):
+            means[label] = images[labels == label].mean(axis=0, dtype=np.float64)
+        return jnp.asarray(means, float_type(params))
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Take the mean of each target's class."""
+        return _computed(state[targets.argmax(axis=1)][:, None])
+
+
+@options
+class Grey(_Baseline):
+    """The image at the middle of the pixel range, whatever is asked."""
+
+    kind: Literal["grey"] = "grey"
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Make the image."""
+        low, high = range_of(reference, float_type(params))
+        return jnp.full(reference.space.pixels, (low + high) / 2)
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Take it for every target."""
+        return _computed(jnp.broadcast_to(state, (len(targets), 1, len(state))))
+
+
+@options
+class NoiseImage(_Baseline):
+    """Pixels drawn uniformly over their range, the same images for every target.
+
+    Args:
+        samples: images a target.
+    """
+
+    kind: Literal["noise"] = "noise"
+    samples: Annotated[int, Ge(1), Le(10**5)] = 1
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Draw the images."""
+        low, high = range_of(reference, float_type(params))
+        shape = (self.samples, reference.space.pixels)
+        return jax.random.uniform(key, shape, float_type(params), low, high)
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Take them for every target."""
+        return _computed(jnp.broadcast_to(state, (len(targets), *state.shape)))
+
+
+@options
+class ExemplarMean(Method):
+    """The mean of the k training images that answer a target best.
+
+    Args:
+        by: how they are ranked; see :class:`~jaxbq.Exemplars`.
+        k: how many are averaged.
+    """
+
+    kind: Literal["exemplar_mean"] = "exemplar_mean"
+    by: Criterion = "distance"
+    k: Annotated[int, Ge(1), Le(10**5)] = 100
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse to work without training images, or with fewer than k."""
+        check_images(self.kind, self.k, model, reference, targets)
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Let the network read every training image."""
+        return read_training_set(self.kind, model, params, reference)
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Average the best training images of every target."""
+        score, index = rank(self.by, self.k, model, state, targets)
+
+        def mean(which: Array) -> tuple[Array, Array]:
+            images, labels = state.source.rows(which, targets.dtype)
+            return images.mean(axis=0), (labels == labels[0]).mean()
+
+        # One target at a time: k images of each would fill the memory.
+        images, _ = jax.lax.map(mean, index)
+        return _computed(images[:, None], {"index": index[:, None], "score": score[:, None]})

@@ -1,0 +1,163 @@
+"""Exemplars: the training images that rank highest for a target. The baseline to beat."""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Le
+from jaxtyping import Array, Float, Int
+
+from ..activations import activation
+from ..data import Reference
+from ..errors import JaxbqError
+from ..mlp import MLP, Network
+from ..options import options
+from ..targets import check_targets
+from .base import Inversion, Method, Reason
+
+_BLOCK = 4096  # training images that the network reads at a time
+
+Criterion = Literal["distance", "logit", "probability"]
+
+
+@jax.tree_util.register_static
+class HostImages:
+    """Training images that stay on the host; a compiled program fetches the rows that it returns.
+
+    Args:
+        images: rows, shape (n, pixels).
+        labels: their classes, or None.
+    """
+
+    def __init__(
+        self, images: Float[np.ndarray, "n pixels"], labels: Int[np.ndarray, " n"] | None
+    ) -> None:
+        """Keep the arrays; equal by identity, so that a program belongs to its data."""
+        self.images = images
+        self.labels = np.full(len(images), -1) if labels is None else labels
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HostImages) and self.images is other.images
+
+    def __hash__(self) -> int:
+        return hash(id(self.images))
+
+    def rows(self, index: Int[Array, "*which"], dtype: Any) -> tuple[Array, Array]:
+        """Fetch images and labels by index."""
+        shape = (*index.shape, self.images.shape[1])
+        kinds = (
+            jax.ShapeDtypeStruct(shape, dtype),
+            jax.ShapeDtypeStruct(index.shape, jnp.int32),
+        )
+
+        def fetch(which: Any) -> tuple[np.ndarray, np.ndarray]:
+            chosen = np.asarray(which)
+            return self.images[chosen].astype(dtype), self.labels[chosen].astype(np.int32)
+
+        return jax.pure_callback(fetch, kinds, index)
+
+
+class ExemplarState(NamedTuple):
+    """Where the training images are, and the network's logits for all of them."""
+
+    source: HostImages
+    logits: Float[Array, "n outputs"]
+
+
+@options
+class Exemplars(Method):
+    """The k training images that answer a target best, best first.
+
+    The network reads the training set block by block, so that its size does not matter to the
+    device; images that tie are in the order of their index.
+
+    Source: J. Borowski et al., "Exemplary natural images explain CNN activations better than
+    state-of-the-art feature visualization", 2020: what synthetic images have to beat.
+
+    Args:
+        by: ``distance`` of the outputs to the target (Euclidean, least first), or the ``logit`` or
+            the ``probability`` of the target's class, largest first.
+        k: images a target.
+    """
+
+    kind: Literal["exemplars"] = "exemplars"
+    by: Criterion = "distance"
+    k: Annotated[int, Ge(1), Le(10**5)] = 8
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse to work without training images, or with fewer than k."""
+        check_images(self.kind, self.k, model, reference, targets)
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Let the network read every training image."""
+        return read_training_set(self.kind, model, params, reference)
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Rank the training images for every target, and fetch the first."""
+        score, index = rank(self.by, self.k, model, state, targets)
+        images, labels = state.source.rows(index, targets.dtype)
+        done = jnp.full(index.shape, int(Reason.COMPUTED), jnp.int32)
+        diagnostics = {"index": index, "label": labels, "score": score}
+        return Inversion(images, done, jnp.zeros_like(done), diagnostics)
+
+
+def check_images(
+    kind: str, k: int, model: Network, reference: Reference, targets: np.ndarray
+) -> None:
+    """Refuse a ranking without training images, or of more than there are."""
+    images = reference.need_images(kind)
+    if k > len(images):
+        raise JaxbqError(f"{kind}: k = {k}, but there are {len(images)} training images")
+    check_targets(
+        targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None, closed=True
+    )
+
+
+def read_training_set(
+    kind: str, model: Network, params: Any, reference: Reference
+) -> ExemplarState:
+    """Compute the logits of all training images, a block at a time."""
+    images = reference.need_images(kind)
+    blocks = [
+        np.asarray(_logits(model, params, images[start : start + _BLOCK]))
+        for start in range(0, len(images), _BLOCK)
+    ]
+    return ExemplarState(HostImages(images, reference.labels), jnp.asarray(np.concatenate(blocks)))
+
+
+def rank(
+    by: Criterion, k: int, model: Network, state: ExemplarState, targets: Array
+) -> tuple[Float[Array, "targets k"], Int[Array, "targets k"]]:
+    """Find the k best training images of every target, ties by index; score and index."""
+    phi = activation(model.output)
+
+    def one(target: Array) -> tuple[Array, Array]:
+        wanted = target.argmax()
+        if by == "distance":
+            score = -jnp.linalg.norm(phi.apply(state.logits) - target[None], axis=1)
+        elif by == "logit":
+            score = state.logits[:, wanted]
+        elif model.output == "sigmoid":
+            score = jax.nn.log_sigmoid(state.logits[:, wanted])
+        else:
+            score = jax.nn.log_softmax(state.logits)[:, wanted]
+        # Of equal entries top_k takes the first; logarithms tell apart what rounds to 1.
+        best, index = jax.lax.top_k(score, k)
+        if by == "distance":
+            best = -best
+        elif by == "probability":
+            best = jnp.exp(best)
+        return best, index
+
+    return jax.lax.map(one, targets)
+
+
+_logits = jax.jit(lambda model, params, x: model.logits(params, x), static_argnums=0)
