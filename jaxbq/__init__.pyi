@@ -13,6 +13,7 @@ from .evaluation import spread as spread
 from .imaging import StopRule as StopRule
 from .methods import Ascent as Ascent
 from .methods import ClassMean as ClassMean
+from .methods import Decoder as Decoder
 from .methods import ExemplarMean as ExemplarMean
 from .methods import Exemplars as Exemplars
 from .methods import Grey as Grey
@@ -31,8 +32,10 @@ from .optimisers import Optimiser as Optimiser
 from .report import plot as plot
 from .targets import Codes as Codes
 from .targets import Mixture as Mixture
+from .training import Adversary as Adversary
 from .training import BookTraining as BookTraining
 from .training import Training as Training
+from .training import robustness as robustness
 from .training import train as train
 from .weights import NetworkFile as NetworkFile
 from .weights import load_network as load_network

@@ -15,7 +15,10 @@ from jaxbq.targets import Codes
 
 METHODS = get_args(get_args(AnyMethod)[0])
 # Options that make a method quick enough to be run often; by kind.
-QUICK = {"ascent": {"steps": 25, "restarts": 2}}
+QUICK = {
+    "ascent": {"steps": 25, "restarts": 2},
+    "decoder": {"epochs": 4, "hidden": (32,), "batch_size": 40},
+}
 
 
 @pytest.fixture(params=METHODS, ids=lambda cls: cls.__name__)
@@ -70,7 +73,9 @@ def test_compiled_equals_eager(method, problem, tiny):
     compiled = invert(method, model, params, targets, reference=tiny)
     with jax.disable_jit():
         eager = invert(method, model, params, targets, reference=tiny)
-    np.testing.assert_allclose(compiled.images, eager.images, atol=1e-9)
+    # A method that trains a network carries rounding on from update to update.
+    atol = 1e-5 if method.kind == "decoder" else 1e-9
+    np.testing.assert_allclose(compiled.images, eager.images, atol=atol)
 
 
 @pytest.mark.usefixtures("x64")

@@ -75,6 +75,11 @@ class RunFolder:
         return self.networks / "0.history.csv"
 
     @property
+    def robustness(self) -> Path:
+        """File of what an attack leaves of the accuracy."""
+        return self.networks / "0.robustness.json"
+
+    @property
     def judge(self) -> Path:
         """File of the judge, a network too."""
         return self.networks / "judge.safetensors"

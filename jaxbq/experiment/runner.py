@@ -14,7 +14,7 @@ from ..evaluation import Judge, NaturalnessScale, Scores, score, spread
 from ..methods import Result, programs, reason_name, sweep
 from ..mlp import MLP, Params
 from ..options import describe
-from ..training import EpochMetrics, TrainingDivergedError, train
+from ..training import EpochMetrics, TrainingDivergedError, robustness, train
 from ..weights import NetworkFile, load_network, save_network
 from .config import Experiment
 from .environment import data_checksum, environment
@@ -101,7 +101,9 @@ def train_network(
     with jax.enable_x64(experiment.precision == "float64"):
         data = experiment.data.load()
         listener.say(f"data: {data.describe()}")
-        return _train(experiment, data, save, listener)
+        history = _train(experiment, data, save, listener)
+        _attack(experiment, load_network(save), data, listener)
+        return history
 
 
 def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
@@ -125,8 +127,28 @@ def _network(
         listener.say("network: trained already")
         return load_network(folder.network)
     history = _train(experiment, data, folder.network, listener)
+    network = load_network(folder.network)
+    attacked = _attack(experiment, network, data, listener)
+    if attacked is not None:
+        folder.write_json(str(folder.robustness.relative_to(folder.path)), attacked)
     folder.write_history(history)
-    return load_network(folder.network)
+    return network
+
+
+def _attack(
+    experiment: Experiment, network: NetworkFile, data: Dataset, listener: Listener
+) -> dict[str, Any] | None:
+    """Measure how a network trained with an adversary stands it."""
+    adversary = getattr(experiment.training, "adversary", None)
+    if adversary is None:
+        return None
+    key = _key(experiment, "attack")
+    found = robustness(network.model, network.params, data, adversary, key)
+    listener.say(
+        f"test accuracy {found.clean:.4f} clean, {found.attacked:.4f} under the training's attack "
+        f"with {found.adversary.steps} steps"
+    )
+    return dataclasses.asdict(found)
 
 
 def _train(
@@ -167,7 +189,7 @@ def _save(path: Path, model: MLP, params: Params, data: Dataset) -> None:
 
 def _key(experiment: Experiment, purpose: str) -> jax.Array:
     """Derive the key of a purpose from the seed; no key is used for two."""
-    purposes = ("network", "methods", "judge", "control")
+    purposes = ("network", "methods", "judge", "control", "attack")
     return jax.random.fold_in(jax.random.key(experiment.seed), purposes.index(purpose))
 
 

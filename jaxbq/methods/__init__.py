@@ -15,6 +15,7 @@ from .baselines import ClassMean as ClassMean
 from .baselines import ExemplarMean as ExemplarMean
 from .baselines import Grey as Grey
 from .baselines import NoiseImage as NoiseImage
+from .decoder import Decoder as Decoder
 from .driver import Result as Result
 from .driver import Seconds as Seconds
 from .driver import invert as invert
@@ -40,7 +41,8 @@ AnyMethod = Annotated[
     | ExemplarMean
     | ClassMean
     | Grey
-    | NoiseImage,
+    | NoiseImage
+    | Decoder,
     BY_KIND,
     KIND_SHORTHAND,
     PRESET_SHORTHAND,

@@ -1,10 +1,13 @@
 """Training: losses, update rules, and the compiled loop."""
 
+from .adversary import Adversary as Adversary
 from .loop import EpochMetrics as EpochMetrics
+from .loop import Robustness as Robustness
 from .loop import Trained as Trained
 from .loop import TrainingDivergedError as TrainingDivergedError
 from .loop import accuracy as accuracy
 from .loop import check_ends as check_ends
+from .loop import robustness as robustness
 from .loop import train as train
 from .rules import BookTraining as BookTraining
 from .rules import Training as Training

@@ -1,9 +1,11 @@
 """Training from start to end: epochs, metrics, and the stop when numbers overflow."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
+from .adversary import Adversary
 from .rules import BookTraining, Training, TrainingArrays
 
 
@@ -106,16 +109,19 @@ def train(
     params = model.init(init_key, jnp.dtype(dtype)) if params is None else params
     model.check(params)
     codes = training.codes.matrix(data.classes, model.output)[data.train_labels]
-    arrays = TrainingArrays(jnp.asarray(data.train_images, dtype), jnp.asarray(codes, dtype))
+    arrays = TrainingArrays(
+        jnp.asarray(data.train_images, dtype), jnp.asarray(codes, dtype), *data.pixel_range
+    )
     state = training.start(model, params, len(codes))
     test_images = jnp.asarray(data.test_images, dtype)
     test_labels = jnp.asarray(data.test_labels)
     trained = Trained(params, ())
     for epoch in range(1, training.epochs + 1):
-        order = training.order(jax.random.fold_in(order_key, epoch), len(codes))
+        epoch_key = jax.random.fold_in(order_key, epoch)
+        order = training.order(epoch_key, len(codes))
         begun = time.perf_counter()
         params, state, sums = jax.block_until_ready(
-            training.epoch(model, params, state, arrays, order)
+            training.epoch(model, params, state, arrays, order, epoch_key)
         )
         seconds = time.perf_counter() - begun
         if not (np.isfinite(sums.loss) and bool(_all_finite(params))):
@@ -143,6 +149,75 @@ def accuracy(
     dtype = params[0].weight.dtype
     right = _count_right(model, params, jnp.asarray(images, dtype), jnp.asarray(labels))
     return int(right) / len(labels)
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """How a network stands an adversary.
+
+    Args:
+        adversary: the attack; of one trained with an adversary, the same with more steps.
+        clean: share of test images that are read right.
+        attacked: share of the worst images near them that are.
+    """
+
+    adversary: Adversary
+    clean: float
+    attacked: float
+
+
+# How many more steps an attack takes than the one that a network was trained with.
+_HARDER = 4
+
+
+def robustness(
+    model: MLP, params: Params, data: Dataset, adversary: Adversary, key: Array | None = None
+) -> Robustness:
+    """Attack the test images, raising the cross-entropy of the true class against the rest.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        data: where the test images come from.
+        adversary: as in training; the attack takes four times its steps, of the same total length.
+        key: random key of its start; by default seed 0.
+    """
+    key = jax.random.key(0) if key is None else key
+    attack = dataclasses.replace(adversary, steps=_HARDER * adversary.steps, step_size=None)
+    dtype, right = params[0].weight.dtype, [0, 0]
+    for start in range(0, len(data.test_labels), _ATTACKED):
+        images = jnp.asarray(data.test_images[start : start + _ATTACKED], dtype)
+        labels = jnp.asarray(data.test_labels[start : start + _ATTACKED])
+        own = jax.random.fold_in(key, start)
+        worst = _attack(attack, model, params, images, labels, data.pixel_range, own)
+        for place, seen in enumerate((images, worst)):
+            right[place] += int(_count_right(model, params, seen, labels))
+    clean, attacked = (count / len(data.test_labels) for count in right)
+    return Robustness(attack, clean, attacked)
+
+
+_ATTACKED = 1000  # images at a time
+
+
+@partial(jax.jit, static_argnums=1)
+def _attack(
+    adversary: Adversary,
+    model: MLP,
+    params: Params,
+    images: Array,
+    labels: Array,
+    span: Any,
+    key: Array,
+) -> Array:
+    frozen = model.freeze(params)
+
+    def loss(x: Array) -> Array:
+        # The logits, whatever the output: a saturated sigmoid would hide its gradient.
+        chances = jax.nn.log_softmax(model.logits(frozen, x))
+        return -jnp.take_along_axis(chances, labels[:, None], axis=1).sum()
+
+    low, high = span
+    return adversary.perturb(loss, images, low, high, key)
 
 
 def check_ends(model: MLP, data: Dataset) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pydantic
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from jaxtyping import Array, Float, Int
 
 from ..errors import JaxbqError
@@ -15,14 +15,17 @@ from ..mlp import MLP, Layer, Params
 from ..optimisers import Optimiser
 from ..options import defaulting_to, options
 from ..targets import Codes, check_targets
+from .adversary import Adversary
 from .losses import LossName, check_loss, example_losses
 
 
 class TrainingArrays(NamedTuple):
-    """A training set on the device: images (n, pixels) and the codes of their labels."""
+    """A training set on the device: images (n, pixels), the codes of their labels, pixel range."""
 
     images: Float[Array, "n pixels"]
     codes: Float[Array, "n outputs"]
+    low: Any = 0.0
+    high: Any = 1.0
 
 
 class EpochSums(NamedTuple):
@@ -48,6 +51,11 @@ class Training:
         optimiser: any optax optimiser, with its rate and schedule.
         on: wanted output of an image's class.
         off: wanted output of the others; see :class:`~jaxbq.targets.Codes`.
+        adversary: train on the worst images near the training images instead of on these.
+        noise: standard deviation of Gaussian noise on every pixel, drawn anew for every batch.
+        jacobian: weight of ‖∂logits/∂image‖² / outputs in the loss, estimated along one random
+            direction an image (Hoffman et al., "Robust learning with Jacobian regularization",
+            2019).
     """
 
     rule: Literal["gradient"] = "gradient"
@@ -57,6 +65,9 @@ class Training:
     optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
     on: float = 0.99
     off: float | None = None
+    adversary: Adversary | None = None
+    noise: Annotated[float, Ge(0)] | None = None
+    jacobian: Annotated[float, Ge(0)] | None = None
 
     @property
     def codes(self) -> Codes:
@@ -80,10 +91,17 @@ class Training:
         return jnp.asarray(np.random.default_rng(seed).permutation(examples), jnp.int32)
 
     def epoch(
-        self, model: MLP, params: Params, state: Any, data: TrainingArrays, order: Array
+        self,
+        model: MLP,
+        params: Params,
+        state: Any,
+        data: TrainingArrays,
+        order: Array,
+        key: Array | None = None,
     ) -> tuple[Params, Any, EpochSums]:
         """Train for one epoch; see :func:`_gradient_epoch`."""
-        return _gradient_epoch(self, model, params, state, data, order)
+        key = jax.random.key(0) if key is None else key
+        return _gradient_epoch(self, model, params, state, data, order, key)
 
     def _updates(self, examples: int) -> int:
         return self.epochs * -(-examples // self.batch_size)
@@ -135,7 +153,13 @@ class BookTraining:
         return jnp.arange(examples)
 
     def epoch(
-        self, model: MLP, params: Params, state: Any, data: TrainingArrays, order: Array
+        self,
+        model: MLP,
+        params: Params,
+        state: Any,
+        data: TrainingArrays,
+        order: Array,
+        key: Array | None = None,
     ) -> tuple[Params, Any, EpochSums]:
         """Train for one epoch; see :func:`_book_epoch`."""
         params, sums = _book_epoch(self, model, params, data)
@@ -165,7 +189,13 @@ TrainingRule = Annotated[
 
 @partial(jax.jit, static_argnums=1)
 def _gradient_epoch(
-    training: Training, model: MLP, params: Params, state: Any, data: TrainingArrays, order: Array
+    training: Training,
+    model: MLP,
+    params: Params,
+    state: Any,
+    data: TrainingArrays,
+    order: Array,
+    key: Array,
 ) -> tuple[Params, Any, EpochSums]:
     """One scan over the full batches, then the rest as a smaller batch of its own."""
     optimiser = training.optimiser.build(training._updates(len(order)))
@@ -176,11 +206,18 @@ def _gradient_epoch(
         params, state = carry
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
+        # Every image is met once an epoch, so its number makes the batch's key.
+        own = jax.random.fold_in(key, rows[0])
+        seen = _disturbed(training, model, params, images, codes, data, own)
 
         def batch_loss(params: Params) -> tuple[Array, tuple[Array, Array]]:
-            logits = model.logits(params, images)
+            logits = model.logits(params, seen)
             losses = example_losses(training.loss, model.output, logits, codes)
-            return losses.mean(), (losses.sum(), _count_right(logits, codes))
+            sums = losses.sum(), _count_right(logits, codes)
+            loss = losses.mean()
+            if training.jacobian is not None:
+                loss += training.jacobian * _jacobian_norm(model, params, seen, own)
+            return loss, sums
 
         gradient, sums = jax.grad(batch_loss, has_aux=True)(params)
         change, state = optimiser.update(gradient, state, params)
@@ -193,6 +230,38 @@ def _gradient_epoch(
         carry, rest = update(carry, order[full * size :])
         total = jax.tree.map(jnp.add, total, rest)
     return *carry, total
+
+
+def _disturbed(
+    training: Training,
+    model: MLP,
+    params: Params,
+    images: Array,
+    codes: Array,
+    data: TrainingArrays,
+    key: Array,
+) -> Array:
+    """Make what the network sees of a batch: noise first, then the adversary."""
+    if training.noise is not None:
+        noise = jax.random.normal(jax.random.fold_in(key, 1), images.shape, images.dtype)
+        images = images + training.noise * noise
+    if training.adversary is None:
+        return images
+
+    def loss(x: Array) -> Array:
+        logits = model.logits(params, x)
+        return example_losses(training.loss, model.output, logits, codes).sum()
+
+    return training.adversary.perturb(loss, images, data.low, data.high, key)
+
+
+def _jacobian_norm(model: MLP, params: Params, images: Array, key: Array) -> Array:
+    """Estimate the mean over a batch of ‖∂logits/∂image‖²_F / outputs without forming it."""
+    logits, back = jax.vjp(lambda x: model.logits(params, x), images)
+    direction = jax.random.normal(jax.random.fold_in(key, 2), logits.shape, logits.dtype)
+    # E ‖vᵀJ‖² = ‖J‖² for v of independent entries with variance one.
+    (along,) = back(direction)
+    return jnp.square(along).sum(axis=1).mean() / logits.shape[1]
 
 
 # Images in one block of the book's rule. Longer blocks share more of the large products but do
@@ -210,11 +279,17 @@ def _book_epoch(
     def block(params: Params, rows: TrainingArrays) -> tuple[Params, EpochSums]:
         return _book_block(training.learning_rate, model, params, rows)
 
-    blocks = jax.tree.map(lambda a: a[:whole].reshape(-1, _BLOCK, a.shape[1]), data)
+    images, codes = data.images, data.codes
+    blocks = TrainingArrays(
+        images[:whole].reshape(-1, _BLOCK, images.shape[1]),
+        codes[:whole].reshape(-1, _BLOCK, codes.shape[1]),
+        None,
+        None,
+    )
     params, sums = jax.lax.scan(block, params, blocks)
     total = jax.tree.map(lambda s: s.sum(axis=0), sums)
     if n % _BLOCK:
-        params, rest = block(params, jax.tree.map(lambda a: a[whole:], data))
+        params, rest = block(params, TrainingArrays(images[whole:], codes[whole:]))
         total = jax.tree.map(jnp.add, total, rest)
     return params, total
 
