@@ -62,16 +62,21 @@ def make(cls):
     return cls(components=6) if cls is PrincipalComponents else cls()
 
 
-PAIRS = list(
-    itertools.product(map(make, members(AnyParameterisation)), map(make, members(Constraint)))
-)
+# Every parameterisation with two of the three constraints, and every constraint with most.
+PAIRS = [
+    (make(one), make(two))
+    for (i, one), (j, two) in itertools.product(
+        enumerate(members(AnyParameterisation)), enumerate(members(Constraint))
+    )
+    if (i + j) % 3
+]
 
 
 @pytest.mark.parametrize(
     ("number", "pair"), list(enumerate(PAIRS)), ids=[f"{p.kind}-{c.kind}" for p, c in PAIRS]
 )
 def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
-    """Every parameterisation with every constraint, with another of all else each time."""
+    """With another of all else each time."""
     optimiser = [
         Optimiser(learning_rate=0.05),
         LBFGS(memory=3),
