@@ -5,15 +5,19 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --c
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
-.PHONY: demo test coverage check format smoke clean
+.PHONY: demo test slow coverage check format smoke clean
 
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/quickstart.toml
 
 test: $(DEV)
-	$(VENV)/bin/python -m pytest --numprocesses auto
+	$(VENV)/bin/python -m pytest --numprocesses auto -m "not slow"
 
-# Half as long again as `make test`.
+# The tests that `make test` leaves out to stay under ten minutes.
+slow: $(DEV)
+	$(VENV)/bin/python -m pytest --numprocesses auto -m slow
+
+# All tests, more slowly.
 coverage: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto --cov --cov-report=term
 

@@ -72,6 +72,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "pair"), list(enumerate(PAIRS)), ids=[f"{p.kind}-{c.kind}" for p, c in PAIRS]
 )

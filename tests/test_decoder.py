@@ -25,6 +25,7 @@ def test_the_image_of_a_class_is_most_like_its_mean(standard, mnist_10k, source)
     assert curve[0, 0, -1] < curve[0, 0, 0]
 
 
+@pytest.mark.slow
 def test_it_reconstructs_test_images_better_than_the_mean_does(standard, mnist_10k):
     model, params = standard
     test = mnist_10k.test_images

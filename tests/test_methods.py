@@ -1,5 +1,6 @@
 """What holds for every method: each new one is picked up from the union."""
 
+import dataclasses
 from typing import get_args
 
 import jax
@@ -67,8 +68,19 @@ def test_same_key_same_bits(method, problem, tiny):
     np.testing.assert_array_equal(one.images, two.images)
 
 
+# Operation by operation these take ten seconds or more.
+LONG_WHEN_EAGER = ("PseudoInverse", "Preimage", "Decoder")
+EAGER = [
+    pytest.param(cls, marks=pytest.mark.slow) if cls.__name__ in LONG_WHEN_EAGER else cls
+    for cls in METHODS
+]
+
+
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("method", EAGER, ids=lambda cls: cls.__name__, indirect=True)
 def test_compiled_equals_eager(method, problem, tiny):
+    if method.kind == "ascent":
+        method = dataclasses.replace(method, steps=8)
     model, params, targets = problem
     compiled = invert(method, model, params, targets, reference=tiny)
     with jax.disable_jit():

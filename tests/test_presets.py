@@ -59,6 +59,7 @@ def test_the_prior_alone_shows_nothing(standard, mnist_10k, judge):
     np.testing.assert_allclose(result.images, np.broadcast_to(mean, result.images.shape), atol=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_raises_its_objective(name, standard, mnist_10k):
     method = preset(name, steps=40, stop=StopRule())
