@@ -13,7 +13,7 @@ demo: $(CORE)
 test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto -m "not slow"
 
-# The tests that `make test` leaves out to stay under ten minutes.
+# The tests that `make test` leaves out because they take longest.
 slow: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto -m slow
 

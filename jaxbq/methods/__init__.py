@@ -12,7 +12,6 @@ from .base import Iterative as Iterative
 from .base import Method as Method
 from .base import Reason as Reason
 from .baselines import ClassMean as ClassMean
-from .baselines import ExemplarMean as ExemplarMean
 from .baselines import Grey as Grey
 from .baselines import NoiseImage as NoiseImage
 from .decoder import Decoder as Decoder
@@ -23,6 +22,7 @@ from .driver import programs as programs
 from .driver import reason_name as reason_name
 from .driver import sweep as sweep
 from .driver import vary as vary
+from .exemplars import ExemplarMean as ExemplarMean
 from .exemplars import Exemplars as Exemplars
 from .preimage import Preimage as Preimage
 from .presets import PRESET_SHORTHAND

@@ -15,7 +15,6 @@ from ..mlp import MLP, Network, float_type
 from ..options import options
 from ..targets import check_targets
 from .base import Inversion, Method, Reason
-from .exemplars import Criterion, check_images, rank, read_training_set
 
 
 class _Baseline(Method):
@@ -27,9 +26,9 @@ class _Baseline(Method):
         check_targets(targets, model.output, outputs, closed=True)
 
 
-def _computed(images: Array, diagnostics: dict[str, Array] | None = None) -> Inversion:
+def _computed(images: Array) -> Inversion:
     done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
-    return Inversion(images, done, jnp.zeros_like(done), diagnostics or {})
+    return Inversion(images, done, jnp.zeros_like(done), {})
 
 
 @options
@@ -119,44 +118,3 @@ class NoiseImage(_Baseline):
     ) -> Inversion:
         """Take them for every target."""
         return _computed(jnp.broadcast_to(state, (len(targets), *state.shape)))
-
-
-@options
-class ExemplarMean(Method):
-    """The mean of the k training images that answer a target best.
-
-    Args:
-        by: how they are ranked; see :class:`~jaxbq.Exemplars`.
-        k: how many are averaged.
-    """
-
-    kind: Literal["exemplar_mean"] = "exemplar_mean"
-    by: Criterion = "distance"
-    k: Annotated[int, Ge(1), Le(10**5)] = 100
-
-    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
-        """Refuse to work without training images, or with fewer than k."""
-        check_images(self.kind, self.k, model, reference, targets)
-
-    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
-        """Let the network read every training image."""
-        return read_training_set(self.kind, model, params, reference)
-
-    def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
-    ) -> Inversion:
-        """Average the best training images of every target."""
-        score, index = rank(self.by, self.k, model, state, targets)
-
-        def mean(which: Array) -> tuple[Array, Array]:
-            images, labels = state.source.rows(which, targets.dtype)
-            return images.mean(axis=0), (labels == labels[0]).mean()
-
-        # One target at a time: k images of each would fill the memory.
-        images, _ = jax.lax.map(mean, index)
-        return _computed(images[:, None], {"index": index[:, None], "score": score[:, None]})

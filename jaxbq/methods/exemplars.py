@@ -65,8 +65,37 @@ class ExemplarState(NamedTuple):
     logits: Float[Array, "n outputs"]
 
 
+class _Ranking(Method):
+    """A method that ranks the training images for every target."""
+
+    kind: str
+    by: Criterion
+    k: int
+
+    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
+        """Refuse to work without training images, or with fewer than k."""
+        images = reference.need_images(self.kind)
+        if self.k > len(images):
+            raise JaxbqError(
+                f"{self.kind}: k = {self.k}, but there are {len(images)} training images"
+            )
+        outputs = model.sizes[-1] if isinstance(model, MLP) else None
+        check_targets(targets, model.output, outputs, closed=True)
+
+    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
+        """Let the network read every training image, a block at a time."""
+        images = reference.need_images(self.kind)
+        blocks = [
+            np.asarray(_logits(model, params, images[start : start + _BLOCK]))
+            for start in range(0, len(images), _BLOCK)
+        ]
+        return ExemplarState(
+            HostImages(images, reference.labels), jnp.asarray(np.concatenate(blocks))
+        )
+
+
 @options
-class Exemplars(Method):
+class Exemplars(_Ranking):
     """The k training images that answer a target best, best first.
 
     The network reads the training set block by block, so that its size does not matter to the
@@ -85,14 +114,6 @@ class Exemplars(Method):
     by: Criterion = "distance"
     k: Annotated[int, Ge(1), Le(10**5)] = 8
 
-    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
-        """Refuse to work without training images, or with fewer than k."""
-        check_images(self.kind, self.k, model, reference, targets)
-
-    def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
-        """Let the network read every training image."""
-        return read_training_set(self.kind, model, params, reference)
-
     def invert(
         self,
         model: Network,
@@ -109,28 +130,36 @@ class Exemplars(Method):
         return Inversion(images, done, jnp.zeros_like(done), diagnostics)
 
 
-def check_images(
-    kind: str, k: int, model: Network, reference: Reference, targets: np.ndarray
-) -> None:
-    """Refuse a ranking without training images, or of more than there are."""
-    images = reference.need_images(kind)
-    if k > len(images):
-        raise JaxbqError(f"{kind}: k = {k}, but there are {len(images)} training images")
-    check_targets(
-        targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None, closed=True
-    )
+@options
+class ExemplarMean(_Ranking):
+    """The mean of the k training images that answer a target best.
 
+    Args:
+        by: how they are ranked; see :class:`Exemplars`.
+        k: how many are averaged.
+    """
 
-def read_training_set(
-    kind: str, model: Network, params: Any, reference: Reference
-) -> ExemplarState:
-    """Compute the logits of all training images, a block at a time."""
-    images = reference.need_images(kind)
-    blocks = [
-        np.asarray(_logits(model, params, images[start : start + _BLOCK]))
-        for start in range(0, len(images), _BLOCK)
-    ]
-    return ExemplarState(HostImages(images, reference.labels), jnp.asarray(np.concatenate(blocks)))
+    kind: Literal["exemplar_mean"] = "exemplar_mean"
+    by: Criterion = "distance"
+    k: Annotated[int, Ge(1), Le(10**5)] = 100
+
+    def invert(
+        self,
+        model: Network,
+        params: Any,
+        state: Any,
+        targets: Float[Array, "n outputs"],
+        key: Array,
+    ) -> Inversion:
+        """Average the best training images of every target."""
+        score, index = rank(self.by, self.k, model, state, targets)
+        # One target at a time: k images of each would fill the memory.
+        images = jax.lax.map(
+            lambda which: state.source.rows(which, targets.dtype)[0].mean(axis=0), index
+        )[:, None]
+        done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
+        diagnostics = {"index": index[:, None], "score": score[:, None]}
+        return Inversion(images, done, jnp.zeros_like(done), diagnostics)
 
 
 def rank(
