@@ -10,6 +10,7 @@ from .errors import JaxbqError as JaxbqError
 from .evaluation import Judge as Judge
 from .evaluation import score as score
 from .evaluation import spread as spread
+from .generators import Autoencoder as Autoencoder
 from .imaging import StopRule as StopRule
 from .methods import Ascent as Ascent
 from .methods import ClassMean as ClassMean
@@ -19,6 +20,7 @@ from .methods import Exemplars as Exemplars
 from .methods import Grey as Grey
 from .methods import NoiseImage as NoiseImage
 from .methods import Preimage as Preimage
+from .methods import Projected as Projected
 from .methods import PseudoInverse as PseudoInverse
 from .methods import Transpose as Transpose
 from .methods import invert as invert
@@ -37,6 +39,7 @@ from .training import BookTraining as BookTraining
 from .training import Training as Training
 from .training import robustness as robustness
 from .training import train as train
+from .training import train_many as train_many
 from .weights import NetworkFile as NetworkFile
 from .weights import load_network as load_network
 from .weights import save_network as save_network

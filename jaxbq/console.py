@@ -50,16 +50,17 @@ class Terminal:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
-    def epoch(self, metrics: EpochMetrics, epochs: int) -> None:
+    def epoch(self, metrics: EpochMetrics, epochs: int, name: str = "training") -> None:
         """Show the metrics of an epoch."""
         note = (
             f"loss {metrics.loss:.4f}, accuracy {metrics.train_accuracy:.4f} training, "
             f"{metrics.test_accuracy:.4f} test"
         )
         if self._rich:
-            self._show("training", metrics.epoch, epochs, note)
+            self._show(name, metrics.epoch, epochs, note)
         else:
-            self.say(f"epoch {metrics.epoch}/{epochs}: {note}, {metrics.seconds:.2f} s")
+            which = "" if name == "training" else f"{name}, "
+            self.say(f"{which}epoch {metrics.epoch}/{epochs}: {note}, {metrics.seconds:.2f} s")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show how far something is; in plain lines only its end."""

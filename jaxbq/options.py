@@ -46,7 +46,7 @@ def defaulting_to(default: Any) -> pydantic.BeforeValidator:
         if not isinstance(given, Mapping):
             return given
         known = dataclasses.asdict(default)
-        if given.get("name", known["name"]) != known["name"]:
+        if "name" in given and given["name"] != known.get("name"):
             return given
         return {**known, **given}
 
@@ -75,6 +75,8 @@ BY_KIND = pydantic.Discriminator("kind")
 KIND_SHORTHAND = pydantic.BeforeValidator(
     lambda v: {"kind": v} if isinstance(v, str) else _tuples(v)
 )
+# TOML has no null: a variant of an experiment says "none" to leave out what the others have.
+NONE_SHORTHAND = pydantic.BeforeValidator(lambda v: None if v == "none" else v)
 # Keyword arguments as a table in TOML, as sorted pairs in a hashable field.
 PAIRS = pydantic.BeforeValidator(_pairs)
 # The same for a function that asks for the values of its floats: they are no leaves.

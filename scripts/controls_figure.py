@@ -30,9 +30,9 @@ def main() -> None:
     for path in sorted(runs.glob("controls-*")):
         folder = RunFolder(path)
         config = folder.read_json("config.json")
-        control, network = config["network"]["control"], load_network(folder.network)
+        control, network = config["network"]["control"], load_network(folder.network())
         table = read_csv(folder.scores)
-        for result in read_results(folder):
+        for result in read_results(folder)[0]:
             name = describe(result.method)
             right = sum(row["judged_right"] == "1.0" for row in table if row["method"] == name)
             label = NAMES[control] if name == "whitened" else name

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxbq.errors import JaxbqError
 from jaxbq.mlp import MLP
 from jaxbq.optimisers import Optimiser
 from jaxbq.training import Adversary, Training, robustness, train
@@ -70,8 +71,13 @@ def test_training_on_the_worst_images_withstands_them_better(tiny):
 def test_robustness_is_deterministic_and_clean_where_nothing_is_allowed(tiny):
     model = MLP((30, 8, 3))
     params = train(model, tiny, Training(epochs=3)).params
-    nothing = robustness(model, params, tiny, Adversary(epsilon=0.0))
+    nothing = robustness(model, params, tiny, Adversary(epsilon=1e-9))
     assert nothing.clean == nothing.attacked
+    for epsilon in (0.0, -1.0):
+        with pytest.raises(JaxbqError, match="epsilon: input should be greater than 0"):
+            robustness(model, params, tiny, Adversary(epsilon=epsilon))
+        with pytest.raises(JaxbqError, match=r"adversary.*epsilon.*greater than 0"):
+            train(model, tiny, Training(adversary=Adversary(epsilon=epsilon)))
     one, two = (robustness(model, params, tiny, Adversary(epsilon=0.5)) for _ in range(2))
     assert one == two
 

@@ -141,7 +141,8 @@ def test_run_a_sweep(place, capsys):
         file.write('[sweep]\n"network.activation" = ["sigmoid", "tanh"]\n')
     assert main(["run", "small.toml"]) == 0
     out = capsys.readouterr().out
-    assert len(list((place / "runs").iterdir())) == 2
+    assert len(list((place / "runs").glob("small-*"))) == 2
+    assert "side by side: runs/side-by-side/small-" in out
     assert out.count("activation=tanh ") == 2
     assert main(["train", "small.toml", "--save", "x"]) == 2
     assert "holds a sweep" in capsys.readouterr().err
@@ -249,7 +250,7 @@ def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxbq.experiment.runner.train", interrupt)
+    monkeypatch.setattr("jaxbq.experiment.networks.train_many", interrupt)
     assert main(["run", "small.toml"]) == 130
     assert capsys.readouterr().err == "jaxbq: interrupted; what was finished stays\n"
 

@@ -12,11 +12,13 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
+from jaxbq.generators import Autoencoder
 from jaxbq.imaging import (
     L2,
     AnyParameterisation,
     AnyRegulariser,
     AnyTransform,
+    AutoencoderCode,
     Blurring,
     Constraint,
     Decay,
@@ -58,8 +60,14 @@ def members(union):
     return get_args(get_args(union)[0])
 
 
+QUICK = {
+    PrincipalComponents: {"components": 6},
+    AutoencoderCode: {"autoencoder": Autoencoder(code=5, hidden=(8,), epochs=1)},
+}
+
+
 def make(cls):
-    return cls(components=6) if cls is PrincipalComponents else cls()
+    return cls(**QUICK.get(cls, {}))
 
 
 # Every parameterisation with two of the three constraints, and every constraint with most.
@@ -113,7 +121,10 @@ def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parameterisation": SigmoidPixels(), "constraint": Squash()}, "is in the range already"),
+        (
+            {"parameterisation": SigmoidPixels(), "constraint": Squash()},
+            "is in the range: constraint",
+        ),
         ({"parameterisation": Fourier(), "operators": (Decay(),)}, "operators work on pixels"),
         ({"samples": 3}, "needs transforms"),
         ({"regularisers": (Diversity(),)}, "parts restarts, and there is one"),

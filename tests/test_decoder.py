@@ -1,5 +1,7 @@
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import problems
 import pytest
@@ -14,7 +16,7 @@ from jaxbq.targets import Codes
 FAST = Optimiser(learning_rate=0.05, schedule="cosine")
 
 
-@pytest.mark.parametrize("source", ["logits", "outputs", "codes"])
+@pytest.mark.parametrize("source", ["logits", "outputs", "hidden", "codes"])
 def test_the_image_of_a_class_is_most_like_its_mean(standard, mnist_10k, source):
     method = Decoder(source=source, epochs=4)
     result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
@@ -46,6 +48,27 @@ def test_it_approaches_the_conditional_mean(rng, tiny):
     np.testing.assert_allclose(result.images[:, 0], tiny.class_means, atol=0.03)
 
 
+def test_a_hidden_layer_is_asked_for_activations_that_give_the_target(rng, tiny):
+    """For the last hidden layer the regression gives the wanted logits back, where none is cut."""
+    model, params = problems.random_network((30, 9, 7, 3), rng)
+    images = jnp.asarray(tiny.train_images)
+    for layer in (1, 2):
+        method = Decoder(source="hidden", layer=layer, epochs=1)
+        state = method.prepare(model, params, tiny.reference, jax.random.key(0))
+        wanted = model.logits(params, images[:5]) * 1.1
+        asked = state.regression.at(wanted)
+        assert asked.shape == (5, model.sizes[layer])
+        seen = np.asarray(model.trace(params, images).activations[layer], np.float64)
+        logits = np.asarray(model.logits(params, images), np.float64)
+        # An ordinary least-squares fit with an intercept, by another way.
+        design = np.column_stack([np.ones(len(logits)), logits])
+        fitted = np.linalg.solve(design.T @ design, design.T @ seen)
+        expected = np.column_stack([np.ones(5), wanted]) @ fitted
+        np.testing.assert_allclose(asked, np.clip(expected, 0, 1), atol=2e-3)
+    last = params[-1]
+    np.testing.assert_allclose(asked @ last.weight + last.bias[None], wanted, atol=1e-3)
+
+
 def test_images_of_another_range_stay_in_it(rng, tiny):
     wide = dataclasses.replace(
         tiny, train_images=3 * tiny.train_images - 1, space=ImageSpace((6, 5), -1.0, 2.0)
@@ -65,6 +88,11 @@ def test_mistakes(rng, tiny):
         invert(Decoder(), model, params, targets, reference=ImageSpace((6, 5)))
     with pytest.raises(JaxbqError, match=r"outside \(0, 1\)"):
         invert(Decoder(), model, params, np.eye(3), reference=tiny)
+    with pytest.raises(JaxbqError, match=r"no hidden layer 2; the network has 1 to 1"):
+        invert(Decoder(source="hidden", layer=2), model, params, targets, reference=tiny)
+    bare = problems.random_network((30, 3), rng)
+    with pytest.raises(JaxbqError, match=r"no hidden layer 1; the network has none"):
+        invert(Decoder(source="hidden"), *bare, targets, reference=tiny)
     relu = problems.random_network((30, 7, 3), rng, output="relu")
     with pytest.raises(JaxbqError, match="relu has no inverse"):
         invert(Decoder(), *relu, targets, reference=tiny)

@@ -51,7 +51,7 @@ class Quiet:
     def say(self, text):
         self.lines.append(text)
 
-    def epoch(self, metrics, epochs):
+    def epoch(self, metrics, epochs, name="training"):
         self.epochs += 1
 
     def progress(self, what, done, total):
@@ -75,10 +75,10 @@ def test_a_run_leaves_everything(config, tmp_path):
     assert files == [
         "config.json",
         "environment.json",
-        "inversions/00-transpose.json",
-        "inversions/00-transpose.npz",
-        "inversions/01-ascent.json",
-        "inversions/01-ascent.npz",
+        "inversions/0/00-transpose.json",
+        "inversions/0/00-transpose.npz",
+        "inversions/0/01-ascent.json",
+        "inversions/0/01-ascent.npz",
         "naturalness.json",
         "networks/0.history.csv",
         "networks/0.safetensors",
@@ -94,10 +94,10 @@ def test_a_run_leaves_everything(config, tmp_path):
 
 def test_scores_are_those_of_the_saved_images(config, tmp_path):
     folder = run(load_config(config), tmp_path / "runs", Quiet())
-    network = load_network(folder.network)
+    network = load_network(folder.network())
     rows = read_csv(folder.scores)
     assert len(rows) == 3 + 3 * 2
-    images = np.load(folder.inversions / "01-ascent.npz")["images"]
+    images = np.load(folder.inversions / "0/01-ascent.npz")["images"]
     for row in rows[3:]:
         target, sample = int(row["target"]), int(row["sample"])
         output = np.asarray(network.model.apply(network.params, images[target, sample][None]))[0]
@@ -130,7 +130,7 @@ def test_a_stopped_run_is_finished_by_the_same_command(config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(load_config(config), tmp_path / "cut", Quiet(stop_at="ascent"))
     cut = RunFolder.of(load_config(config), tmp_path / "cut")
-    assert [p.name for p in cut.inversions.glob("*.npz")] == ["00-transpose.npz"]
+    assert [p.name for p in cut.inversions.glob("0/*.npz")] == ["00-transpose.npz"]
     listener = Quiet()
     run(load_config(config), tmp_path / "cut", listener)
     assert listener.epochs == 0
@@ -157,7 +157,7 @@ def test_other_data_under_the_same_config_is_noticed(config, tmp_path):
 def test_float64_is_used_when_asked_for(config, tmp_path):
     experiment = load_config(config, ["precision=float64"])
     folder = run(experiment, tmp_path / "runs", Quiet())
-    assert np.load(folder.inversions / "01-ascent.npz")["images"].dtype == np.float64
+    assert np.load(folder.inversions / "0/01-ascent.npz")["images"].dtype == np.float64
     assert not jax.config.jax_enable_x64
 
 
@@ -178,7 +178,7 @@ def test_training_alone(config, tmp_path):
     assert len(history) == 4
     # The network of a run of the same config.
     folder = run(load_config(config), tmp_path / "runs", Quiet())
-    assert save.read_bytes() == folder.network.read_bytes()
+    assert save.read_bytes() == folder.network().read_bytes()
 
 
 def test_a_method_that_cannot_work_is_refused_before_training(config, tmp_path):
@@ -202,7 +202,7 @@ def test_a_file_in_place_of_the_output_folder(config, tmp_path):
         run(load_config(config), tmp_path / "runs", Quiet())
 
 
-@pytest.mark.parametrize("name", ["inversions/00-transpose.npz", "environment.json"])
+@pytest.mark.parametrize("name", ["inversions/0/00-transpose.npz", "environment.json"])
 def test_damaged_files_are_named(config, tmp_path, name):
     folder = run(load_config(config), tmp_path / "runs", Quiet())
     (folder.path / name).write_bytes(b"damaged")
@@ -352,10 +352,12 @@ def test_a_swept_method_resumes_to_the_same_bits(config, tmp_path):
     experiment = load_config(config)
     whole = run(experiment, tmp_path / "a", Quiet())
     part = run(experiment, tmp_path / "b", Quiet())
-    (part.inversions / "03-ascent.npz").unlink()
+    (part.inversions / "0/03-ascent.npz").unlink()
     run(experiment, tmp_path / "b", Quiet())
     for name in ("02-ascent.npz", "03-ascent.npz", "04-ascent.npz"):
-        assert (whole.inversions / name).read_bytes() == (part.inversions / name).read_bytes()
+        assert (whole.inversions / "0" / name).read_bytes() == (
+            part.inversions / "0" / name
+        ).read_bytes()
 
 
 @pytest.mark.parametrize("control", ["random_weights", "permuted_labels"])
@@ -365,7 +367,7 @@ def test_controls_have_learnt_nothing(config, tmp_path, control):
     history = folder.read_history()
     if control == "random_weights":
         assert history == []
-        network = load_network(folder.network)
+        network = load_network(folder.network())
         weights = np.asarray(network.params[0].weight)
         # As it was drawn: N(0, 1/30), and no bias moved.
         assert weights.std() == pytest.approx(30**-0.5, rel=0.2)
@@ -384,3 +386,110 @@ def test_a_judge_reads_every_image(config, tmp_path):
     run(load_config(config, ["judge=true"]), tmp_path, Quiet())
     assert folder.judge.read_bytes() == before
     assert read_csv(folder.scores) == rows
+
+
+def test_many_networks_are_those_of_other_seeds(config, tmp_path):
+    many = run(load_config(config, ["networks.seeds=3"]), tmp_path / "many", Quiet())
+    single = run(load_config(config, ["seed=2"]), tmp_path / "single", Quiet())
+    assert many.network(2).read_bytes() == single.network().read_bytes()
+    for name in ("00-transpose.npz", "01-ascent.npz"):
+        own = (many.inversions / "2" / name).read_bytes()
+        assert own == (single.inversions / "0" / name).read_bytes()
+    rows = [row for row in read_csv(many.scores) if row["network"] == "2"]
+    alone = read_csv(single.scores)
+    assert [{**row, "network": "0"} for row in rows] == alone
+    assert len(read_csv(many.scores)) == 3 * len(alone)
+
+
+def test_of_many_networks_only_the_missing_are_trained(config, tmp_path):
+    experiment = load_config(config, ["networks.seeds=2", "networks.together=true"])
+    whole = run(experiment, tmp_path / "a", Quiet())
+    part = run(experiment, tmp_path / "b", Quiet())
+    part.history(1).unlink()
+    before = part.network(0).stat().st_mtime_ns
+    listener = Quiet()
+    run(experiment, tmp_path / "b", listener)
+    assert listener.epochs == 4
+    assert part.network(0).stat().st_mtime_ns == before
+    one, two = (load_network(each.network(1)).params for each in (whole, part))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", ["true", "false"])
+def test_divergence_of_one_of_many_names_it(config, tmp_path, together):
+    changes = ["network.output=identity", "network.activation=leaky_relu"]
+    changes += ["training.loss=squared_error", "training.optimiser.name=sgd"]
+    changes += ["training.optimiser.learning_rate=30.0", "training.epochs=50"]
+    changes += ["networks.seeds=2", f"networks.together={together}"]
+    with pytest.raises(JaxbqError, match=r"network \d: .*diverged in epoch.*\d.last-good"):
+        run(load_config(config, changes), tmp_path / "runs", Quiet())
+
+
+def test_variants_change_tables_at_every_depth(config):
+    with config.open("a") as file:
+        file.write(
+            """
+[variants.plain]
+[variants.hard.training]
+adversary = { epsilon = 0.5 }
+[variants.hard.network]
+control = "permuted_labels"
+[variants.bare]
+methods = [{ kind = "grey" }]
+[sweep]
+seed = [0, 1]
+"""
+        )
+    found = load_configs(config)
+    assert [name for name, _ in found] == [
+        "plain, seed=0",
+        "plain, seed=1",
+        "hard, seed=0",
+        "hard, seed=1",
+        "bare, seed=0",
+        "bare, seed=1",
+    ]
+    plain, hard, bare = (found[n][1] for n in (0, 3, 4))
+    assert plain.training.adversary is None
+    # What the variant does not name stays as all have it.
+    assert hard.training == dataclasses.replace(plain.training, adversary=hard.training.adversary)
+    assert hard.training.adversary.epsilon == 0.5
+    assert (hard.network.control, hard.seed) == ("permuted_labels", 1)
+    assert [method.kind for method in bare.methods] == ["grey"]
+    none = load_configs(config, ['training.adversary="none"'])[0][1]
+    assert none.training.adversary is None
+    with pytest.raises(JaxbqError, match="holds a sweep, many experiments"):
+        load_config(config)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("variants = 3", "variants must hold tables"),
+        ("variants.a = 3", "variants must hold tables"),
+        ("[variants.a.network]\nhiden = [3]", "network.hiden: unknown key; did you mean 'hidden'"),
+    ],
+)
+def test_mistakes_in_variants(config, table, message):
+    config.write_text(table + "\n" + config.read_text())
+    with pytest.raises(JaxbqError, match=message):
+        load_configs(config)
+
+
+def test_autoencoders_are_measured_once(config, tmp_path):
+    small = "{ code = 4, hidden = [16], epochs = 3, batch_size = 20 }"
+    with config.open("a") as file:
+        file.write(f'[[methods]]\nkind = "projected"\nautoencoder = {small}\n')
+        file.write('[[methods]]\npreset = "nguyen2016"\nsteps = 5\n')
+        file.write(f"parameterisation = {{ autoencoder = {small} }}\n")
+    listener = Quiet()
+    folder = run(load_config(config), tmp_path / "runs", listener)
+    rows = json.loads((folder.path / "autoencoders.json").read_text())
+    # One of the wrapper, whose default has noise, one of the ascent.
+    assert [row["autoencoder"]["noise"] for row in rows] == [0.3, 0.0]
+    said = [line for line in listener.lines if "mean squared error" in line]
+    assert f"{rows[1]['error']:.4f} a pixel (4 principal components {rows[1]['pca']:.4f}" in said[1]
+    again = Quiet()
+    run(load_config(config), tmp_path / "runs", again)
+    assert not [line for line in again.lines if "mean squared error" in line]

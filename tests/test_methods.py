@@ -10,6 +10,7 @@ import problems
 import pytest
 
 from jaxbq.errors import JaxbqError
+from jaxbq.generators import Autoencoder
 from jaxbq.methods import AnyMethod, Ascent, Iterative, Reason, invert
 from jaxbq.methods.clock import Stopwatch
 from jaxbq.targets import Codes
@@ -19,6 +20,9 @@ METHODS = get_args(get_args(AnyMethod)[0])
 QUICK = {
     "ascent": {"steps": 25, "restarts": 2},
     "decoder": {"epochs": 4, "hidden": (32,), "batch_size": 40},
+    "projected": {
+        "autoencoder": Autoencoder(code=8, hidden=(48,), epochs=4, batch_size=40, noise=0.2)
+    },
 }
 
 
@@ -69,7 +73,7 @@ def test_same_key_same_bits(method, problem, tiny):
 
 
 # Operation by operation these take ten seconds or more.
-LONG_WHEN_EAGER = ("PseudoInverse", "Preimage", "Decoder")
+LONG_WHEN_EAGER = ("PseudoInverse", "Preimage", "Decoder", "Projected")
 EAGER = [
     pytest.param(cls, marks=pytest.mark.slow) if cls.__name__ in LONG_WHEN_EAGER else cls
     for cls in METHODS
@@ -86,7 +90,7 @@ def test_compiled_equals_eager(method, problem, tiny):
     with jax.disable_jit():
         eager = invert(method, model, params, targets, reference=tiny)
     # A method that trains a network carries rounding on from update to update.
-    atol = 1e-5 if method.kind == "decoder" else 1e-9
+    atol = 1e-5 if method.kind in ("decoder", "projected") else 1e-9
     np.testing.assert_allclose(compiled.images, eager.images, atol=atol)
 
 

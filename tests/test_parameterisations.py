@@ -8,8 +8,10 @@ import pytest
 
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
+from jaxbq.generators import Autoencoder
 from jaxbq.imaging import (
     AnyParameterisation,
+    AutoencoderCode,
     FixedSpectrum,
     Fourier,
     LowResolution,
@@ -19,10 +21,13 @@ from jaxbq.imaging import (
     grid_of,
 )
 
-ALL = [
-    cls(components=9) if cls is PrincipalComponents else cls()
-    for cls in get_args(get_args(AnyParameterisation)[0])
-]
+QUICK = {
+    PrincipalComponents: {"components": 9},
+    AutoencoderCode: {"autoencoder": Autoencoder(code=5, hidden=(8,), epochs=1)},
+}
+ALL = [cls(**QUICK.get(cls, {})) for cls in get_args(get_args(AnyParameterisation)[0])]
+# An autoencoder's image is not its own round trip: nothing makes it a projection.
+EXACT = [each for each in ALL if not isinstance(each, AutoencoderCode)]
 WHOLE = ("pixels", "sigmoid", "fourier", "whitened")  # these can give every image
 
 
@@ -34,7 +39,7 @@ def reference(request, rng):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("parameterisation", ALL, ids=lambda p: p.kind)
+@pytest.mark.parametrize("parameterisation", EXACT, ids=lambda p: p.kind)
 def test_a_known_image_survives_the_round_trip(parameterisation, reference, rng):
     parameterisation.check(reference)
     state = parameterisation.prepare(reference, jnp.float64)

@@ -52,7 +52,7 @@ def test_images_that_are_no_grey_pictures():
 
 def test_training_curve_draws_the_history():
     history = [EpochMetrics(n, 1 / n, 0.5 + n / 20, 0.5 + n / 30, 0.1) for n in range(1, 6)]
-    loss, accuracy = training_curve(history).axes
+    loss, accuracy = training_curve([history]).axes
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [1 / n for n in range(1, 6)])
     assert [line.get_label() for line in accuracy.lines] == ["training", "test"]
     np.testing.assert_allclose(accuracy.lines[1].get_ydata()[-1], 0.5 + 5 / 30)

@@ -41,15 +41,18 @@ def add_train(commands: Any) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     from ..console import Terminal
     from ..experiment import load_configs, run
-    from ..report import build
+    from ..report import build, draw_side_by_side
 
     experiments = load_configs(chosen.config, chosen.set)
-    rows, folders = [], []
+    out = Path(chosen.out)
+    rows, folders, source, data = [], [], None, None
     with Terminal() as terminal:
         for what, experiment in experiments:
             if what:
                 terminal.say(f"{what}:")
-            folders.append(run(experiment, Path(chosen.out), terminal))
+            if experiment.data != source:
+                source, data = experiment.data, experiment.data.load()
+            folders.append(run(experiment, out, terminal, data))
             rows += [_summary_row(what, line) for line in build(folders[-1])]
     if len(experiments) == 1:
         rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]
@@ -62,6 +65,13 @@ def _run(chosen: argparse.Namespace) -> None:
     terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
     for folder in folders:
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
+    if len(folders) > 1:
+        pictures = draw_side_by_side(
+            [(words, folder) for (words, _), folder in zip(experiments, folders, strict=True)],
+            out / "side-by-side",
+        )
+        for picture in pictures:
+            terminal.say(f"side by side: {picture}")
 
 
 def _summary_row(what: str, line: "Summary") -> dict[str, str]:

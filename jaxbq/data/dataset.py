@@ -1,12 +1,15 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
 from .moments import Moments
+
+T = TypeVar("T")
 
 _MOST_CLASSES = 4096  # codes are classes × classes; no data set of digits or letters is near
 
@@ -61,6 +64,17 @@ class Reference:
     def moments(self) -> Moments:
         """Mean and covariance of the training images, all classes together."""
         return Moments(self.need_images("a prior from the training distribution"))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Make something that depends on these images and ``key`` alone, the first time only."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Any]:
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +158,10 @@ class Dataset:
         present, first = np.unique(self.test_labels, return_index=True)
         starts = self.test_images[first[present < self.classes]]
         return Reference(self.space, self.train_images, self.train_labels, starts)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Make something that depends on this data and ``key`` alone, the first time only."""
+        return self.reference.once(key, make)
 
     @property
     def classes(self) -> int:

@@ -5,6 +5,6 @@ from .config import NetworkConfig as NetworkConfig
 from .config import load_config as load_config
 from .config import load_configs as load_configs
 from .folder import RunFolder as RunFolder
-from .runner import Listener as Listener
+from .listener import Listener as Listener
+from .networks import train_network as train_network
 from .runner import run as run
-from .runner import train_network as train_network

@@ -51,8 +51,23 @@ class NetworkConfig:
 
 
 @options
+class NetworksConfig:
+    """How many networks of the one specification.
+
+    Args:
+        seeds: networks. The one numbered k is that of the same experiment with ``seed`` + k, and so
+            is what methods find for it.
+        together: train them in one compiled program; by default on accelerators, not on CPUs,
+            which one network fills.
+    """
+
+    seeds: Annotated[int, Ge(1), Le(10**4)] = 1
+    together: bool | None = None
+
+
+@options
 class Experiment:
-    """One experiment: a network on a data set, back-queried by some methods.
+    """One experiment: networks of one specification on a data set, back-queried by some methods.
 
     Args:
         name: first part of the run folder's name.
@@ -60,6 +75,7 @@ class Experiment:
         precision: of the computation.
         data: where images come from.
         network: what is trained.
+        networks: how many of them.
         training: how.
         targets: what is asked.
         methods: by which ways.
@@ -74,6 +90,7 @@ class Experiment:
     precision: Literal["float32", "float64"] = "float32"
     data: Source = Mnist10k()
     network: NetworkConfig = NetworkConfig()
+    networks: NetworksConfig = NetworksConfig()
     training: TrainingRule = Training()
     targets: Codes = Codes()
     methods: tuple[AnyMethod, ...] = ()
@@ -91,24 +108,51 @@ class Experiment:
 
 
 def load_configs(path: Path | str, changes: Sequence[str] = ()) -> list[tuple[str, Experiment]]:
-    """Read a TOML file that may hold a ``[sweep]``: lists of values by dotted key.
+    """Read a TOML file that may hold many experiments.
+
+    ``[variants.NAME]`` holds what an experiment called NAME has otherwise, in tables as elsewhere;
+    ``[sweep]`` lists of values by dotted key, of which every combination is an experiment.
 
     Args:
         path: the file.
         changes: as for :func:`load_config`.
 
     Returns:
-        One experiment for every combination of values, each with what was set for it, like
-        ``activation=tanh``; one experiment and an empty text where there is no sweep.
+        One experiment for every variant and combination, each with what was set for it, like
+        ``robust, activation=tanh``; one experiment and an empty text where there are neither.
 
     Raises:
-        JaxbqError: as :func:`load_config`, or the sweep is no table of lists.
+        JaxbqError: as :func:`load_config`, or sweep or variants are no tables of lists or tables.
     """
     table = _read(Path(path), changes)
+    variants, sweep = table.pop("variants", {}), table.pop("sweep", {})
     return [
-        (words, _check(path, chosen, need_methods=True))
-        for words, chosen in _combinations(path, table, table.pop("sweep", {}))
+        (", ".join(filter(None, (name, words))), _check(path, chosen, need_methods=True))
+        for name, varied in _variants(path, table, variants)
+        for words, chosen in _combinations(path, varied, sweep)
     ]
+
+
+def _variants(
+    path: Path | str, table: dict[str, Any], variants: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Lay every variant's table over what all share."""
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise JaxbqError(f"{path}: variants must hold tables, like [variants.robust.training]")
+    if not variants:
+        yield "", table
+    for name, changes in variants.items():
+        yield name, _laid_over(table, changes)
+
+
+def _laid_over(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Change a table by another, at every depth."""
+    changed = copy.deepcopy(table)
+    for key, value in changes.items():
+        old = changed.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        changed[key] = _laid_over(old, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return changed
 
 
 def _combinations(
@@ -168,8 +212,9 @@ def load_config(
         JaxbqError: the file cannot be read, or something in it is wrong; one line says what.
     """
     table = _read(Path(path), changes)
-    if "sweep" in table:
-        raise JaxbqError(f"{path}: holds a sweep, many experiments; this needs a config of one")
+    for key, what in (("sweep", "a sweep"), ("variants", "variants")):
+        if key in table:
+            raise JaxbqError(f"{path}: holds {what}, many experiments; this needs a config of one")
     return _check(path, table, need_methods=need_methods)
 
 

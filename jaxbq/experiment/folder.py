@@ -1,13 +1,15 @@
 """The run folder: which file holds what. Everything is written atomically and read back checked.
 
-config.json          every option, resolved
-environment.json     versions, device, data checksum, commit
-networks/0.*         safetensors; history.csv of its training
-inversions/00-KIND.* npz: images, outputs, reasons, diagnostics; json: options and wall time
-scores.csv           one row an image
-naturalness.json     what real test images score, to compare with
-spread.csv           one row a target of the methods that give several images
-figures/             PNG
+config.json            every option, resolved
+environment.json       versions, device, data checksum, commit
+networks/K.*           of network K, from 0: safetensors; history.csv of its training
+autoencoders.json      how well the autoencoders that methods use give test images back
+inversions/K/NN-KIND.* of network K by method NN: npz: images, outputs, reasons, diagnostics;
+                       json: options and wall time
+scores.csv             one row an image
+naturalness.json       what real test images score, to compare with
+spread.csv             one row a network and target of the methods that give several images
+figures/               PNG
 """
 
 import csv
@@ -33,6 +35,7 @@ from .config import Experiment
 _ARRAYS = ("targets", "images", "outputs", "logits", "reasons", "iterations")
 _DIAGNOSTIC = "diagnostic_"
 NATURALNESS = "naturalness.json"
+AUTOENCODERS = "autoencoders.json"
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,14 @@ class RunFolder:
         """Name the folder of an experiment: its name and the digest of its options."""
         return cls(out / f"{experiment.name}-{experiment.digest}")
 
-    def create(self) -> None:
-        """Make the folder and its parts.
+    def create(self, networks: int = 1) -> None:
+        """Make the folder and its parts, for so many networks.
 
         Raises:
             JaxbqError: it cannot be written.
         """
-        for part in (self.path, self.networks, self.inversions, self.figures):
+        each = (self.inversions / str(number) for number in range(networks))
+        for part in (self.path, self.networks, self.inversions, *each, self.figures):
             make_folder(part)
 
     @property
@@ -64,20 +68,17 @@ class RunFolder:
         """Folder of trained networks."""
         return self.path / "networks"
 
-    @property
-    def network(self) -> Path:
-        """File of the trained network."""
-        return self.networks / "0.safetensors"
+    def network(self, number: int = 0) -> Path:
+        """File of a trained network."""
+        return self.networks / f"{number}.safetensors"
 
-    @property
-    def history(self) -> Path:
-        """File of the training metrics."""
-        return self.networks / "0.history.csv"
+    def history(self, number: int = 0) -> Path:
+        """File of its training metrics."""
+        return self.networks / f"{number}.history.csv"
 
-    @property
-    def robustness(self) -> Path:
-        """File of what an attack leaves of the accuracy."""
-        return self.networks / "0.robustness.json"
+    def robustness(self, number: int = 0) -> Path:
+        """File of what an attack leaves of its accuracy."""
+        return self.networks / f"{number}.robustness.json"
 
     @property
     def judge(self) -> Path:
@@ -104,15 +105,16 @@ class RunFolder:
         """Table of how the samples of a target differ."""
         return self.path / "spread.csv"
 
-    def inversion(self, number: int, method: Method) -> Path:
-        """File of what one method returned."""
-        return self.inversions / f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
+    def inversion(self, network: int, number: int, method: Method) -> Path:
+        """File of what one method returned for one network."""
+        name = f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
+        return self.inversions / str(network) / name
 
-    def write_json(self, name: str, content: Any) -> None:
-        """Write plain data."""
+    def write_json(self, name: str | Path, content: Any) -> None:
+        """Write plain data under a name in the folder."""
         write_text(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str | Path) -> Any:
         """Read plain data; None where there is no such file.
 
         Raises:
@@ -126,16 +128,16 @@ class RunFolder:
         except (OSError, ValueError) as fault:
             raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
 
-    def write_history(self, history: Sequence[EpochMetrics]) -> None:
-        """Write the training metrics, one row an epoch."""
+    def write_history(self, history: Sequence[EpochMetrics], number: int = 0) -> None:
+        """Write the training metrics of a network, one row an epoch."""
         names = [field.name for field in dataclasses.fields(EpochMetrics)]
-        write_csv(self.history, names, (dataclasses.astuple(epoch) for epoch in history))
+        write_csv(self.history(number), names, (dataclasses.astuple(epoch) for epoch in history))
 
-    def read_history(self) -> list[EpochMetrics]:
-        """Read the training metrics."""
+    def read_history(self, number: int = 0) -> list[EpochMetrics]:
+        """Read the training metrics of a network."""
         return [
             EpochMetrics(int(row["epoch"]), *(float(row[k]) for k in list(row)[1:]))
-            for row in read_csv(self.history)
+            for row in read_csv(self.history(number))
         ]
 
     def write_result(self, path: Path, result: Result) -> None:

@@ -3,45 +3,29 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..evaluation import Judge, NaturalnessScale, Scores, score, spread
-from ..methods import Result, programs, reason_name, sweep
-from ..mlp import MLP, Params
+from ..evaluation import Judge, NaturalnessScale
+from ..generators import Autoencoder, reconstruction
+from ..methods import programs, sweep
 from ..options import describe
-from ..training import EpochMetrics, TrainingDivergedError, robustness, train
-from ..weights import NetworkFile, load_network, save_network
+from ..weights import NetworkFile, load_network
 from .config import Experiment
 from .environment import data_checksum, environment
-from .folder import NATURALNESS, RunFolder, write_csv
-
-_SCORE_COLUMNS = ("method", "target", "sample", "reason", "iterations", *Scores._fields)
-_SPREAD_COLUMNS = ("method", "target", "samples", "distinct", "mean_correlation")
-
-
-@runtime_checkable
-class Listener(Protocol):
-    """Who hears how a run goes."""
-
-    def say(self, text: str) -> None:
-        """Hear one line."""
-        ...
-
-    def epoch(self, metrics: EpochMetrics, epochs: int) -> None:
-        """Hear that an epoch has ended."""
-        ...
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Hear how far something is."""
-        ...
+from .folder import AUTOENCODERS, NATURALNESS, RunFolder, write_csv
+from .listener import Listener
+from .networks import keep_network, key_of, trained_networks
+from .tables import SCORE_COLUMNS, SPREAD_COLUMNS, score_rows, spread_rows
 
 
-def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
+def run(
+    experiment: Experiment, out: Path, listener: Listener, data: Dataset | None = None
+) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
     Every file is complete or absent, so a run that was stopped goes on where it was; the result is
@@ -51,6 +35,8 @@ def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
         experiment: the resolved config.
         out: folder that run folders are made in.
         listener: hears how it goes.
+        data: the data of ``experiment.data`` where they are loaded already, so that what is made
+            of them is not made again for another experiment.
 
     Returns:
         The run folder.
@@ -59,8 +45,9 @@ def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
         JaxbqError: something cannot be done; what was finished stays.
     """
     folder = RunFolder.of(experiment, out)
+    count = experiment.networks.seeds
     with jax.enable_x64(experiment.precision == "float64"):
-        data = experiment.data.load()
+        data = experiment.data.load() if data is None else data
         listener.say(f"data: {data.describe()}")
         model = experiment.network.build(data)
         targets = experiment.targets.targets(data.classes, model.output)
@@ -68,42 +55,27 @@ def run(experiment: Experiment, out: Path, listener: Listener) -> RunFolder:
         for method in experiment.methods:
             method.check(model, data.reference, targets)
         experiment.training.check(model, len(data.train_labels))
-        folder.create()
+        folder.create(count)
         _begin(folder, experiment, data)
-        network = _network(folder, experiment, data, listener)
-        for numbers in programs(experiment.methods):
-            _invert(numbers, experiment, folder, network, targets, data, listener)
-        methods = enumerate(experiment.methods)
-        results = [folder.read_result(folder.inversion(n, method)) for n, method in methods]
+        networks = trained_networks(folder, experiment, data, listener)
+        _autoencoders(folder, experiment, data, listener)
+        for number, network in enumerate(networks):
+            for alike in programs(experiment.methods):
+                _invert(alike, experiment, folder, number, network, targets, data, listener)
+        results = [
+            [
+                folder.read_result(folder.inversion(k, n, m))
+                for n, m in enumerate(experiment.methods)
+            ]
+            for k in range(count)
+        ]
         judge = _judge(folder, experiment, data, listener) if experiment.judge else None
-        scale = NaturalnessScale(data)
+        scale = data.once("naturalness", lambda: NaturalnessScale(data))
         folder.write_json(NATURALNESS, scale.real)
-        rows = _score_rows(results, model.output, data, scale, judge)
-        write_csv(folder.scores, _SCORE_COLUMNS, rows)
-        write_csv(folder.spread, _SPREAD_COLUMNS, _spread_rows(results))
+        rows = score_rows(results, model.output, data, scale, judge)
+        write_csv(folder.scores, SCORE_COLUMNS, rows)
+        write_csv(folder.spread, SPREAD_COLUMNS, spread_rows(results))
     return folder
-
-
-def train_network(
-    experiment: Experiment, save: Path, listener: Listener
-) -> tuple[EpochMetrics, ...]:
-    """Train the network of an experiment and save it; return the metrics of every epoch.
-
-    Args:
-        experiment: the resolved config; its methods do not matter here.
-        save: the network file to write.
-        listener: hears how it goes.
-
-    Raises:
-        JaxbqError: network, data and training do not fit each other, or training diverged; then
-            the last good weights are beside ``save``, under a name that the message says.
-    """
-    with jax.enable_x64(experiment.precision == "float64"):
-        data = experiment.data.load()
-        listener.say(f"data: {data.describe()}")
-        history = _train(experiment, data, save, listener)
-        _attack(experiment, load_network(save), data, listener)
-        return history
 
 
 def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
@@ -119,84 +91,40 @@ def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
         )
 
 
-def _network(
+def _autoencoders(
     folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> NetworkFile:
-    # The history is written last: where it is, the network is.
-    if folder.history.exists():
-        listener.say("network: trained already")
-        return load_network(folder.network)
-    history = _train(experiment, data, folder.network, listener)
-    network = load_network(folder.network)
-    attacked = _attack(experiment, network, data, listener)
-    if attacked is not None:
-        folder.write_json(str(folder.robustness.relative_to(folder.path)), attacked)
-    folder.write_history(history)
-    return network
-
-
-def _attack(
-    experiment: Experiment, network: NetworkFile, data: Dataset, listener: Listener
-) -> dict[str, Any] | None:
-    """Measure how a network trained with an adversary stands it."""
-    adversary = getattr(experiment.training, "adversary", None)
-    if adversary is None:
-        return None
-    key = _key(experiment, "attack")
-    found = robustness(network.model, network.params, data, adversary, key)
-    listener.say(
-        f"test accuracy {found.clean:.4f} clean, {found.attacked:.4f} under the training's attack "
-        f"with {found.adversary.steps} steps"
-    )
-    return dataclasses.asdict(found)
-
-
-def _train(
-    experiment: Experiment, data: Dataset, save: Path, listener: Listener
-) -> tuple[EpochMetrics, ...]:
-    model = experiment.network.build(data)
-    control = experiment.network.control
-    if control == "random_weights":
-        params = model.init(_key(experiment, "network"), experiment.precision)
-        _save(save, model, params, data)
-        return ()
-    try:
-        trained = train(
-            model,
-            _permuted(data, _key(experiment, "control")) if control == "permuted_labels" else data,
-            experiment.training,
-            key=_key(experiment, "network"),
-            dtype=experiment.precision,
-            on_epoch=lambda metrics: listener.epoch(metrics, experiment.training.epochs),
+) -> None:
+    """Train the autoencoders that methods use, and say how well they give test images back."""
+    wanted = list(dict.fromkeys(found for m in experiment.methods for found in _used(m)))
+    if not wanted or folder.read_json(AUTOENCODERS) is not None:
+        return
+    rows = []
+    for autoencoder in wanted:
+        found = reconstruction(autoencoder, data.reference, data.test_images, experiment.precision)
+        listener.say(
+            f"{describe(autoencoder)}: mean squared error of test images {found.error:.4f} a pixel "
+            f"({autoencoder.code} principal components {found.pca:.4f}, "
+            f"the mean image {found.mean_image:.4f})"
         )
-    except TrainingDivergedError as fault:
-        kept = save.with_name(f"{save.stem}.last-good.safetensors")
-        _save(kept, model, fault.last_good.params, data)
-        raise JaxbqError(f"{fault} in {kept}") from fault
-    _save(save, model, trained.params, data)
-    return trained.history
+        rows.append(dataclasses.asdict(found))
+    folder.write_json(AUTOENCODERS, rows)
 
 
-def _permuted(data: Dataset, key: jax.Array) -> Dataset:
-    """Give the training images each other's labels."""
-    order = jax.random.permutation(key, len(data.train_labels))
-    return dataclasses.replace(data, train_labels=data.train_labels[np.asarray(order)])
-
-
-def _save(path: Path, model: MLP, params: Params, data: Dataset) -> None:
-    save_network(path, NetworkFile(model, params, data.space, data.class_names))
-
-
-def _key(experiment: Experiment, purpose: str) -> jax.Array:
-    """Derive the key of a purpose from the seed; no key is used for two."""
-    purposes = ("network", "methods", "judge", "control", "attack")
-    return jax.random.fold_in(jax.random.key(experiment.seed), purposes.index(purpose))
+def _used(options: Any) -> Iterator[Autoencoder]:
+    """Find the autoencoders within a method's options."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, Autoencoder):
+            yield value
+        elif dataclasses.is_dataclass(value):
+            yield from _used(value)
 
 
 def _invert(
     numbers: Sequence[int],
     experiment: Experiment,
     folder: RunFolder,
+    which: int,
     network: NetworkFile,
     targets: np.ndarray,
     data: Dataset,
@@ -204,10 +132,12 @@ def _invert(
 ) -> None:
     """Run the methods of one program, all of them if any is missing, and write what is."""
     methods = [experiment.methods[n] for n in numbers]
-    paths = [folder.inversion(n, m) for n, m in zip(numbers, methods, strict=True)]
+    paths = [folder.inversion(which, n, m) for n, m in zip(numbers, methods, strict=True)]
     label = describe(methods[0])
     if len(methods) > 1:
         label += f" and {len(methods) - 1} more with other numbers"
+    if experiment.networks.seeds > 1:
+        label = f"network {which}: {label}"
     if all(path.exists() for path in paths):
         listener.say(f"{label}: done already")
         return
@@ -217,7 +147,7 @@ def _invert(
         network.params,
         targets,
         reference=data,
-        key=jax.random.fold_in(_key(experiment, "methods"), numbers[0]),
+        key=jax.random.fold_in(key_of(experiment, "methods", which), numbers[0]),
         progress=lambda done, total: listener.progress(label, done, total),
     )
     for path, result in zip(paths, results, strict=True):
@@ -228,40 +158,12 @@ def _invert(
 def _judge(folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener) -> Judge:
     if not folder.judge.exists():
         listener.say("judge: training")
-        judge = Judge.trained_on(data, _key(experiment, "judge"))
-        _save(folder.judge, judge.model, judge.params, data)
+        judge = data.once(
+            ("judge", experiment.seed, experiment.precision),
+            lambda: Judge.trained_on(data, key_of(experiment, "judge")),
+        )
+        keep_network(folder.judge, judge.model, judge.params, data)
     saved = load_network(folder.judge)
     judge = Judge.of(saved.model, saved.params, data)
     listener.say(f"judge: reads {judge.test_accuracy:.1%} of the test images right")
     return judge
-
-
-def _score_rows(
-    results: list[Result],
-    output: str,
-    data: Dataset,
-    scale: NaturalnessScale,
-    judge: Judge | None,
-) -> Iterator[list[Any]]:
-    """One row an image, methods in the order of the config."""
-    for result in results:
-        scores = score(result, output, data, scale=scale, judge=judge)
-        for target, sample in np.ndindex(*result.images.shape[:2]):
-            yield [
-                describe(result.method),
-                target,
-                sample,
-                reason_name(result.reasons[target, sample]),
-                int(result.iterations[target, sample]),
-                *(values[target, sample].item() for values in scores),
-            ]
-
-
-def _spread_rows(results: list[Result]) -> Iterator[list[Any]]:
-    """One row a target, for the methods that give several images of each."""
-    for result in results:
-        samples = result.images.shape[1]
-        if samples > 1:
-            found = spread(result.images)
-            for target, (distinct, alike) in enumerate(zip(*found, strict=True)):
-                yield [describe(result.method), target, samples, int(distinct), float(alike)]

@@ -24,6 +24,7 @@ from .operators import Blurring as Blurring
 from .operators import Decay as Decay
 from .operators import Sphere as Sphere
 from .parameterisations import AnyParameterisation as AnyParameterisation
+from .parameterisations import AutoencoderCode as AutoencoderCode
 from .parameterisations import FixedSpectrum as FixedSpectrum
 from .parameterisations import Fourier as Fourier
 from .parameterisations import LowResolution as LowResolution

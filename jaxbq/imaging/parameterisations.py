@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ..data import Reference
 from ..errors import JaxbqError
+from ..generators import Autoencoder
 from ..options import BY_KIND, KIND_SHORTHAND, options
 from .grids import Grid, grid_of
 
@@ -334,6 +335,50 @@ class PrincipalComponents(_Free):
         return mean + u @ synthesise
 
 
+@options
+class AutoencoderCode:
+    """The code of an autoencoder trained on the training images: x = decoder(μ + R u).
+
+    μ and R Rᵀ are mean and covariance of the training images' codes, so that ``parameter_norm`` is
+    the prior of the codes. No label goes in.
+
+    Source: A. Nguyen et al., "Synthesizing the preferred inputs for neurons in neural networks via
+    deep generator networks", NeurIPS 2016 (DGN-AM).
+
+    Args:
+        autoencoder: its options.
+    """
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    autoencoder: Autoencoder = Autoencoder()
+
+    @property
+    def is_pixels(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def is_squashed(self) -> bool:
+        """Yes."""
+        return True
+
+    def check(self, reference: Reference) -> None:
+        """Refuse what the autoencoder refuses."""
+        self.autoencoder.check(reference)
+
+    def prepare(self, reference: Reference, dtype: Any) -> Any:
+        """Train the autoencoder."""
+        return self.autoencoder.trained(reference, dtype)
+
+    def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
+        """Encode the image."""
+        return self.autoencoder.encode(state, image[None])[0]
+
+    def to_image(self, state: Any, u: Array) -> Float[Array, " pixels"]:
+        """Decode u."""
+        return self.autoencoder.decode(state, u[None])[0]
+
+
 AnyParameterisation = Annotated[
     Pixels
     | SigmoidPixels
@@ -341,7 +386,8 @@ AnyParameterisation = Annotated[
     | Fourier
     | FixedSpectrum
     | Whitened
-    | PrincipalComponents,
+    | PrincipalComponents
+    | AutoencoderCode,
     BY_KIND,
     KIND_SHORTHAND,
 ]

@@ -29,21 +29,9 @@ from .presets import PRESET_SHORTHAND
 from .presets import PRESETS as PRESETS
 from .presets import expand_preset as expand_preset
 from .presets import preset as preset
+from .projected import Inverting
+from .projected import Projected as Projected
 from .pseudo_inverse import PseudoInverse as PseudoInverse
 from .transpose import Transpose as Transpose
 
-AnyMethod = Annotated[
-    Transpose
-    | PseudoInverse
-    | Preimage
-    | Ascent
-    | Exemplars
-    | ExemplarMean
-    | ClassMean
-    | Grey
-    | NoiseImage
-    | Decoder,
-    BY_KIND,
-    KIND_SHORTHAND,
-    PRESET_SHORTHAND,
-]
+AnyMethod = Annotated[Inverting | Projected, BY_KIND, KIND_SHORTHAND, PRESET_SHORTHAND]

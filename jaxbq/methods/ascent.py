@@ -63,7 +63,8 @@ class Ascent(Iterative):
         objective: J: ``target``, ``logit``, ``log_prob``, ``margin``, ``unit``, ``direction`` or
             ``sum``, or a table with its options.
         parameterisation: the variable that is moved: ``pixels``, ``sigmoid``, ``fourier``,
-            ``fixed_spectrum``, ``whitened``, ``principal_components`` or ``low_resolution``.
+            ``fixed_spectrum``, ``whitened``, ``principal_components``, ``low_resolution`` or
+            ``autoencoder``.
         constraint: how the image comes to lie in the range: ``projection``, ``squash`` or
             ``penalty``.
         regularisers: what is subtracted from J, each with its ``weight``.
@@ -147,7 +148,7 @@ class Ascent(Iterative):
         """Refuse choices that exclude each other."""
         if self.parameterisation.is_squashed and not isinstance(self.constraint, Projection):
             raise JaxbqError(
-                f"parameterisation 'sigmoid' is in the range already: constraint "
+                f"parameterisation {self.parameterisation.kind!r} is in the range: constraint "
                 f"{self.constraint.kind!r} would do it twice; leave it at 'projection'"
             )
         if self.operators and not self.parameterisation.is_pixels:

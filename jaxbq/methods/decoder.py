@@ -12,26 +12,59 @@ from jaxtyping import Array, Float
 from ..activations import HiddenName, activation
 from ..data import Reference
 from ..errors import JaxbqError
+from ..generators import fit, shares
 from ..imaging import Range, range_of
 from ..mlp import MLP, Network, Params, float_type
 from ..optimisers import Optimiser
 from ..options import defaulting_to, options
 from ..targets import Codes, check_targets
-from ..training import Training
-from ..training.rules import TrainingArrays
 from .base import Inversion, Method, Reason
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
 
 
+class Regression(NamedTuple):
+    """The linear regression of a hidden layer's activations on the logits.
+
+    Args:
+        centre: mean logits.
+        slope: activations a logit.
+        mean: mean activations.
+        low: lower end of the activation's image.
+        high: its upper end.
+    """
+
+    centre: Float[Array, " outputs"]
+    slope: Float[Array, "outputs units"]
+    mean: Float[Array, " units"]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+
+    def at(self, logits: Float[Array, "n outputs"]) -> Float[Array, "n units"]:
+        """Estimate the activations that go with logits."""
+        return jnp.clip(
+            self.mean[None] + (logits - self.centre[None]) @ self.slope, self.low, self.high
+        )
+
+
 class DecoderState(NamedTuple):
-    """The trained decoder, what it standardises its inputs by, its losses, the pixel range."""
+    """The trained decoder and what it needs.
+
+    Args:
+        params: its parameters.
+        centre: what its inputs are standardised by,
+        spread: likewise.
+        curve: training loss of every epoch.
+        span: the pixel range.
+        regression: from logits to a hidden layer, if that is what is decoded.
+    """
 
     params: Params
     centre: Float[Array, " inputs"]
     spread: Float[Array, " inputs"]
     curve: Float[Array, " epochs"]
     span: Range
+    regression: Regression | None
 
 
 @options
@@ -45,10 +78,14 @@ class Decoder(Method):
 
     Args:
         source: h: the network's ``logits`` (asked for φ⁻¹(target)), its ``outputs`` (asked for the
-            target itself), or ``codes``: the code of the image's label with noise, so that a code
-            is what it was trained on, and the network has no part in it.
+            target itself), the activations of a ``hidden`` layer (asked for those that the
+            training images' linear regression on the logits gives for φ⁻¹(target); for the last
+            hidden layer their logits are φ⁻¹(target)), or ``codes``: the code of the image's
+            label with noise, so that a code is what it was trained on, and the network has no
+            part in it.
+        layer: which hidden layer, 1 for the first; for ``hidden`` alone.
         noise: standard deviation of the noise on inputs while training, in units of the codes;
-            for ``logits`` and ``outputs`` of their standard deviations.
+            otherwise of their standard deviations.
         hidden: units of the decoder's hidden layers.
         activation: of these.
         epochs: passes over the training images.
@@ -57,7 +94,8 @@ class Decoder(Method):
     """
 
     kind: Literal["decoder"] = "decoder"
-    source: Literal["logits", "outputs", "codes"] = "logits"
+    source: Literal["logits", "outputs", "hidden", "codes"] = "logits"
+    layer: Annotated[int, Ge(1)] = 1
     noise: Annotated[float, Ge(0)] = 0.1
     hidden: tuple[Annotated[int, Gt(0)], ...] = (256,)
     activation: HiddenName = "relu"
@@ -71,7 +109,9 @@ class Decoder(Method):
         self.optimiser.check()
         if self.source == "codes" and reference.labels is None:
             raise JaxbqError("decoder: source = 'codes' needs the labels of the training images")
-        closed = self.source != "logits"
+        if self.source == "hidden":
+            _check_layer(self.layer, model)
+        closed = self.source not in ("logits", "hidden")
         if not closed:
             activation(model.output).invert(jnp.full((1, 2), 0.5))
         outputs = model.sizes[-1] if isinstance(model, MLP) else None
@@ -81,17 +121,26 @@ class Decoder(Method):
         """Train the decoder."""
         dtype = float_type(params)
         images = reference.need_images(self.kind)
-        low, high = range_of(reference, dtype)
-        inputs = self._inputs(model, params, reference).astype(dtype)
+        inputs, regression = self._inputs(model, params, reference)
+        inputs = inputs.astype(dtype)
         centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
         if self.source == "codes":
             centre, spread = jnp.zeros_like(centre), jnp.ones_like(spread)
         spread = jnp.where(spread > 0, spread, 1)
-        shares = jnp.asarray((images - np.float32(low)) / np.float32(high - low), dtype)
-        data = TrainingArrays((inputs - centre[None]) / spread[None], shares, -jnp.inf, jnp.inf)
         decoder = self._network(inputs.shape[1], images.shape[1])
-        fitted, curve = self._fit(decoder, data, key)
-        return DecoderState(fitted, centre, spread, curve, (low, high))
+        begin, orders = jax.random.split(key)
+        fitted, curve = fit(
+            decoder,
+            decoder.init(begin, dtype),
+            (inputs - centre[None]) / spread[None],
+            shares(images, reference.space, dtype),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimiser=self.optimiser,
+            noise=float(self.noise),
+            key=orders,
+        )
+        return DecoderState(fitted, centre, spread, curve, range_of(reference, dtype), regression)
 
     def invert(
         self,
@@ -103,12 +152,14 @@ class Decoder(Method):
     ) -> Inversion:
         """Decode what the target asks for."""
         asked = targets
-        if self.source == "logits":
+        if self.source in ("logits", "hidden"):
             asked = activation(model.output).invert(targets)
+        if state.regression is not None:
+            asked = state.regression.at(asked)
         low, high = state.span
         decoder = self._network(asked.shape[1], state.params[-1].weight.shape[1])
-        shares = decoder.apply(state.params, (asked - state.centre[None]) / state.spread[None])
-        images = jnp.clip(low + (high - low) * shares, low, high)[:, None]
+        part = decoder.apply(state.params, (asked - state.centre[None]) / state.spread[None])
+        images = jnp.clip(low + (high - low) * part, low, high)[:, None]
         done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
         curve = jnp.broadcast_to(state.curve, (*images.shape[:2], len(state.curve)))
         return Inversion(images, done, jnp.zeros_like(done), {"training_curve": curve})
@@ -116,35 +167,47 @@ class Decoder(Method):
     def _network(self, inputs: int, pixels: int) -> MLP:
         return MLP((inputs, *self.hidden, pixels), self.activation, "sigmoid")
 
-    def _inputs(self, model: Network, params: Any, reference: Reference) -> Array:
+    def _inputs(
+        self, model: Network, params: Any, reference: Reference
+    ) -> tuple[Array, Regression | None]:
+        images = reference.need_images(self.kind)
         if self.source == "codes":
             labels = reference.labels
             assert labels is not None
-            outputs = _read(model, params, reference.need_images(self.kind)[:1], "logits").shape[1]
-            return jnp.asarray(Codes().matrix(outputs, model.output)[labels])
-        return _read(model, params, reference.need_images(self.kind), self.source)
+            outputs = _read(model, params, images[:1], "logits").shape[1]
+            return jnp.asarray(Codes().matrix(outputs, model.output)[labels]), None
+        if self.source == "hidden":
+            assert isinstance(model, MLP)
+            seen = _activations(model, params, images, self.layer)
+            logits = _read(model, params, images, "logits")
+            phi = model.activations[self.layer - 1]
+            return seen, _regress(seen, logits, (phi.low, phi.high), float_type(params))
+        return _read(model, params, images, self.source), None
 
-    def _fit(self, decoder: MLP, data: TrainingArrays, key: Array) -> tuple[Params, Array]:
-        # The cross-entropy of pixels as shares has the same minimiser as the squared error, the
-        # mean, and a gradient that does not vanish where a sigmoid saturates.
-        rule = Training(
-            loss="bce",
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimiser=self.optimiser,
-            noise=self.noise,
-        )
-        begin, orders = jax.random.split(key)
-        params = decoder.init(begin, data.images.dtype)
-        state, losses = rule.start(decoder, params, len(data.images)), []
-        for epoch in range(self.epochs):
-            own = jax.random.fold_in(orders, epoch)
-            order = rule.order(own, len(data.images))
-            params, state, sums = rule.epoch(decoder, params, state, data, order, own)
-            losses.append(sums.loss / len(data.images))
-        return params, jnp.stack(losses)
+
+def _check_layer(layer: int, model: Network) -> None:
+    """Refuse a network without such a layer."""
+    if not isinstance(model, MLP):
+        raise JaxbqError("decoder: source = 'hidden' needs an MLP, whose layers it can read")
+    number = len(model.sizes) - 2
+    if layer > number:
+        has = f"1 to {number}" if number else "none; use source = 'logits'"
+        raise JaxbqError(f"decoder: there is no hidden layer {layer}; the network has {has}")
+
+
+def _regress(activations: Any, logits: Any, ends: tuple[float, float], dtype: Any) -> Regression:
+    """Regress on the host, in float64: logits can be nearly collinear."""
+    wanted, given = np.asarray(activations, np.float64), np.asarray(logits, np.float64)
+    mean, centre = wanted.mean(axis=0), given.mean(axis=0)
+    slope = np.linalg.lstsq(given - centre, wanted - mean, rcond=None)[0]
+    return Regression(*(jnp.asarray(a, dtype) for a in (centre, slope, mean, *ends)))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def _read(model: Network, params: Any, images: Any, source: str) -> Array:
     return model.logits(params, images) if source == "logits" else model.apply(params, images)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _activations(model: MLP, params: Params, images: Any, layer: int) -> Array:
+    return model.trace(params, images).activations[layer]

@@ -15,6 +15,7 @@ import pydantic
 from ..errors import JaxbqError
 from ..imaging import (
     L2,
+    AutoencoderCode,
     Blurring,
     Decay,
     FixedSpectrum,
@@ -131,6 +132,25 @@ def _maco2023() -> Ascent:
     )
 
 
+def _nguyen2016() -> Ascent:
+    """Raise the class in an autoencoder's code space, less λ‖u‖² for the whitened code u.
+
+    A. Nguyen et al., "Synthesizing the preferred inputs for neurons in neural networks via deep
+    generator networks", 2016 (DGN-AM). There the generator is trained against a discriminator and
+    the code clipped to what real images have; here it is a plain decoder, the code penalised, and
+    log-probability and target are climbed, as by ``whitened``.
+    """
+    return Ascent(
+        label="nguyen2016",
+        objective=Sum(terms=(Term(objective=LogProb()), Term(objective=Target()))),
+        parameterisation=AutoencoderCode(),
+        regularisers=(ParameterNorm(weight=1.0),),
+        start="mean",
+        steps=500,
+        stop=StopRule(patience=100, improvement=1e-5),
+    )
+
+
 def _whitened() -> Ascent:
     """Raise log-probability and target along what images vary in: x = μ + Σ^½ u, less λ‖u‖².
 
@@ -153,6 +173,7 @@ PRESETS: Mapping[str, Callable[[], Ascent]] = {
     "simonyan2014": _simonyan2014,
     "yosinski2015": _yosinski2015,
     "lucid2017": _lucid2017,
+    "nguyen2016": _nguyen2016,
     "maco2023": _maco2023,
     "whitened": _whitened,
 }
@@ -162,8 +183,8 @@ def preset(name: str, **changes: Any) -> Ascent:
     """Make the ascent of a published method.
 
     Args:
-        name: ``erhan2009``, ``simonyan2014``, ``yosinski2015``, ``lucid2017``, ``maco2023``, or
-            ``whitened``, ours.
+        name: ``erhan2009``, ``simonyan2014``, ``yosinski2015``, ``nguyen2016``, ``lucid2017``,
+            ``maco2023``, or ``whitened``, ours.
         changes: options of :class:`~jaxbq.Ascent` to set otherwise.
 
     Raises:

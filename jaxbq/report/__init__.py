@@ -12,4 +12,5 @@ from .paths import default_path as default_path
 from .paths import path_strip as path_strip
 from .paths import save_animation as save_animation
 from .sensitivity_figure import sensitivity_figure as sensitivity_figure
+from .side_by_side import draw_side_by_side as draw_side_by_side
 from .trace_figure import trace_figure as trace_figure

@@ -1,6 +1,7 @@
 """Figures. Each is returned as a matplotlib Figure, drawn without any global state."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ from ..training import EpochMetrics
 
 DPI = 200
 _COLUMNS = 10
-_CELL = 0.95  # inches
+# Inches: a picture's width, the gap to the next, the line under it, the titles, the colour bar, and
+# a character of a label.
+_CELL, _GAP, _ANSWER, _TITLE, _BAR, _CHARACTER = 0.95, 0.08, 0.3, 0.35, 0.6, 0.067
 # Of Okabe and Ito's palette, told apart by colour-blind readers; right and wrong answers have a
 # sign too, lines a style of their own.
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -102,24 +105,24 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
     number = len(rows[0].images)
     columns = min(number, _COLUMNS)
     bands = math.ceil(number / _COLUMNS)
-    lines = bands * len(rows)
     height, width = space.shape
     cell = _CELL * height / width
-    label_width = 1.5
-    size = (label_width + columns * _CELL + 0.7, 0.55 + lines * (cell + 0.32))
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    axes: Any = figure.subplots(lines, columns, squeeze=False)
+    labels = [_wrap(row.label) for row in rows]
+    longest = max(len(line) for label in labels for line in label.splitlines())
+    left = 0.25 + _CHARACTER * longest
+    # Every picture is placed by hand: a layout engine takes seconds for a hundred of them.
+    size = (
+        left + columns * (_CELL + _GAP) + _BAR,
+        bands * (_TITLE + len(rows) * (cell + _ANSWER)),
+    )
+    figure = Figure(figsize=size, dpi=DPI)
     drawn: Any = None
-    for line, column in np.ndindex(lines, columns):
-        axis = axes[line, column]
-        axis.set_xticks([])
-        axis.set_yticks([])
-        band, method = divmod(line, len(rows))
-        target = band * _COLUMNS + column
-        if target >= number:
-            axis.set_axis_off()
-            continue
-        row = rows[method]
+    for (method, row), target in itertools.product(enumerate(rows), range(number)):
+        band, column = divmod(target, _COLUMNS)
+        line = band * len(rows) + method
+        below = size[1] - (band + 1) * _TITLE - line * (cell + _ANSWER) - cell
+        box = (left + column * (_CELL + _GAP), below, _CELL, cell)
+        axis = figure.add_axes(_share(box, size), xticks=[], yticks=[])
         drawn = axis.imshow(
             row.images[target].reshape(space.shape),
             vmin=space.low,
@@ -128,36 +131,51 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
             interpolation="nearest",
         )
         if method == 0:
-            axis.set_title(row.titles[target], fontsize=11, fontweight="bold")
+            axis.set_title(row.titles[target], fontsize=11, fontweight="bold", pad=4)
         if column == 0:
             axis.set_ylabel(
-                _wrap(row.label), fontsize=8, rotation=0, ha="right", va="center", labelpad=8
+                labels[method], fontsize=8, rotation=0, ha="right", va="center", labelpad=8
             )
         _write_answer(axis, row, target, class_names)
-    bar = figure.colorbar(drawn, ax=axes, shrink=min(1.0, 1.6 / size[1]), aspect=12, pad=0.01)
-    bar.set_ticks([space.low, space.high])
-    bar.ax.tick_params(labelsize=7)
-    bar.set_label("pixel", fontsize=7, labelpad=-4)
+    tall = min(1.6, size[1] - _TITLE - _ANSWER)
+    bar = (size[0] - _BAR + 0.15, (size[1] - tall) / 2, 0.12, tall)
+    scale = figure.colorbar(drawn, cax=figure.add_axes(_share(bar, size)))
+    scale.set_ticks([space.low, space.high])
+    scale.ax.tick_params(labelsize=7)
+    scale.set_label("pixel", fontsize=7, labelpad=-4)
     return figure
 
 
-def training_curve(history: Sequence[EpochMetrics]) -> Figure:
-    """Draw loss and accuracies over the epochs."""
+def _share(
+    box: tuple[float, float, float, float], size: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Turn a box in inches into shares of a figure."""
+    return box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
+
+
+def training_curve(histories: Sequence[Sequence[EpochMetrics]]) -> Figure:
+    """Draw loss and accuracies over the epochs, one line a network."""
     figure = Figure(figsize=(7.0, 2.8), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = [each.epoch for each in history]
-    marker = "." if len(epochs) <= 40 else None
-    left.plot(epochs, [each.loss for each in history], color=BLUE, marker=marker)
+    epochs = [each.epoch for each in histories[0]]
+    marker = "." if len(epochs) <= 40 and len(histories) == 1 else None
+    look: Any = {"marker": marker, "linewidth": 1.5 if len(histories) == 1 else 0.8}
+    for number, history in enumerate(histories):
+        left.plot(epochs, [each.loss for each in history], color=BLUE, **look)
+        for name, values, colour, style in (
+            ("training", [each.train_accuracy for each in history], BLUE, "--"),
+            ("test", [each.test_accuracy for each in history], ORANGE, "-"),
+        ):
+            label = None if number else name
+            right.plot(epochs, values, color=colour, linestyle=style, label=label, **look)
     left.set_ylabel("training loss")
     left.set_ylim(bottom=0)
-    last = history[-1]
-    for name, values, colour, style in (
-        ("training", [each.train_accuracy for each in history], BLUE, "--"),
-        ("test", [each.test_accuracy for each in history], ORANGE, "-"),
-    ):
-        right.plot(epochs, values, color=colour, linestyle=style, marker=marker, label=name)
+    reached = sorted(history[-1].test_accuracy for history in histories)
+    spread = f"{reached[0]:.3f}"
+    if len(reached) > 1:
+        spread = f"{reached[0]:.3f} to {reached[-1]:.3f}, {len(reached)} networks,"
     right.set_ylabel("accuracy")
-    right.set_title(f"test {last.test_accuracy:.3f} after epoch {last.epoch}", fontsize=9)
+    right.set_title(f"test {spread} after epoch {epochs[-1]}", fontsize=9)
     right.legend(frameon=False)
     for axis in (left, right):
         axis.set_xlabel("epoch")

@@ -2,13 +2,14 @@
 
 from .adversary import Adversary as Adversary
 from .loop import EpochMetrics as EpochMetrics
-from .loop import Robustness as Robustness
 from .loop import Trained as Trained
 from .loop import TrainingDivergedError as TrainingDivergedError
 from .loop import accuracy as accuracy
 from .loop import check_ends as check_ends
-from .loop import robustness as robustness
 from .loop import train as train
+from .many import train_many as train_many
+from .robustness import Robustness as Robustness
+from .robustness import robustness as robustness
 from .rules import BookTraining as BookTraining
 from .rules import Training as Training
 from .rules import TrainingRule as TrainingRule

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from jaxtyping import Array, Float
 
 from ..options import options
@@ -26,7 +26,7 @@ class Adversary:
     """
 
     norm: Literal["l2", "linf"] = "l2"
-    epsilon: Annotated[float, Ge(0)] = 2.0
+    epsilon: Annotated[float, Gt(0)] = 2.0
     steps: Annotated[int, Gt(0), Le(10**4)] = 5
     step_size: Annotated[float, Gt(0)] | None = None
     random_start: bool = True

@@ -1,6 +1,5 @@
-"""Training from start to end: epochs, metrics, and the stop when numbers overflow."""
+"""Training a network from start to end: epochs, metrics, the stop when numbers overflow."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
-from .adversary import Adversary
 from .rules import BookTraining, Training, TrainingArrays
 
 
@@ -63,11 +61,13 @@ class TrainingDivergedError(JaxbqError):
     Args:
         message: what happened, when, and what to change.
         last_good: parameters and metrics of the last epoch that was finite.
+        network: which of several, counted from 0.
     """
 
-    def __init__(self, message: str, last_good: Trained) -> None:
+    def __init__(self, message: str, last_good: Trained, network: int = 0) -> None:
         super().__init__(message)
         self.last_good = last_good
+        self.network = network
 
 
 def train(
@@ -99,44 +99,69 @@ def train(
         TrainingDivergedError: the loss or a parameter is not finite any more; the error carries
             the last good parameters.
     """
-    training = check(training or Training())
+    training = checked(model, data, training, dtype)
     key = jax.random.key(0) if key is None else key
-    check_ends(model, data)
-    training.check(model, len(data.train_labels))
-    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
-        raise JaxbqError('float64 is off in JAX; call jax.config.update("jax_enable_x64", True)')
     init_key, order_key = jax.random.split(key)
     params = model.init(init_key, jnp.dtype(dtype)) if params is None else params
     model.check(params)
-    codes = training.codes.matrix(data.classes, model.output)[data.train_labels]
-    arrays = TrainingArrays(
-        jnp.asarray(data.train_images, dtype), jnp.asarray(codes, dtype), *data.pixel_range
-    )
-    state = training.start(model, params, len(codes))
-    test_images = jnp.asarray(data.test_images, dtype)
-    test_labels = jnp.asarray(data.test_labels)
+    arrays = arrays_of(model, data, data.train_labels, training, dtype)
+    state = training.start(model, params, len(arrays.images))
+    tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
     trained = Trained(params, ())
     for epoch in range(1, training.epochs + 1):
         epoch_key = jax.random.fold_in(order_key, epoch)
-        order = training.order(epoch_key, len(codes))
+        order = training.order(epoch_key, len(arrays.images))
         begun = time.perf_counter()
         params, state, sums = jax.block_until_ready(
             training.epoch(model, params, state, arrays, order, epoch_key)
         )
         seconds = time.perf_counter() - begun
-        if not (np.isfinite(sums.loss) and bool(_all_finite(params))):
-            raise TrainingDivergedError(_explain_divergence(training, epoch), trained)
-        metrics = EpochMetrics(
-            epoch,
-            float(sums.loss) / len(codes),
-            int(sums.right) / len(codes),
-            int(_count_right(model, params, test_images, test_labels)) / len(test_labels),
-            seconds,
-        )
+        if not (np.isfinite(sums.loss) and bool(all_finite(params))):
+            raise TrainingDivergedError(explain_divergence(training, epoch), trained)
+        right = count_right(model, params, *tested)
+        metrics = metrics_of(epoch, sums, right, data, seconds)
         trained = Trained(params, (*trained.history, metrics))
         if on_epoch:
             on_epoch(metrics)
     return trained
+
+
+def checked(
+    model: MLP, data: Dataset, training: Training | BookTraining | None, dtype: str
+) -> Training | BookTraining:
+    """Check that options, network, data and type fit each other."""
+    training = check(training or Training())
+    check_ends(model, data)
+    training.check(model, len(data.train_labels))
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise JaxbqError('float64 is off in JAX; call jax.config.update("jax_enable_x64", True)')
+    return training
+
+
+def arrays_of(
+    model: MLP,
+    data: Dataset,
+    labels: Int[np.ndarray, " train"],
+    training: Training | BookTraining,
+    dtype: str,
+) -> TrainingArrays:
+    """Put a training set on the device, labels as codes."""
+    codes = training.codes.matrix(data.classes, model.output)[labels]
+    return TrainingArrays(
+        jnp.asarray(data.train_images, dtype), jnp.asarray(codes, dtype), *data.pixel_range
+    )
+
+
+def metrics_of(epoch: int, sums: Any, right: Any, data: Dataset, seconds: float) -> EpochMetrics:
+    """Turn the sums of an epoch into its metrics."""
+    examples = len(data.train_labels)
+    return EpochMetrics(
+        epoch,
+        float(sums.loss) / examples,
+        int(sums.right) / examples,
+        int(right) / len(data.test_labels),
+        seconds,
+    )
 
 
 def accuracy(
@@ -147,77 +172,8 @@ def accuracy(
 ) -> float:
     """Compute the share of images whose largest output is their label's."""
     dtype = params[0].weight.dtype
-    right = _count_right(model, params, jnp.asarray(images, dtype), jnp.asarray(labels))
+    right = count_right(model, params, jnp.asarray(images, dtype), jnp.asarray(labels))
     return int(right) / len(labels)
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """How a network stands an adversary.
-
-    Args:
-        adversary: the attack; of one trained with an adversary, the same with more steps.
-        clean: share of test images that are read right.
-        attacked: share of the worst images near them that are.
-    """
-
-    adversary: Adversary
-    clean: float
-    attacked: float
-
-
-# How many more steps an attack takes than the one that a network was trained with.
-_HARDER = 4
-
-
-def robustness(
-    model: MLP, params: Params, data: Dataset, adversary: Adversary, key: Array | None = None
-) -> Robustness:
-    """Attack the test images, raising the cross-entropy of the true class against the rest.
-
-    Args:
-        model: the network.
-        params: its parameters.
-        data: where the test images come from.
-        adversary: as in training; the attack takes four times its steps, of the same total length.
-        key: random key of its start; by default seed 0.
-    """
-    key = jax.random.key(0) if key is None else key
-    attack = dataclasses.replace(adversary, steps=_HARDER * adversary.steps, step_size=None)
-    dtype, right = params[0].weight.dtype, [0, 0]
-    for start in range(0, len(data.test_labels), _ATTACKED):
-        images = jnp.asarray(data.test_images[start : start + _ATTACKED], dtype)
-        labels = jnp.asarray(data.test_labels[start : start + _ATTACKED])
-        own = jax.random.fold_in(key, start)
-        worst = _attack(attack, model, params, images, labels, data.pixel_range, own)
-        for place, seen in enumerate((images, worst)):
-            right[place] += int(_count_right(model, params, seen, labels))
-    clean, attacked = (count / len(data.test_labels) for count in right)
-    return Robustness(attack, clean, attacked)
-
-
-_ATTACKED = 1000  # images at a time
-
-
-@partial(jax.jit, static_argnums=1)
-def _attack(
-    adversary: Adversary,
-    model: MLP,
-    params: Params,
-    images: Array,
-    labels: Array,
-    span: Any,
-    key: Array,
-) -> Array:
-    frozen = model.freeze(params)
-
-    def loss(x: Array) -> Array:
-        # The logits, whatever the output: a saturated sigmoid would hide its gradient.
-        chances = jax.nn.log_softmax(model.logits(frozen, x))
-        return -jnp.take_along_axis(chances, labels[:, None], axis=1).sum()
-
-    low, high = span
-    return adversary.perturb(loss, images, low, high, key)
 
 
 def check_ends(model: MLP, data: Dataset) -> None:
@@ -236,7 +192,8 @@ def check_ends(model: MLP, data: Dataset) -> None:
         )
 
 
-def _explain_divergence(training: Training | BookTraining, epoch: int) -> str:
+def explain_divergence(training: Training | BookTraining, epoch: int) -> str:
+    """Say what happened and what to change."""
     rate = (
         training.learning_rate
         if isinstance(training, BookTraining)
@@ -250,10 +207,12 @@ def _explain_divergence(training: Training | BookTraining, epoch: int) -> str:
 
 
 @partial(jax.jit, static_argnums=0)
-def _count_right(model: MLP, params: Params, images: Array, labels: Array) -> Array:
+def count_right(model: MLP, params: Params, images: Array, labels: Array) -> Array:
+    """Count the images whose largest output is their label's."""
     return (model.logits(params, images).argmax(axis=-1) == labels).sum()
 
 
 @jax.jit
-def _all_finite(params: Params) -> Array:
+def all_finite(params: Params) -> Array:
+    """Tell whether no parameter is NaN or infinite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()

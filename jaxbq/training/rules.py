@@ -11,9 +11,9 @@ from annotated_types import Ge, Gt
 from jaxtyping import Array, Float, Int
 
 from ..errors import JaxbqError
-from ..mlp import MLP, Layer, Params
+from ..mlp import MLP, Layer, Network, Params
 from ..optimisers import Optimiser
-from ..options import defaulting_to, options
+from ..options import NONE_SHORTHAND, defaulting_to, options
 from ..targets import Codes, check_targets
 from .adversary import Adversary
 from .losses import LossName, check_loss, example_losses
@@ -51,7 +51,8 @@ class Training:
         optimiser: any optax optimiser, with its rate and schedule.
         on: wanted output of an image's class.
         off: wanted output of the others; see :class:`~jaxbq.targets.Codes`.
-        adversary: train on the worst images near the training images instead of on these.
+        adversary: train on the worst images near the training images instead of on these; in a
+            config ``"none"`` means none.
         noise: standard deviation of Gaussian noise on every pixel, drawn anew for every batch.
         jacobian: weight of ‖∂logits/∂image‖² / outputs in the loss, estimated along one random
             direction an image (Hoffman et al., "Robust learning with Jacobian regularization",
@@ -65,7 +66,7 @@ class Training:
     optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
     on: float = 0.99
     off: float | None = None
-    adversary: Adversary | None = None
+    adversary: Annotated[Adversary | None, NONE_SHORTHAND] = None
     noise: Annotated[float, Ge(0)] | None = None
     jacobian: Annotated[float, Ge(0)] | None = None
 
@@ -80,7 +81,7 @@ class Training:
         self.optimiser.check()
         _check_codes(self.codes, model)
 
-    def start(self, model: MLP, params: Params, examples: int) -> Any:
+    def start(self, model: Network, params: Any, examples: int) -> Any:
         """Make the state that goes from epoch to epoch beside the parameters."""
         return self.optimiser.build(self._updates(examples)).init(params)
 
@@ -92,13 +93,13 @@ class Training:
 
     def epoch(
         self,
-        model: MLP,
-        params: Params,
+        model: Network,
+        params: Any,
         state: Any,
         data: TrainingArrays,
         order: Array,
         key: Array | None = None,
-    ) -> tuple[Params, Any, EpochSums]:
+    ) -> tuple[Any, Any, EpochSums]:
         """Train for one epoch; see :func:`_gradient_epoch`."""
         key = jax.random.key(0) if key is None else key
         return _gradient_epoch(self, model, params, state, data, order, key)
@@ -190,19 +191,19 @@ TrainingRule = Annotated[
 @partial(jax.jit, static_argnums=1)
 def _gradient_epoch(
     training: Training,
-    model: MLP,
-    params: Params,
+    model: Network,
+    params: Any,
     state: Any,
     data: TrainingArrays,
     order: Array,
     key: Array,
-) -> tuple[Params, Any, EpochSums]:
+) -> tuple[Any, Any, EpochSums]:
     """One scan over the full batches, then the rest as a smaller batch of its own."""
     optimiser = training.optimiser.build(training._updates(len(order)))
     size = training.batch_size
     full = len(order) // size
 
-    def update(carry: tuple[Params, Any], rows: Array) -> tuple[tuple[Params, Any], EpochSums]:
+    def update(carry: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], EpochSums]:
         params, state = carry
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
@@ -210,7 +211,7 @@ def _gradient_epoch(
         own = jax.random.fold_in(key, rows[0])
         seen = _disturbed(training, model, params, images, codes, data, own)
 
-        def batch_loss(params: Params) -> tuple[Array, tuple[Array, Array]]:
+        def batch_loss(params: Any) -> tuple[Array, tuple[Array, Array]]:
             logits = model.logits(params, seen)
             losses = example_losses(training.loss, model.output, logits, codes)
             sums = losses.sum(), _count_right(logits, codes)
@@ -234,8 +235,8 @@ def _gradient_epoch(
 
 def _disturbed(
     training: Training,
-    model: MLP,
-    params: Params,
+    model: Network,
+    params: Any,
     images: Array,
     codes: Array,
     data: TrainingArrays,
@@ -255,7 +256,7 @@ def _disturbed(
     return training.adversary.perturb(loss, images, data.low, data.high, key)
 
 
-def _jacobian_norm(model: MLP, params: Params, images: Array, key: Array) -> Array:
+def _jacobian_norm(model: Network, params: Any, images: Array, key: Array) -> Array:
     """Estimate the mean over a batch of ‖∂logits/∂image‖²_F / outputs without forming it."""
     logits, back = jax.vjp(lambda x: model.logits(params, x), images)
     direction = jax.random.normal(jax.random.fold_in(key, 2), logits.shape, logits.dtype)

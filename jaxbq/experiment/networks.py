@@ -1,0 +1,148 @@
+"""The networks of an experiment: trained, attacked, saved."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..data import Dataset
+from ..errors import JaxbqError
+from ..mlp import MLP, Params
+from ..training import EpochMetrics, Trained, TrainingDivergedError, robustness, train_many
+from ..weights import NetworkFile, load_network, save_network
+from .config import Experiment
+from .folder import RunFolder
+from .listener import Listener
+
+
+def train_network(
+    experiment: Experiment, save: Path, listener: Listener
+) -> tuple[EpochMetrics, ...]:
+    """Train the first network of an experiment and save it; return the metrics of every epoch.
+
+    Args:
+        experiment: the resolved config; its methods do not matter here.
+        save: the network file to write.
+        listener: hears how it goes.
+
+    Raises:
+        JaxbqError: network, data and training do not fit each other, or training diverged; then
+            the last good weights are beside ``save``, under a name that the message says.
+    """
+    with jax.enable_x64(experiment.precision == "float64"):
+        data = experiment.data.load()
+        listener.say(f"data: {data.describe()}")
+        histories: list[tuple[EpochMetrics, ...]] = []
+
+        def keep(number: int, trained: Trained) -> None:
+            keep_network(save, experiment.network.build(data), trained.params, data)
+            histories.append(trained.history)
+
+        _train([0], experiment, data, keep, lambda number: save, listener)
+        _attack(0, experiment, load_network(save), data, listener)
+        return histories[0]
+
+
+def trained_networks(
+    folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+) -> list[NetworkFile]:
+    """Train the networks that the folder lacks; return all."""
+    numbers = range(experiment.networks.seeds)
+    # The history is written last: where it is, the network is.
+    missing = [number for number in numbers if not folder.history(number).exists()]
+    model = experiment.network.build(data)
+
+    def keep(number: int, trained: Trained) -> None:
+        keep_network(folder.network(number), model, trained.params, data)
+        network = load_network(folder.network(number))
+        attacked = _attack(number, experiment, network, data, listener)
+        if attacked is not None:
+            folder.write_json(folder.robustness(number).relative_to(folder.path), attacked)
+        folder.write_history(trained.history, number)
+
+    if missing:
+        _train(missing, experiment, data, keep, folder.network, listener)
+    else:
+        listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
+    return [load_network(folder.network(number)) for number in numbers]
+
+
+def _attack(
+    number: int, experiment: Experiment, network: NetworkFile, data: Dataset, listener: Listener
+) -> dict[str, Any] | None:
+    """Measure how a network trained with an adversary stands it."""
+    adversary = getattr(experiment.training, "adversary", None)
+    if adversary is None or experiment.network.control == "random_weights":
+        return None
+    key = key_of(experiment, "attack", number)
+    found = robustness(network.model, network.params, data, adversary, key)
+    listener.say(
+        f"test accuracy {found.clean:.4f} clean, {found.attacked:.4f} under the training's attack "
+        f"with {found.adversary.steps} steps"
+    )
+    return dataclasses.asdict(found)
+
+
+def _train(
+    numbers: Sequence[int],
+    experiment: Experiment,
+    data: Dataset,
+    keep: Callable[[int, Trained], None],
+    path: Callable[[int], Path],
+    listener: Listener,
+) -> None:
+    """Train networks by number, and keep each as soon as it is trained."""
+    model = experiment.network.build(data)
+    keys = [key_of(experiment, "network", number) for number in numbers]
+    if experiment.network.control == "random_weights":
+        for number, key in zip(numbers, keys, strict=True):
+            keep(number, Trained(model.init(key, experiment.precision), ()))
+        return
+    labels = None
+    if experiment.network.control == "permuted_labels":
+        labels = np.stack([_permuted(data, key_of(experiment, "control", n)) for n in numbers])
+    several = experiment.networks.seeds > 1
+
+    def hear(place: int, metrics: EpochMetrics) -> None:
+        name = f"network {numbers[place]}" if several else "training"
+        listener.epoch(metrics, experiment.training.epochs, name)
+
+    try:
+        train_many(
+            model,
+            data,
+            experiment.training,
+            keys=keys,
+            labels=labels,
+            dtype=experiment.precision,
+            together=experiment.networks.together,
+            on_epoch=hear,
+            on_trained=lambda place, trained: keep(numbers[place], trained),
+        )
+    except TrainingDivergedError as fault:
+        number = numbers[fault.network]
+        last_good = path(number).with_name(f"{path(number).stem}.last-good.safetensors")
+        keep_network(last_good, model, fault.last_good.params, data)
+        which = f"network {number}: " if several else ""
+        raise JaxbqError(f"{which}{fault} in {last_good}") from fault
+
+
+def _permuted(data: Dataset, key: jax.Array) -> np.ndarray:
+    """Give the training images each other's labels."""
+    order = jax.random.permutation(key, len(data.train_labels))
+    return data.train_labels[np.asarray(order)]
+
+
+def keep_network(path: Path, model: MLP, params: Params, data: Dataset) -> None:
+    """Save a network with what its images and classes are."""
+    save_network(path, NetworkFile(model, params, data.space, data.class_names))
+
+
+def key_of(experiment: Experiment, purpose: str, network: int = 0) -> jax.Array:
+    """Derive the key of a purpose from the seed, of a network from its own; none is used twice."""
+    purposes = ("network", "methods", "judge", "control", "attack")
+    seed = (experiment.seed + network) % 2**32
+    return jax.random.fold_in(jax.random.key(seed), purposes.index(purpose))

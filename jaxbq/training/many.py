@@ -1,0 +1,158 @@
+"""Training many networks of one specification: in one program, or one after another."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from ..data import Dataset
+from ..mlp import MLP, Params
+from .loop import (
+    EpochMetrics,
+    Trained,
+    TrainingDivergedError,
+    all_finite,
+    arrays_of,
+    checked,
+    count_right,
+    explain_divergence,
+    metrics_of,
+    train,
+)
+from .rules import BookTraining, Training, TrainingArrays
+
+
+def train_many(
+    model: MLP,
+    data: Dataset,
+    training: Training | BookTraining | None = None,
+    *,
+    keys: Sequence[Array],
+    labels: Int[np.ndarray, "networks train"] | None = None,
+    dtype: str = "float32",
+    together: bool | None = None,
+    on_epoch: Callable[[int, EpochMetrics], None] | None = None,
+    on_trained: Callable[[int, Trained], None] | None = None,
+) -> tuple[Trained, ...]:
+    """Train networks of one specification, each as :func:`train` with its own key would.
+
+    In one compiled program for all, or one after another; up to rounding the same networks.
+
+    Args:
+        model: the specification.
+        data: images and labels.
+        training: the rule and its options; by default ``Training()``.
+        keys: one a network.
+        labels: training labels of each network, in place of those of the data.
+        dtype: as for :func:`train`.
+        together: whether in one program; by default on accelerators, which one small network does
+            not fill, and not on CPUs, which it does.
+        on_epoch: is given the number of a network, from 0, and the metrics of each of its epochs.
+            Trained together, a network's seconds are its share of the time of all.
+        on_trained: is given the number of a network and the network, as soon as it is trained.
+
+    Returns:
+        The networks, in the order of the keys.
+
+    Raises:
+        JaxbqError: as for :func:`train`.
+        TrainingDivergedError: of the first network whose training did; the error says which.
+    """
+    heard = on_epoch or _ignore
+    done = on_trained or _ignore
+    every = np.stack([data.train_labels] * len(keys)) if labels is None else labels
+    together = jax.default_backend() != "cpu" if together is None else together
+    if together and len(keys) > 1:
+        found = _train_together(model, data, training, keys, every, dtype, heard)
+        for number, one in enumerate(found):
+            done(number, one)
+        return found
+    networks = []
+    for number, (key, own) in enumerate(zip(keys, every, strict=True)):
+        seen = dataclasses.replace(data, train_labels=own)
+        report = partial(heard, number)
+        try:
+            one = train(model, seen, training, key=key, dtype=dtype, on_epoch=report)
+        except TrainingDivergedError as fault:
+            fault.network = number
+            raise
+        networks.append(one)
+        done(number, one)
+    return tuple(networks)
+
+
+def _train_together(
+    model: MLP,
+    data: Dataset,
+    training: Training | BookTraining | None,
+    keys: Sequence[Array],
+    labels: Int[np.ndarray, "networks train"],
+    dtype: str,
+    heard: Callable[[int, EpochMetrics], None],
+) -> tuple[Trained, ...]:
+    """Train all networks as one batch: the same steps as :func:`train`, with a leading axis."""
+    training = checked(model, data, training, dtype)
+    number, examples = labels.shape
+    begin, orders = zip(*(jax.random.split(key) for key in keys), strict=True)
+    params = _stack([model.init(key, jnp.dtype(dtype)) for key in begin])
+    alike = [arrays_of(model, data, own, training, dtype) for own in labels]
+    arrays = alike[0]._replace(codes=jnp.stack([each.codes for each in alike]))
+    state = jax.vmap(lambda p: training.start(model, p, examples))(params)
+    tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
+    histories: list[tuple[EpochMetrics, ...]] = [()] * number
+    for epoch in range(1, training.epochs + 1):
+        own_keys = [jax.random.fold_in(key, epoch) for key in orders]
+        order = jnp.stack([training.order(key, examples) for key in own_keys])
+        begun = time.perf_counter()
+        after, state, sums = jax.block_until_ready(
+            _epoch_of_all(training, model, params, state, arrays, order, jnp.stack(own_keys))
+        )
+        seconds = (time.perf_counter() - begun) / number
+        finite = np.isfinite(sums.loss) & np.asarray(jax.vmap(all_finite)(after))
+        if not finite.all():
+            first = int(finite.argmin())
+            last_good = Trained(_part(params, first), histories[first])
+            raise TrainingDivergedError(explain_divergence(training, epoch), last_good, first)
+        params = after
+        right = jax.vmap(lambda p: count_right(model, p, *tested))(params)
+        for n in range(number):
+            metrics = metrics_of(epoch, _part(sums, n), right[n], data, seconds)
+            histories[n] = (*histories[n], metrics)
+            heard(n, metrics)
+    return tuple(Trained(_part(params, n), histories[n]) for n in range(number))
+
+
+@partial(jax.jit, static_argnums=1)
+def _epoch_of_all(
+    training: Training | BookTraining,
+    model: MLP,
+    params: Params,
+    state: Any,
+    arrays: TrainingArrays,
+    orders: Int[Array, "networks n"],
+    keys: Array,
+) -> Any:
+    # One set of images for all; labels of their own.
+    axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
+    return jax.vmap(
+        lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
+        in_axes=(0, 0, axes, 0, 0),
+    )(params, state, arrays, orders, keys)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _part(tree: Any, number: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[number], tree)
+
+
+def _ignore(number: int, what: Any) -> None:
+    """Hear nothing."""

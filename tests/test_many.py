@@ -1,0 +1,50 @@
+import jax
+import numpy as np
+import pytest
+
+from jaxbq.mlp import MLP
+from jaxbq.training import Adversary, BookTraining, Training, train, train_many
+
+MODEL = MLP((30, 9, 3))
+KEYS = [jax.random.key(n) for n in (3, 4, 5)]
+RULES = [
+    (MODEL, Training(epochs=3, batch_size=16)),
+    (MODEL, Training(epochs=2, batch_size=16, adversary=Adversary(epsilon=0.2, steps=2))),
+    (MLP((30, 9, 3), bias=False), BookTraining(epochs=2)),
+]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("model", "rule"), RULES, ids=["gradient", "adversary", "book"])
+def test_together_or_one_after_another_are_the_networks_of_their_keys(tiny, model, rule):
+    single = [train(model, tiny, rule, key=key, dtype="float64") for key in KEYS]
+    for together in (True, False):
+        heard, done = [], []
+        many = train_many(
+            model,
+            tiny,
+            rule,
+            keys=KEYS,
+            dtype="float64",
+            together=together,
+            on_epoch=lambda n, metrics, heard=heard: heard.append((n, metrics.epoch)),
+            on_trained=lambda n, _, done=done: done.append(n),
+        )
+        for one, two in zip(single, many, strict=True):
+            for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-6)
+            for a, b in zip(one.history, two.history, strict=True):
+                assert a.loss == pytest.approx(b.loss, abs=1e-9)
+                assert (a.train_accuracy, a.test_accuracy) == (b.train_accuracy, b.test_accuracy)
+        assert sorted(heard) == [(n, e) for n in range(3) for e in range(1, rule.epochs + 1)]
+        assert done == [0, 1, 2]
+
+
+def test_labels_of_their_own(tiny):
+    labels = np.stack([tiny.train_labels, (tiny.train_labels + 1) % 3])
+    rule = Training(epochs=30, batch_size=16)
+    for together in (True, False):
+        found = train_many(MODEL, tiny, rule, keys=[KEYS[0]] * 2, labels=labels, together=together)
+        true, turned = (network.test_accuracy for network in found)
+        assert true > 0.8
+        assert turned < 0.2
