@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --c
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
-.PHONY: demo test slow coverage check format smoke clean
+.PHONY: demo test slow coverage check format smoke fuzz torch clean
 
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/quickstart.toml
@@ -32,6 +32,15 @@ format: $(DEV)
 
 smoke: $(CORE)
 	$(VENV)/bin/jaxbq run configs/smoke.toml --out $(VENV)/smoke
+
+# A short run of the fuzzer on every reader of a stranger's files.
+fuzz: $(DEV)
+	$(PIP) --editable '.[fuzz]'
+	$(VENV)/bin/python scripts/fuzz.py --runs 1000 --keep $(VENV)/fuzz-failures
+
+# PyTorch, for the tests of its files, which are skipped without it.
+torch: $(DEV)
+	$(PIP) --editable '.[torch]'
 
 clean:
 	rm -rf $(VENV) runs

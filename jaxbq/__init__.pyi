@@ -1,5 +1,8 @@
+from .data import Arrays as Arrays
 from .data import Dataset as Dataset
+from .data import Digits as Digits
 from .data import Idx as Idx
+from .data import Images as Images
 from .data import ImageSpace as ImageSpace
 from .data import Mnist as Mnist
 from .data import Mnist10k as Mnist10k
@@ -41,5 +44,6 @@ from .training import robustness as robustness
 from .training import train as train
 from .training import train_many as train_many
 from .weights import NetworkFile as NetworkFile
+from .weights import import_network as import_network
 from .weights import load_network as load_network
 from .weights import save_network as save_network

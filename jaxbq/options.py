@@ -53,6 +53,11 @@ def defaulting_to(default: Any) -> pydantic.BeforeValidator:
     return pydantic.BeforeValidator(fill)
 
 
+def shorthand(expand: Callable[[Any], Any]) -> pydantic.BeforeValidator:
+    """Read data as what ``expand`` makes of them; it may raise a ValueError with a message."""
+    return pydantic.BeforeValidator(lambda value: _tuples(expand(value)))
+
+
 def _pairs(value: Any) -> Any:
     if isinstance(value, Mapping):
         return tuple((key, value[key]) for key in sorted(value))

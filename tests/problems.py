@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.test_util import check_grads
+from PIL import Image
 from scipy.special import expit, logit
 
 from jaxbq.data import Dataset
@@ -43,6 +44,18 @@ def write_idx_folder(folder: Path, suffix: str = "") -> Path:
     }.items():
         write_idx(folder / f"{split}-images-idx3-ubyte{suffix}", images)
         write_idx(folder / f"{split}-labels-idx1-ubyte{suffix}", labels)
+    return folder
+
+
+def write_image_folder(folder: Path, per_class: int) -> Path:
+    """Images 9 × 6 of four classes, a bright row in each, as PNG files, a folder a class."""
+    rng = np.random.default_rng(per_class)
+    for label, name in enumerate(("2", "9", "10", "arch")):
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            image = rng.integers(0, 60, (9, 6), dtype=np.uint8)
+            image[2 * label] += 190
+            Image.fromarray(image).save(folder / name / f"{number}.png")
     return folder
 
 

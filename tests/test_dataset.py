@@ -66,3 +66,25 @@ def test_a_reference_without_images_says_what_to_do(tiny):
     with pytest.raises(JaxbqError, match=r"start = 'mean' needs training images.*--data"):
         Reference(tiny.space).need_images("start = 'mean'")
     assert tiny.reference.need_images("it") is tiny.train_images
+
+
+def test_arrays_of_python_become_a_data_set():
+    images, labels = problems.striped_bytes(10, 0)
+    both = Dataset.from_bytes((images, labels), (images, labels))
+    same = Dataset.from_arrays(images, labels.tolist(), images, labels)
+    np.testing.assert_array_equal(same.train_images, both.train_images)
+    assert (same.space, same.class_names) == (both.space, both.class_names)
+    floats = Dataset.from_arrays(images / 255.0, np.array(["r", "c", "b"])[labels], test_share=0.3)
+    assert floats.class_names == ("b", "c", "r")
+    assert np.bincount(floats.test_labels).tolist() == [3, 3, 3]
+    # Labels went with their images: a bright column is a "c".
+    columns = floats.train_images[floats.train_labels == 1].reshape(-1, 6, 5)
+    assert (columns.mean(axis=1).argmax(axis=1) == 3).all()
+
+
+def test_arrays_that_do_not_go_together():
+    images, labels = problems.striped_bytes(2, 0)
+    with pytest.raises(JaxbqError, match="go together: give both or none"):
+        Dataset.from_arrays(images, labels, images)
+    with pytest.raises(JaxbqError, match="6 images but 5 labels"):
+        Dataset.from_arrays(images, labels, images, labels[:5])

@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from jaxbq.errors import JaxbqError
@@ -40,3 +43,37 @@ def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path):
     with pytest.raises(JaxbqError, match="cannot write"):
         make_folder(tmp_path / "file" / "sub")
     assert make_folder(tmp_path / "new" / "sub").is_dir()
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_next(tmp_path, monkeypatch):
+    """So that a power loss cannot keep the second of two files without the first."""
+    done, sync, rename = [], os.fsync, os.replace
+
+    def note_sync(handle):
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def note_rename(old, new):
+        done.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_rename)
+    write_text(tmp_path / "a.txt", "a")
+    write_text(tmp_path / "b.txt", "b")
+    assert done == ["file", "rename", "folder"] * 2
+
+
+def test_two_writers_have_two_temporary_files(tmp_path):
+    seen = []
+
+    def write(temporary):
+        seen.append(temporary.name)
+        temporary.write_text(str(len(seen)))
+        if len(seen) < 2:
+            write_atomically(tmp_path / "a.txt", write)
+
+    write_atomically(tmp_path / "a.txt", write)
+    assert len(set(seen)) == 2
+    assert (tmp_path / "a.txt").read_text() == "1"
+    assert len(list(tmp_path.iterdir())) == 1

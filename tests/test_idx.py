@@ -1,4 +1,5 @@
 import gzip
+import struct
 
 import numpy as np
 import problems
@@ -57,3 +58,12 @@ def test_damage_is_one_clear_line(tmp_path, content, message):
 def test_missing_file(tmp_path):
     with pytest.raises(JaxbqError, match="no such file"):
         read_idx(tmp_path / "a")
+
+
+def test_sizes_beyond_all_bounds_beside_a_zero(tmp_path):
+    path = tmp_path / "empty"
+    path.write_bytes(struct.pack(">HBB4I", 0, 0x0D, 4, 0, 2**31, 2**31, 2**31))
+    with pytest.raises(JaxbqError, match="more than jaxbq reads"):
+        read_idx(path)
+    path.write_bytes(struct.pack(">HBB3I", 0, 0x08, 3, 0, 28, 28))
+    assert read_idx(path).shape == (0, 28, 28)

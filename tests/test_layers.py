@@ -8,7 +8,7 @@ import jaxbq
 ROOT = Path(jaxbq.__file__).parent
 LAYERS = [
     {"errors"},
-    {"files", "options"},
+    {"archives", "files", "options"},
     {"activations", "data", "solvers"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},

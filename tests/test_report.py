@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -45,9 +47,18 @@ def test_many_targets_are_broken_into_bands(tmp_path):
     assert imread(tmp_path / "bands.png").shape[0] == pytest.approx(200 * height, abs=2)
 
 
-def test_images_that_are_no_grey_pictures():
-    with pytest.raises(JaxbqError, match="cannot be drawn"):
-        image_grid([row(3)], ImageSpace((6, 5, 1)), "abc")
+def test_images_that_are_no_pictures():
+    for shape in ((3, 5, 2), (1, 6, 5, 1)):
+        with pytest.raises(JaxbqError, match="cannot be drawn"):
+            image_grid([row(3)], ImageSpace(shape), "abc")
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path):
+    one = row(3)
+    one = dataclasses.replace(one, label="$x$", titles=["$\\frac$", "a$b$c", "\\"])
+    figure = image_grid([one], ImageSpace((6, 5)), ["$\\frac$", "$_$", "^"])
+    save_figure(figure, tmp_path / "names.png")
+    assert figure.axes[0].get_title() == "$\\frac$"
 
 
 def test_training_curve_draws_the_history():

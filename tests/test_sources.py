@@ -8,9 +8,22 @@ import problems
 import pytest
 
 import jaxbq
-from jaxbq.data import Idx, Mnist, Mnist10k, mnist, sources
+from jaxbq.data import (
+    Arrays,
+    Digits,
+    Idx,
+    Images,
+    ImageSpace,
+    Mnist,
+    Mnist10k,
+    Source,
+    mnist,
+    source_of,
+    sources,
+)
 from jaxbq.data.idx import read_idx
 from jaxbq.errors import JaxbqError
+from jaxbq.options import validate
 
 EMBEDDED = Path(jaxbq.__file__).parent / "data" / "mnist-10k"
 
@@ -187,3 +200,40 @@ def test_embedded_data_needs_nothing_from_outside(monkeypatch):
     monkeypatch.delenv("JAXBQ_DATA", raising=False)
     monkeypatch.setattr(mnist, "cached_folder", None)
     assert Mnist10k().load().classes == 10
+
+
+def test_a_name_or_a_path_says_what_source_is_meant(tmp_path):
+    idx = str(problems.write_idx_folder(tmp_path / "idx"))
+    own = str(problems.write_image_folder(tmp_path / "own", per_class=1))
+    assert source_of("mnist-10k") == Mnist10k()
+    assert source_of("mnist") == Mnist()
+    assert source_of("digits") == Digits()
+    assert source_of(idx) == Idx(path=idx)
+    assert source_of(own) == Images(path=own)
+    assert source_of("a.NPZ") == Arrays(path="a.NPZ")
+    names = ("a", "b")
+    book = ImageSpace((9, 6, 3), 0.01, 1.0)
+    assert source_of("mnist", space=book) == Mnist(book_scaling=True)
+    assert source_of(own, class_names=names, space=book) == Images(
+        path=own, class_names=names, grey=False, book_scaling=True
+    )
+    found = source_of("a.npz", class_names=names, space=ImageSpace((9, 6), -2.5, 3.0))
+    assert found == Arrays(path="a.npz", class_names=names, shape=(9, 6), pixel_range=(-2.5, 3.0))
+    assert source_of("a.npz", space=ImageSpace((9,), -1, 1)) == Arrays(path="a.npz")
+
+
+def test_names_that_mean_no_source(tmp_path):
+    with pytest.raises(JaxbqError, match="nine: no such folder or file; name mnist-10k, mnist, di"):
+        source_of("nine")
+    with pytest.raises(JaxbqError, match="holds neither IDX files nor folders; name mnist-10k"):
+        source_of(str(tmp_path))
+    with pytest.raises(JaxbqError, match=r"a\\nb: no such"):
+        source_of("a\nb")
+
+
+def test_every_source_is_a_kind_of_a_config():
+    table = {"kind": "arrays", "path": "x", "pixel_range": [0, 16], "shape": [8, 8]}
+    assert validate(Source, table) == Arrays(path="x", pixel_range=(0.0, 16.0), shape=(8, 8))
+    assert validate(Source, "digits") == Digits()
+    with pytest.raises(JaxbqError, match="did you mean 'images'"):
+        validate(Source, {"kind": "image", "path": "x"})

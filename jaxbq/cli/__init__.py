@@ -11,6 +11,7 @@ from ..errors import JaxbqError
 from .arguments import MISTAKE, Parser
 from .diagnosis import add_explain, add_trace
 from .experiments import add_run, add_train
+from .importing import add_import
 from .networks import add_invert, add_sweep
 
 _INTERRUPTED = 130
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
     add_train(commands)
+    add_import(commands)
     add_invert(commands)
     add_sweep(commands)
     add_trace(commands)

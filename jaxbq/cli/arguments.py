@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import JaxbqError
+from .opening import add_foreign
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..data import Dataset, Reference
     from ..weights import NetworkFile
 
 MISTAKE = 2
@@ -44,8 +44,13 @@ def add_config(command: argparse.ArgumentParser) -> None:
 
 
 def add_network(command: argparse.ArgumentParser) -> None:
-    """Take a saved network, what to ask of it, and images."""
-    command.add_argument("weights", metavar="WEIGHTS", help="network file that jaxbq saved")
+    """Take a network, what to ask of it, and images."""
+    command.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help="network file: jaxbq's own, or any that `jaxbq import` reads",
+    )
+    add_foreign(command)
     command.add_argument(
         "--target", metavar="CLASS", action="append", default=[], help="class by name"
     )
@@ -59,7 +64,8 @@ def add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data",
         metavar="SOURCE",
-        help="data set for methods and scores that need images: mnist-10k, mnist, or an IDX folder",
+        help="data set for methods and scores that need images: mnist-10k, mnist, digits, an .npz "
+        "file, a folder of IDX files, or a folder with one folder of images a class",
     )
     command.add_argument("--seed", type=int, default=0, help="all randomness comes from it")
     command.add_argument(
@@ -134,25 +140,6 @@ def _vector(text: str, outputs: int) -> list[float]:
             f"--target-vector has {len(vector)} values, but the network has {outputs} outputs"
         )
     return vector
-
-
-def read_images(
-    source: str | None, network: "NetworkFile"
-) -> tuple["Dataset | None", "Reference | Dataset"]:
-    """Load the data set that was named, if any, and say what methods may know."""
-    from ..data import Idx, Mnist, Mnist10k, Reference
-    from ..training import check_ends
-
-    if source is None:
-        return None, Reference(network.space)
-    book = network.space.low > 0
-    kinds = {"mnist-10k": Mnist10k, "mnist": Mnist}
-    if source in kinds:
-        data = kinds[source](book_scaling=book).load()
-    else:
-        data = Idx(path=source, class_names=network.class_names, book_scaling=book).load()
-    check_ends(network.model, data)
-    return data, data
 
 
 def read_seed(value: int) -> int:

@@ -9,13 +9,13 @@ from .arguments import (
     add_method,
     add_network,
     check_outputs,
-    read_images,
     read_method,
     read_seed,
     read_targets,
     show_number,
     show_short,
 )
+from .opening import open_with_images
 
 if TYPE_CHECKING:
     from ..diagnosis import Trace
@@ -61,16 +61,14 @@ def _trace(chosen: argparse.Namespace) -> None:
     from ..diagnosis import trace
     from ..report import trace_figure
     from ..report.figures import save_figure
-    from ..weights import load_network
 
     method = read_method(chosen.method, chosen.set)
     check_outputs(chosen.json, chosen.figure)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
-        network = load_network(chosen.weights, chosen.precision)
+        network, _, reference = open_with_images(chosen)
         if len(chosen.target) + len(chosen.target_vector) != 1:
             raise JaxbqError("a trace is of one target: give one --target or one --target-vector")
         target = read_targets(chosen, network)[0]
-        _, reference = read_images(chosen.data, network)
         key = jax.random.key(read_seed(chosen.seed))
         found = trace(method, network.model, network.params, target, reference=reference, key=key)
     columns, rows = _trace_table(found)
@@ -117,13 +115,11 @@ def _explain(chosen: argparse.Namespace) -> None:
     from ..diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
     from ..report import sensitivity_figure
     from ..report.figures import save_figure
-    from ..weights import load_network
 
     check_outputs(chosen.json, chosen.figure)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
-        network = load_network(chosen.weights, chosen.precision)
+        network, data, reference = open_with_images(chosen)
         targets = read_targets(chosen, network)
-        data, reference = read_images(chosen.data, network)
         key = jax.random.key(read_seed(chosen.seed))
         model, params = network.model, network.params
         findings = explain(model, params, targets, data=data, space=network.space, key=key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import add_config, check_writable, show_number
 
 if TYPE_CHECKING:
+    from ..experiment import RunFolder
     from ..report import Summary
 
 
@@ -46,14 +47,19 @@ def _run(chosen: argparse.Namespace) -> None:
     experiments = load_configs(chosen.config, chosen.set)
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
+    drawn: dict[RunFolder, list[Summary]] = {}
+
+    def draw(folder: "RunFolder") -> None:
+        drawn[folder] = build(folder)
+
     with Terminal() as terminal:
         for what, experiment in experiments:
             if what:
                 terminal.say(f"{what}:")
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
-            folders.append(run(experiment, out, terminal, data))
-            rows += [_summary_row(what, line) for line in build(folders[-1])]
+            folders.append(run(experiment, out, terminal, data, draw))
+            rows += [_summary_row(what, line) for line in drawn[folders[-1]]]
     if len(experiments) == 1:
         rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]
     # A column that says nothing of any method is left out.

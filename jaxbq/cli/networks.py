@@ -10,12 +10,12 @@ from .arguments import (
     add_method,
     add_network,
     check_outputs,
-    read_images,
     read_method,
     read_seed,
     read_targets,
     show_number,
 )
+from .opening import open_with_images
 
 if TYPE_CHECKING:
     from ..console import Terminal
@@ -81,16 +81,14 @@ def _invert(chosen: argparse.Namespace) -> None:
     from ..experiment.folder import write_npz
     from ..methods import invert
     from ..report import plot
-    from ..weights import load_network
 
     method = read_method(chosen.method, chosen.set)
     check_outputs(chosen.out, chosen.figure)
     if chosen.path:
         method = _keep_path(method, chosen.path)
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
-        network = load_network(chosen.weights, chosen.precision)
+        network, data, reference = open_with_images(chosen)
         targets = read_targets(chosen, network)
-        data, reference = read_images(chosen.data, network)
         result = invert(
             method,
             network.model,
@@ -148,7 +146,6 @@ def _sweep(chosen: argparse.Namespace) -> None:
     from ..methods import sweep, vary
     from ..report import CurvePoint, curve_figure
     from ..report.figures import save_figure
-    from ..weights import load_network
 
     method = read_method(chosen.method, chosen.set)
     option, values = _read_values(chosen.over)
@@ -156,8 +153,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     if chosen.data is None:
         raise JaxbqError("naturalness is measured against images; name them, like --data mnist-10k")
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
-        network = load_network(chosen.weights, chosen.precision)
-        data, reference = read_images(chosen.data, network)
+        network, data, reference = open_with_images(chosen)
         assert data is not None
         results = sweep(
             vary(method, {option: values}),

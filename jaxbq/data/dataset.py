@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
+from .labels import as_classes
 from .moments import Moments
+from .names import MOST_CLASSES
+from .pixels import as_pixels
+from .splitting import split
 
 T = TypeVar("T")
-
-_MOST_CLASSES = 4096  # codes are classes × classes; no data set of digits or letters is near
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Dataset:
     """Labelled images, split into training and test.
 
     Args:
-        train_images: float32 in the pixel range, shape (n, pixels), rows in file order.
+        train_images: float32 in the pixel range, shape (n, pixels).
         train_labels: class indices, shape (n,).
         test_images: as ``train_images``.
         test_labels: as ``train_labels``.
@@ -139,9 +141,65 @@ class Dataset:
             names,
         )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray | Sequence[Any],
+        test_images: np.ndarray | None = None,
+        test_labels: np.ndarray | Sequence[Any] | None = None,
+        *,
+        shape: Sequence[int] = (),
+        pixel_range: tuple[float, float] | None = None,
+        class_names: Sequence[str] = (),
+        test_share: float = 0.2,
+        split_seed: int = 0,
+        book_scaling: bool = False,
+    ) -> "Dataset":
+        """Build a data set from images and labels of any usual kind.
+
+        Args:
+            images: numbers of shape (n, height, width), (n, height, width, 1), (n, height, width,
+                3) or (n, pixels).
+            labels: a class for each: whole numbers or strings, shape (n,), or one-hot rows.
+            test_images: images to test with. Without them a share of ``images`` is set apart.
+            test_labels: their classes.
+            shape: of one image, for flat rows; by default square where that goes, else
+                (1, pixels).
+            pixel_range: ends of the range that pixels lie in; values are taken as they are. By
+                default bytes are divided by 255; other numbers lie in the smallest that fits of
+                [0, 1], [−1, 1] and [0, 255] (divided by 255; only where a value is above 127),
+                else between the least and the greatest value there is.
+            class_names: one a class. A label is one of them or, where not all whole numbers are
+                names, an index into them. By default the labels that occur, in natural order.
+            test_share: share of every class that is tested with, where no test images are given.
+            split_seed: which ones they are depends on it alone.
+            book_scaling: bring the pixel range to [0.01, 1], the book's input scaling.
+
+        Raises:
+            JaxbqError: images or labels are of another kind, or do not fit each other.
+        """
+        if (test_images is None) != (test_labels is None):
+            raise JaxbqError("test images and test labels go together: give both or none")
+        given = [(images, labels)]
+        if test_images is not None and test_labels is not None:
+            given.append((test_images, test_labels))
+        pixels = as_pixels([part for part, _ in given], shape, pixel_range, book_scaling)
+        for rows, (_, theirs) in zip(pixels.parts, given, strict=True):
+            if len(rows) != len(theirs):
+                raise JaxbqError(f"{len(rows)} images but {len(theirs)} labels: one each, please")
+        classes, names = as_classes([np.asarray(theirs) for _, theirs in given], class_names)
+        rows, indices = pixels.parts[0], classes[0]
+        if len(given) == 1:
+            train, test = split(indices, test_share, split_seed)
+            parts = (rows[train], indices[train], rows[test], indices[test])
+        else:
+            parts = (rows, indices, pixels.parts[1], classes[1])
+        return cls(*parts, ImageSpace(pixels.shape, pixels.low, pixels.high), names)
+
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image, (height, width)."""
+        """Shape of one image, (height, width) or (height, width, 3)."""
         return self.space.shape
 
     @property
@@ -204,7 +262,7 @@ def _check_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:
         raise JaxbqError(f"the {name} set is empty")
     if labels.min() < 0:
         raise JaxbqError(f"a {name} label is {labels.min()}: labels count from 0")
-    if labels.max() >= _MOST_CLASSES:
+    if labels.max() >= MOST_CLASSES:
         raise JaxbqError(f"a {name} label is {labels.max()}: labels are class numbers from 0")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..archives import MAX_RATIO, RATIO_FROM
 from ..errors import JaxbqError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -72,8 +73,11 @@ def _parse(path: Path, stream: BufferedIOBase) -> np.ndarray:
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
     # Python integers: a header that lies about its sizes must not overflow into a small product.
     expected = math.prod(shape) * dtype.itemsize
-    if expected > _MAX_BYTES:
-        raise JaxbqError(f"{path}: its header claims {expected:,} bytes, more than jaxbq reads")
+    # Not even of an array without values may the other sizes be beyond all bounds.
+    claimed = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+    # Images of digits pack to a tenth: a small file that unpacks to gigabytes is a bomb.
+    if claimed > min(_MAX_BYTES, max(RATIO_FROM, MAX_RATIO * path.stat().st_size)):
+        raise JaxbqError(f"{path}: its header claims {claimed:,} bytes, more than jaxbq reads")
     body = stream.read(expected + 1)
     if len(body) != expected:
         fault = "truncated" if len(body) < expected else "longer than its header says"

@@ -1,7 +1,7 @@
-"""Where digits come from: one options class a source, each with ``load``."""
+"""Where images come from: one options class a source, each with ``load``."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,10 +9,16 @@ from typing import Annotated, Literal
 from ..errors import JaxbqError
 from ..options import BY_KIND, KIND_SHORTHAND, options
 from . import mnist
-from .dataset import Dataset
+from .arrays import Arrays
+from .dataset import Dataset, ImageSpace
+from .digits import Digits
 from .idx import read_idx
+from .images import Images
+from .names import shown
 
 FOLDER_VARIABLE = "JAXBQ_DATA"
+_BOOK_RANGE = (0.01, 1.0)
+_USUAL_RANGES = ((0.0, 1.0), _BOOK_RANGE, (-1.0, 1.0), (0.0, 255.0))
 
 _ROLES = {
     "training images": ("train-images",),
@@ -93,7 +99,52 @@ class Idx:
         )
 
 
-Source = Annotated[Mnist10k | Mnist | Idx, BY_KIND, KIND_SHORTHAND]
+AnySource = Mnist10k | Mnist | Digits | Idx | Images | Arrays
+Source = Annotated[AnySource, BY_KIND, KIND_SHORTHAND]
+
+
+def source_of(
+    name: str, *, class_names: Sequence[str] = (), space: ImageSpace | None = None
+) -> AnySource:
+    """Tell from a name or a path which source is meant.
+
+    Args:
+        name: mnist-10k, mnist or digits; else an ``.npz`` file, a folder of IDX files, or a folder
+            with one folder a class.
+        class_names: the classes of the network that images are for, in the order of its outputs.
+        space: its images: of what shape flat rows are, whether colour is kept, whether pixels are
+            scaled as the book does, and what range they lie in where it is no usual one.
+
+    Raises:
+        JaxbqError: it is none of these.
+    """
+    space = ImageSpace(()) if space is None else space
+    ends = (space.low, space.high)
+    book = ends == _BOOK_RANGE
+    known = {"mnist-10k": Mnist10k, "mnist": Mnist, "digits": Digits}
+    if name in known:
+        return known[name](book_scaling=book)
+    path, names = Path(name).expanduser(), tuple(class_names)
+    if path.suffix.lower() == ".npz":
+        # Another range was read off the data that the network knows: these are to be alike.
+        fixed = None if ends in _USUAL_RANGES else ends
+        # Other shapes than pictures' are left to what the file says.
+        shape = space.shape if len(space.shape) in (2, 3) else ()
+        return Arrays(
+            path=name, shape=shape, pixel_range=fixed, class_names=names, book_scaling=book
+        )
+    inside = sorted(path.iterdir()) if path.is_dir() else []
+    parts = [part for role in _ROLES.values() for part in role]
+    if any(file.is_file() and part in file.name for file in inside for part in parts):
+        return Idx(path=name, class_names=names, book_scaling=book)
+    if any(folder.is_dir() and folder.name[0] != "." for folder in inside):
+        grey = space.shape[2:] != (3,)
+        return Images(path=name, class_names=names, grey=grey, book_scaling=book)
+    what = "holds neither IDX files nor folders" if path.is_dir() else "no such folder or file"
+    raise JaxbqError(
+        f"{shown(name)}: {what}; name mnist-10k, mnist, digits, an .npz file, a folder of IDX "
+        "files, or a folder with one folder of images a class"
+    )
 
 
 def load_folder(

@@ -13,6 +13,8 @@ from .losses import share_in_range as share_in_range
 from .overview import alignments as alignments
 from .overview import losses_by_layer as losses_by_layer
 from .overview import sensitivities as sensitivities
+from .plausibility import Plausibility as Plausibility
+from .plausibility import plausibility as plausibility
 from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace
 from .trace import to_plain as to_plain

@@ -6,5 +6,6 @@ from .config import load_config as load_config
 from .config import load_configs as load_configs
 from .folder import RunFolder as RunFolder
 from .listener import Listener as Listener
+from .lock import locked as locked
 from .networks import train_network as train_network
 from .runner import run as run

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import StringConstraints
+from pydantic import Discriminator, StringConstraints, Tag
 
 from ..activations import HiddenName, OutputName
-from ..data import Dataset, Mnist10k, Source
+from ..data import Dataset, Mnist10k, Source, rescaled
 from ..errors import JaxbqError
 from ..methods import AnyMethod, expand_preset
 from ..mlp import MLP
-from ..options import describe, options, validate
+from ..options import describe, options, shorthand, validate
 from ..targets import Codes
-from ..training import Training, TrainingRule
+from ..training import Training, TrainingRule, check_ends
+from ..weights import NetworkFile, Orientation, is_native, open_network
 
 _MAX_CONFIG_BYTES = 2**20
 
@@ -49,6 +50,89 @@ class NetworkConfig:
         sizes = (data.space.pixels, *self.hidden, data.classes)
         return MLP(sizes, self.activation, self.output, self.bias)
 
+    def seen(self, data: Dataset) -> Dataset:
+        """Return the data as the network sees them: as they are."""
+        return data
+
+
+@options
+class FileNetwork:
+    """A trained network in a file, jaxbq's own or another library's; nothing is trained.
+
+    ``network = "file:net.npz"`` is short for it.
+
+    Args:
+        file: path, meant from the folder in which the command is given; the formats are those of
+            :func:`~jaxbq.import_network`.
+        activation: of the hidden layers, where the file does not say; by default sigmoid.
+        output: of the outputs, likewise.
+        orientation: of plain weights, ``in_out`` or ``out_in``; by default found from the shapes.
+        pixel_range: that it was trained on; by default the file's, else the data's own.
+    """
+
+    file: str
+    activation: HiddenName | None = None
+    output: OutputName | None = None
+    orientation: Orientation | None = None
+    pixel_range: tuple[float, float] | None = None
+
+    @property
+    def control(self) -> str:
+        """None: what the file holds."""
+        return "none"
+
+    def open(self, data: Dataset, dtype: str | None = None) -> NetworkFile:
+        """Read the network.
+
+        Raises:
+            JaxbqError: the file cannot be read, or does not fit the data.
+        """
+        path = Path(self.file).expanduser()
+        said: dict[str, Any] = {
+            "hidden": self.activation,
+            "output": self.output,
+            "orientation": self.orientation,
+            "pixel_range": self.pixel_range,
+        }
+        if not is_native(path):
+            said |= {"image_shape": data.space.shape, "class_names": data.class_names}
+            said["pixel_range"] = self.pixel_range or data.pixel_range
+        network = open_network(path, dtype, **said)
+        check_ends(network.model, data)
+        return network
+
+    def build(self, data: Dataset) -> MLP:
+        """Read the specification of the network."""
+        return self.open(data).model
+
+    def seen(self, data: Dataset) -> Dataset:
+        """Return the data in the pixel range that the network was trained on."""
+        space = self.open(data).space
+        return rescaled(data, space.low, space.high)
+
+
+def _network_kind(given: Any) -> str:
+    """Tell which a table or an object means: one with ``file`` is a file."""
+    if isinstance(given, dict):
+        return "file" if "file" in given else "trained"
+    return "file" if isinstance(given, FileNetwork) else "trained"
+
+
+def _expand_file(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    kind, colon, path = given.partition(":")
+    if kind != "file" or not colon or not path:
+        raise ValueError('a network is a table, or "file:PATH"')
+    return {"file": path}
+
+
+AnyNetwork = Annotated[
+    Annotated[NetworkConfig, Tag("trained")] | Annotated[FileNetwork, Tag("file")],
+    Discriminator(_network_kind),
+    shorthand(_expand_file),
+]
+
 
 @options
 class NetworksConfig:
@@ -74,7 +158,7 @@ class Experiment:
         seed: all randomness comes from it.
         precision: of the computation.
         data: where images come from.
-        network: what is trained.
+        network: what is trained, or a file.
         networks: how many of them.
         training: how.
         targets: what is asked.
@@ -89,7 +173,7 @@ class Experiment:
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
     data: Source = Mnist10k()
-    network: NetworkConfig = NetworkConfig()
+    network: AnyNetwork = NetworkConfig()
     networks: NetworksConfig = NetworksConfig()
     training: TrainingRule = Training()
     targets: Codes = Codes()
@@ -225,6 +309,8 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
     experiment: Experiment = validate(Experiment, table, str(path))
     if need_methods and not experiment.methods:
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
+    if isinstance(experiment.network, FileNetwork) and experiment.networks.seeds > 1:
+        raise JaxbqError(f"{path}: networks.seeds is for networks that are trained; a file is one")
     for number, method in enumerate(experiment.methods):
         before = experiment.methods[:number]
         if method in before or describe(method) in map(describe, before):

@@ -11,12 +11,13 @@ import jax
 import numpy as np
 
 from ..data import Dataset
+from ..weights import NetworkFile
 
 _PACKAGES = ("jaxbq", "jax", "jaxlib", "optax", "numpy")
 
 
-def environment(precision: str, data: Dataset) -> dict[str, Any]:
-    """Describe versions, device, precision, the data's checksum and the commit, as plain data."""
+def environment(precision: str) -> dict[str, Any]:
+    """Describe versions, device, precision and the commit, as plain data."""
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
@@ -24,7 +25,6 @@ def environment(precision: str, data: Dataset) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "device": {"platform": device.platform, "kind": device.device_kind},
         "precision": precision,
-        "data_sha256": data_checksum(data),
         "commit": _commit(),
     }
 
@@ -34,6 +34,14 @@ def data_checksum(data: Dataset) -> str:
     digest = hashlib.sha256()
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
         digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def network_checksum(network: NetworkFile) -> str:
+    """Compute the sha256 of a network's specification and parameters."""
+    digest = hashlib.sha256(repr(network.model).encode())
+    for leaf in jax.tree.leaves(network.params):
+        digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()
 
 

@@ -2,7 +2,8 @@
 
 config.json            every option, resolved
 environment.json       versions, device, data checksum, commit
-networks/K.*           of network K, from 0: safetensors; history.csv of its training
+networks/K.*           of network K, from 0: safetensors; history.csv of its training; while it is
+                       trained, checkpoint.npz
 autoencoders.json      how well the autoencoders that methods use give test images back
 inversions/K/NN-KIND.* of network K by method NN: npz: images, outputs, reasons, diagnostics;
                        json: options and wall time
@@ -26,7 +27,7 @@ import numpy as np
 
 from ..data import ImageSpace
 from ..errors import JaxbqError
-from ..files import make_folder, write_atomically, write_text
+from ..files import make_folder, write_npz, write_text
 from ..methods import AnyMethod, Method, Result, Seconds
 from ..options import validate
 from ..training import EpochMetrics
@@ -79,6 +80,10 @@ class RunFolder:
     def robustness(self, number: int = 0) -> Path:
         """File of what an attack leaves of its accuracy."""
         return self.networks / f"{number}.robustness.json"
+
+    def checkpoint(self, number: int | None = None) -> Path:
+        """File of where its training stands, or that of all networks trained together."""
+        return self.networks / f"{'all' if number is None else number}.checkpoint.npz"
 
     @property
     def judge(self) -> Path:
@@ -134,11 +139,19 @@ class RunFolder:
         write_csv(self.history(number), names, (dataclasses.astuple(epoch) for epoch in history))
 
     def read_history(self, number: int = 0) -> list[EpochMetrics]:
-        """Read the training metrics of a network."""
-        return [
-            EpochMetrics(int(row["epoch"]), *(float(row[k]) for k in list(row)[1:]))
-            for row in read_csv(self.history(number))
-        ]
+        """Read the training metrics of a network.
+
+        Raises:
+            JaxbqError: the file is damaged.
+        """
+        path = self.history(number)
+        try:
+            return [
+                EpochMetrics(int(row["epoch"]), *(float(row[k]) for k in list(row)[1:]))
+                for row in read_csv(path)
+            ]
+        except (ValueError, KeyError, TypeError) as fault:
+            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
 
     def write_result(self, path: Path, result: Result) -> None:
         """Write what a method returned. The npz comes last: where it is, all is."""
@@ -159,7 +172,8 @@ class RunFolder:
             JaxbqError: a file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Given a path, NumPy would leave a damaged file open.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             space = about["space"]
@@ -176,17 +190,6 @@ class RunFolder:
             )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
             raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
-
-
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays by name, atomically, as an uncompressed npz."""
-
-    def write(temporary: Path) -> None:
-        # Through a handle: given a name, NumPy would append .npz to one without it.
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
 
 
 def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -208,5 +211,5 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
-    except OSError as fault:
-        raise JaxbqError(f"{path}: cannot be read ({fault.strerror})") from None
+    except (OSError, ValueError, csv.Error) as fault:
+        raise JaxbqError(f"{path}: cannot be read ({fault}); run its config again") from None

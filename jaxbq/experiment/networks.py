@@ -9,11 +9,21 @@ import jax
 import numpy as np
 
 from ..data import Dataset
+from ..diagnosis import plausibility
 from ..errors import JaxbqError
+from ..files import remove
 from ..mlp import MLP, Params
-from ..training import EpochMetrics, Trained, TrainingDivergedError, robustness, train_many
+from ..training import (
+    Checkpoint,
+    EpochMetrics,
+    Trained,
+    TrainingDivergedError,
+    robustness,
+    train_many,
+    trains_together,
+)
 from ..weights import NetworkFile, load_network, save_network
-from .config import Experiment
+from .config import Experiment, FileNetwork
 from .folder import RunFolder
 from .listener import Listener
 
@@ -22,6 +32,8 @@ def train_network(
     experiment: Experiment, save: Path, listener: Listener
 ) -> tuple[EpochMetrics, ...]:
     """Train the first network of an experiment and save it; return the metrics of every epoch.
+
+    Where the training stands is kept beside ``save`` until then, so that it goes on if stopped.
 
     Args:
         experiment: the resolved config; its methods do not matter here.
@@ -32,6 +44,8 @@ def train_network(
         JaxbqError: network, data and training do not fit each other, or training diverged; then
             the last good weights are beside ``save``, under a name that the message says.
     """
+    if isinstance(experiment.network, FileNetwork):
+        raise JaxbqError(f"network {experiment.network.file} is trained already; use jaxbq import")
     with jax.enable_x64(experiment.precision == "float64"):
         data = experiment.data.load()
         listener.say(f"data: {data.describe()}")
@@ -39,9 +53,11 @@ def train_network(
 
         def keep(number: int, trained: Trained) -> None:
             keep_network(save, experiment.network.build(data), trained.params, data)
+            remove(kept)
             histories.append(trained.history)
 
-        _train([0], experiment, data, keep, lambda number: save, listener)
+        kept = save.with_name(f"{save.stem}.checkpoint.npz")
+        _train([0], experiment, data, keep, lambda number: save, lambda number: kept, listener)
         _attack(0, experiment, load_network(save), data, listener)
         return histories[0]
 
@@ -49,25 +65,63 @@ def train_network(
 def trained_networks(
     folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
 ) -> list[NetworkFile]:
-    """Train the networks that the folder lacks; return all."""
+    """Train the networks that the folder lacks, or take over the one in a file; return all."""
+    if isinstance(experiment.network, FileNetwork):
+        return [_taken_over(experiment.network, folder, experiment, data, listener)]
     numbers = range(experiment.networks.seeds)
     # The history is written last: where it is, the network is.
-    missing = [number for number in numbers if not folder.history(number).exists()]
+    done = [folder.history(n).exists() and folder.network(n).exists() for n in numbers]
+    missing = [number for number in numbers if not done[number]]
+    together = trains_together(experiment.networks.together, len(numbers))
+    if missing and together and folder.checkpoint().exists():
+        # A part of them would be another batch, and the same only up to rounding.
+        missing = list(numbers)
     model = experiment.network.build(data)
 
     def keep(number: int, trained: Trained) -> None:
+        if done[number]:
+            return
         keep_network(folder.network(number), model, trained.params, data)
         network = load_network(folder.network(number))
         attacked = _attack(number, experiment, network, data, listener)
         if attacked is not None:
             folder.write_json(folder.robustness(number).relative_to(folder.path), attacked)
         folder.write_history(trained.history, number)
+        remove(folder.checkpoint(number))
 
     if missing:
-        _train(missing, experiment, data, keep, folder.network, listener)
+        _train(missing, experiment, data, keep, folder.network, folder.checkpoint, listener)
     else:
         listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
+    # That of all together, and what a run left that was stopped after its last network.
+    for path in folder.networks.glob("*.checkpoint.npz"):
+        remove(path)
     return [load_network(folder.network(number)) for number in numbers]
+
+
+def _taken_over(
+    source: FileNetwork,
+    folder: RunFolder,
+    experiment: Experiment,
+    data: Dataset,
+    listener: Listener,
+) -> NetworkFile:
+    """Copy the network of a file into the folder, where it stands for itself; check what it reads.
+
+    It has no history, since nothing was trained.
+    """
+    if folder.history().exists() and folder.network().exists():
+        return load_network(folder.network())
+    network = source.open(data, experiment.precision)
+    found = plausibility(network.model, network.params, data)
+    listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
+    for what in network.assumed:
+        listener.say(f"assumed: {what} activation sigmoid, since the file does not say")
+    if found.doubtful:
+        listener.say(f"warning: {found.advice}")
+    save_network(folder.network(), dataclasses.replace(network, class_names=data.class_names))
+    folder.write_history(())
+    return load_network(folder.network())
 
 
 def _attack(
@@ -92,9 +146,14 @@ def _train(
     data: Dataset,
     keep: Callable[[int, Trained], None],
     path: Callable[[int], Path],
+    checkpoint: Callable[[int | None], Path],
     listener: Listener,
 ) -> None:
-    """Train networks by number, and keep each as soon as it is trained."""
+    """Train networks by number, and keep each as soon as it is trained.
+
+    ``path`` names the file of a network, ``checkpoint`` that of where its training stands, of None
+    that of all.
+    """
     model = experiment.network.build(data)
     keys = [key_of(experiment, "network", number) for number in numbers]
     if experiment.network.control == "random_weights":
@@ -110,6 +169,15 @@ def _train(
         name = f"network {numbers[place]}" if several else "training"
         listener.epoch(metrics, experiment.training.epochs, name)
 
+    def kept(place: int | None) -> Checkpoint | None:
+        if place is None and len(numbers) < experiment.networks.seeds:
+            return None  # only some of all, whose files somebody has deleted
+        file = checkpoint(None if place is None else numbers[place])
+        if file.exists():
+            which = f"network {numbers[place]}" if several and place is not None else "training"
+            listener.say(f"{which}: goes on where it was stopped")
+        return Checkpoint(file)
+
     try:
         train_many(
             model,
@@ -121,11 +189,14 @@ def _train(
             together=experiment.networks.together,
             on_epoch=hear,
             on_trained=lambda place, trained: keep(numbers[place], trained),
+            checkpoint=kept,
         )
     except TrainingDivergedError as fault:
         number = numbers[fault.network]
         last_good = path(number).with_name(f"{path(number).stem}.last-good.safetensors")
         keep_network(last_good, model, fault.last_good.params, data)
+        for stopped in (number, None):
+            remove(checkpoint(stopped))
         which = f"network {number}: " if several else ""
         raise JaxbqError(f"{which}{fault} in {last_good}") from fault
 

@@ -1,7 +1,7 @@
 """Doing an experiment: whatever its run folder lacks."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,26 @@ import numpy as np
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale
+from ..files import clear_leftovers
 from ..generators import Autoencoder, reconstruction
 from ..methods import programs, sweep
 from ..options import describe
 from ..weights import NetworkFile, load_network
-from .config import Experiment
-from .environment import data_checksum, environment
+from .config import Experiment, FileNetwork
+from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NATURALNESS, RunFolder, write_csv
 from .listener import Listener
+from .lock import locked
 from .networks import keep_network, key_of, trained_networks
 from .tables import SCORE_COLUMNS, SPREAD_COLUMNS, score_rows, spread_rows
 
 
 def run(
-    experiment: Experiment, out: Path, listener: Listener, data: Dataset | None = None
+    experiment: Experiment,
+    out: Path,
+    listener: Listener,
+    data: Dataset | None = None,
+    finish: Callable[[RunFolder], None] | None = None,
 ) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
@@ -37,58 +43,80 @@ def run(
         listener: hears how it goes.
         data: the data of ``experiment.data`` where they are loaded already, so that what is made
             of them is not made again for another experiment.
+        finish: is given the run folder in the end, while no other run may write to it.
 
     Returns:
         The run folder.
 
     Raises:
-        JaxbqError: something cannot be done; what was finished stays.
+        JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
     folder = RunFolder.of(experiment, out)
-    count = experiment.networks.seeds
     with jax.enable_x64(experiment.precision == "float64"):
         data = experiment.data.load() if data is None else data
+        data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")
         model = experiment.network.build(data)
         targets = experiment.targets.targets(data.classes, model.output)
         # Before the first minute of training: is there a method that will refuse?
         for method in experiment.methods:
             method.check(model, data.reference, targets)
-        experiment.training.check(model, len(data.train_labels))
-        folder.create(count)
-        _begin(folder, experiment, data)
-        networks = trained_networks(folder, experiment, data, listener)
-        _autoencoders(folder, experiment, data, listener)
-        for number, network in enumerate(networks):
-            for alike in programs(experiment.methods):
-                _invert(alike, experiment, folder, number, network, targets, data, listener)
-        results = [
-            [
-                folder.read_result(folder.inversion(k, n, m))
-                for n, m in enumerate(experiment.methods)
-            ]
-            for k in range(count)
-        ]
-        judge = _judge(folder, experiment, data, listener) if experiment.judge else None
-        scale = data.once("naturalness", lambda: NaturalnessScale(data))
-        folder.write_json(NATURALNESS, scale.real)
-        rows = score_rows(results, model.output, data, scale, judge)
-        write_csv(folder.scores, SCORE_COLUMNS, rows)
-        write_csv(folder.spread, SPREAD_COLUMNS, spread_rows(results))
+        if not isinstance(experiment.network, FileNetwork):
+            experiment.training.check(model, len(data.train_labels))
+        folder.create(experiment.networks.seeds)
+        with locked(folder.path) as alone:
+            if alone:
+                clear_leftovers(folder.path)
+            _fill(folder, experiment, targets, data, listener)
+            if finish:
+                finish(folder)
     return folder
+
+
+def _fill(
+    folder: RunFolder,
+    experiment: Experiment,
+    targets: np.ndarray,
+    data: Dataset,
+    listener: Listener,
+) -> None:
+    """Do what the folder lacks."""
+    _begin(folder, experiment, data)
+    networks = trained_networks(folder, experiment, data, listener)
+    _autoencoders(folder, experiment, data, listener)
+    for number, network in enumerate(networks):
+        for alike in programs(experiment.methods):
+            _invert(alike, experiment, folder, number, network, targets, data, listener)
+    results = [
+        [folder.read_result(folder.inversion(k, n, m)) for n, m in enumerate(experiment.methods)]
+        for k in range(len(networks))
+    ]
+    judge = _judge(folder, experiment, data, listener) if experiment.judge else None
+    scale = data.once("naturalness", lambda: NaturalnessScale(data))
+    folder.write_json(NATURALNESS, scale.real)
+    rows = score_rows(results, networks[0].model.output, data, scale, judge)
+    write_csv(folder.scores, SCORE_COLUMNS, rows)
+    write_csv(folder.spread, SPREAD_COLUMNS, spread_rows(results))
 
 
 def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
     """Write config and environment, or check that a begun run is about the same data."""
-    known = folder.read_json("environment.json")
-    if known is None:
+    if folder.read_json("config.json") is None:
         folder.write_json("config.json", experiment.resolved())
-        folder.write_json("environment.json", environment(experiment.precision, data))
-    elif known.get("data_sha256") != data_checksum(data):
-        raise JaxbqError(
-            f"{folder.path}: was begun with other data under the same config; "
-            "delete it, or run with --out elsewhere"
-        )
+    known = folder.read_json("environment.json")
+    checksums = {"data_sha256": data_checksum(data)}
+    if isinstance(experiment.network, FileNetwork):
+        checksums["network_sha256"] = network_checksum(experiment.network.open(data))
+    if known is None:
+        folder.write_json("environment.json", environment(experiment.precision) | checksums)
+        return
+    for name, checksum in checksums.items():
+        if not isinstance(known, dict) or known.get(name) != checksum:
+            what = "data" if name == "data_sha256" else f"weights in {experiment.network.file}"  # type: ignore[union-attr]
+            raise JaxbqError(
+                f"{folder.path}: was begun with other {what} under the same config; "
+                "delete it, or run with --out elsewhere"
+            )
 
 
 def _autoencoders(

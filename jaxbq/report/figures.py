@@ -21,6 +21,7 @@ from ..methods import Result
 from ..options import describe
 from ..targets import name_target
 from ..training import EpochMetrics
+from .drawing import check_drawable, draw_image, is_coloured, proportion
 
 DPI = 200
 _COLUMNS = 10
@@ -30,6 +31,8 @@ _CELL, _GAP, _ANSWER, _TITLE, _BAR, _CHARACTER = 0.95, 0.08, 0.3, 0.35, 0.6, 0.0
 # Of Okabe and Ito's palette, told apart by colour-blind readers; right and wrong answers have a
 # sign too, lines a style of their own.
 BLUE, ORANGE = "#0072B2", "#D55E00"
+# Names of a user's are no formulas, whatever dollars are in them.
+_AS_IS: Any = {"parse_math": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +103,15 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
 
     All images share one scale, the pixel range: a grey image is grey. Pixels outside the range
     take the colour of its nearer end. More than ten targets are broken into bands.
+
+    Raises:
+        JaxbqError: images are neither grey pictures nor coloured ones.
     """
     check_drawable(space)
     number = len(rows[0].images)
     columns = min(number, _COLUMNS)
     bands = math.ceil(number / _COLUMNS)
-    height, width = space.shape
-    cell = _CELL * height / width
+    cell = _CELL * proportion(space)
     labels = [_wrap(row.label) for row in rows]
     longest = max(len(line) for label in labels for line in label.splitlines())
     left = 0.25 + _CHARACTER * longest
@@ -123,20 +128,15 @@ def image_grid(rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str
         below = size[1] - (band + 1) * _TITLE - line * (cell + _ANSWER) - cell
         box = (left + column * (_CELL + _GAP), below, _CELL, cell)
         axis = figure.add_axes(_share(box, size), xticks=[], yticks=[])
-        drawn = axis.imshow(
-            row.images[target].reshape(space.shape),
-            vmin=space.low,
-            vmax=space.high,
-            cmap="gray_r",
-            interpolation="nearest",
-        )
+        drawn = draw_image(axis, row.images[target], space)
         if method == 0:
-            axis.set_title(row.titles[target], fontsize=11, fontweight="bold", pad=4)
+            axis.set_title(row.titles[target], fontsize=11, fontweight="bold", pad=4, **_AS_IS)
         if column == 0:
-            axis.set_ylabel(
-                labels[method], fontsize=8, rotation=0, ha="right", va="center", labelpad=8
-            )
+            look: Any = {"rotation": 0, "ha": "right", "va": "center", **_AS_IS}
+            axis.set_ylabel(labels[method], fontsize=8, labelpad=8, **look)
         _write_answer(axis, row, target, class_names)
+    if is_coloured(space):
+        return figure  # its colours are what they are
     tall = min(1.6, size[1] - _TITLE - _ANSWER)
     bar = (size[0] - _BAR + 0.15, (size[1] - tall) / 2, 0.12, tall)
     scale = figure.colorbar(drawn, cax=figure.add_axes(_share(bar, size)))
@@ -196,18 +196,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
 
 
-def check_drawable(space: ImageSpace) -> None:
-    """Check that images are grey pictures.
-
-    Raises:
-        JaxbqError: they are not.
-    """
-    if len(space.shape) != 2:
-        raise JaxbqError(
-            f"images of shape {space.shape} cannot be drawn: they are no grey pictures"
-        )
-
-
 def check_format(path: Path) -> None:
     """Check that matplotlib can write a figure under this name.
 
@@ -227,6 +215,7 @@ def _write_answer(axis: Any, row: Row, target: int, class_names: Sequence[str]) 
         fontsize=8,
         color=BLUE if right else ORANGE,
         labelpad=3,
+        **_AS_IS,
     )
     for spine in axis.spines.values():
         spine.set_color(BLUE if right else ORANGE)

@@ -9,16 +9,17 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from ..data import ImageSpace
 from ..errors import JaxbqError
 from ..files import write_atomically
 from ..methods import Ascent, Result
 from ..targets import name_target
-from .figures import DPI, check_drawable
+from .drawing import as_bytes, check_drawable, draw_image, proportion
+from .figures import DPI
 
 ANIMATIONS = (".gif", ".webp")
 _COLUMNS = 5
 _SCALE_TO = 112  # pixels of the screen that an image is wide, about
+_LOWEST = 12  # and high, at least: a strip of pixels is to be seen
 _GAP, _HEAD, _FOOT = 8, 22, 30
 _FRAME_MS, _LAST_MS = 140, 1500
 
@@ -36,26 +37,20 @@ def path_strip(result: Result, class_names: Sequence[str]) -> Figure:
     """
     steps, images = _path(result)
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int)
-    height, width = result.space.shape
-    size = (0.5 + 0.75 * len(chosen), 0.35 + 0.75 * height / width * len(images))
+    size = (0.5 + 0.75 * len(chosen), 0.35 + 0.75 * proportion(result.space) * len(images))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(len(images), len(chosen), squeeze=False)
     for (line, column), axis in np.ndenumerate(grid):
         axis.set_xticks([])
         axis.set_yticks([])
-        axis.imshow(
-            images[line, chosen[column]],
-            vmin=result.space.low,
-            vmax=result.space.high,
-            cmap="gray_r",
-            interpolation="nearest",
-        )
+        draw_image(axis, images[line, chosen[column]], result.space)
         if line == 0:
             step = steps[chosen[column]]
             axis.set_title(f"step {step}" if column == 0 else str(step), fontsize=8)
         if column == 0:
             name = name_target(result.targets[line], class_names)
-            axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+            look: Any = {"rotation": 0, "ha": "right", "va": "center", "parse_math": False}
+            axis.set_ylabel(name, fontweight="bold", **look)
     return figure
 
 
@@ -67,7 +62,7 @@ def save_animation(result: Result, path: Path, class_names: Sequence[str]) -> No
     """
     steps, images = _path(result)
     names = [name_target(target, class_names) for target in result.targets]
-    shades = _shades(images, result.space)
+    shades = _enlarged(as_bytes(images, result.space))
     frames = [_frame(shades[:, n], names, step) for n, step in enumerate(steps)]
     durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
     # GIF keeps a frame's time in hundredths of a second; `lossless` is WebP's.
@@ -81,39 +76,39 @@ def save_animation(result: Result, path: Path, class_names: Sequence[str]) -> No
     write_atomically(path, write)
 
 
-def _path(result: Result) -> tuple[tuple[int, ...], Float[np.ndarray, "targets moments h w"]]:
+def _path(result: Result) -> tuple[tuple[int, ...], Float[np.ndarray, "targets moments pixels"]]:
     check_drawable(result.space)
     if "path" not in result.diagnostics or not isinstance(result.method, Ascent):
         raise JaxbqError(
             "no path was kept; give the ascent steps to keep, like path = [0, 10, 100]"
         )
-    images = result.diagnostics["path"][:, 0]
-    return result.method.path, images.reshape(*images.shape[:2], *result.space.shape)
+    return result.method.path, result.diagnostics["path"][:, 0]
 
 
-def _shades(images: np.ndarray, space: ImageSpace) -> UInt8[np.ndarray, "targets moments h w"]:
-    """Turn pixels into greys as the figures show them: dark ink on white, enlarged."""
-    share = (images - space.low) / (space.high - space.low)
-    shades = np.round(255 * (1 - np.clip(share, 0, 1))).astype(np.uint8)
-    factor = max(1, _SCALE_TO // space.shape[1])
-    return shades.repeat(factor, axis=2).repeat(factor, axis=3)
+def _enlarged(
+    images: UInt8[np.ndarray, "targets moments h w *channels"],
+) -> UInt8[np.ndarray, "targets moments tall wide *channels"]:
+    height, width = images.shape[2:4]
+    factor = max(1, _SCALE_TO // width)
+    return images.repeat(max(factor, -(-_LOWEST // height)), axis=2).repeat(factor, axis=3)
 
 
 def _frame(
-    images: UInt8[np.ndarray, "targets h w"], names: Sequence[str], step: int
+    images: UInt8[np.ndarray, "targets h w *channels"], names: Sequence[str], step: int
 ) -> Image.Image:
     columns = min(len(images), _COLUMNS)
     lines = -(-len(images) // columns)
     height, width = images.shape[1] + _HEAD + _GAP, images.shape[2] + _GAP
-    frame = Image.new("L", (columns * width + _GAP, lines * height + _FOOT), 255)
+    size = (columns * width + _GAP, lines * height + _FOOT)
+    frame = Image.new("RGB" if images.ndim == 4 else "L", size, "white")
     draw = ImageDraw.Draw(frame)
     font = ImageFont.load_default(size=15)
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
         line, column = divmod(number, columns)
         left, top = _GAP + column * width, line * height + _HEAD
-        draw.text((left + image.shape[1] / 2, top - 4), name, 0, font, anchor="mb")
+        draw.text((left + image.shape[1] / 2, top - 4), name, "black", font, anchor="mb")
         frame.paste(Image.fromarray(image), (left, top))
         box = (left - 1, top - 1, left + image.shape[1], top + image.shape[0])
-        draw.rectangle(box, outline=180)
-    draw.text((_GAP, frame.height - 8), f"step {step}", 0, font, anchor="lb")
+        draw.rectangle(box, outline="#b4b4b4")
+    draw.text((_GAP, frame.height - 8), f"step {step}", "black", font, anchor="lb")
     return frame

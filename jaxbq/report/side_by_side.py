@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiment import RunFolder
-from ..files import make_folder
+from ..experiment import RunFolder, locked
+from ..files import clear_leftovers, make_folder
 from ..weights import load_network
 from .build import read_results
 from .figures import Row, image_grid, save_figure
@@ -37,12 +37,16 @@ def draw_side_by_side(runs: Sequence[tuple[str, RunFolder]], where: Path) -> lis
         f"{runs[0][1].path.name.rsplit('-', 1)[0]}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
     )
     pictures = []
-    for number, same in enumerate(zip(*results, strict=False)):
-        rows = [
-            Row.of(result, networks[0].class_names, label=label.replace(", ", "\n"))
-            for (label, _), result in zip(runs, same, strict=True)
-        ]
-        kind = same[0].method.kind
-        pictures.append(where / f"{stem}-{number:02d}-{kind}.png")
-        save_figure(image_grid(rows, networks[0].space, networks[0].class_names), pictures[-1])
+    # Drawing takes seconds: another set of runs waits for it.
+    with locked(where, wait=True) as alone:
+        if alone:
+            clear_leftovers(where)
+        for number, same in enumerate(zip(*results, strict=False)):
+            rows = [
+                Row.of(result, networks[0].class_names, label=label.replace(", ", "\n"))
+                for (label, _), result in zip(runs, same, strict=True)
+            ]
+            kind = same[0].method.kind
+            pictures.append(where / f"{stem}-{number:02d}-{kind}.png")
+            save_figure(image_grid(rows, networks[0].space, networks[0].class_names), pictures[-1])
     return pictures

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..diagnosis import LayerTrace, Trace
+from .drawing import draw_image
 from .figures import BLUE, DPI, ORANGE
 
 
@@ -87,6 +88,5 @@ def _draw_pixels(axes: Any, trace: Trace) -> None:
     left.spines[["top", "right"]].set_visible(False)
     right.set_xticks([])
     right.set_yticks([])
-    shape = space.shape if len(space.shape) == 2 else (1, space.pixels)
-    right.imshow(trace.image.reshape(shape), vmin=space.low, vmax=space.high, cmap="gray_r")
+    draw_image(right, trace.image, space)
     right.set_title("the image", fontsize=8)

@@ -15,26 +15,9 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
+from .checkpoint import Checkpoint, Progress, fingerprint_of
+from .metrics import EpochMetrics
 from .rules import BookTraining, Training, TrainingArrays
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch gave.
-
-    Args:
-        epoch: its number, from 1.
-        loss: mean training loss of the epoch, each image before its own update.
-        train_accuracy: share of training images answered right, each before its own update.
-        test_accuracy: share of test images answered right after the epoch.
-        seconds: wall time of the updates alone; the first epoch's includes compilation.
-    """
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    test_accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +62,7 @@ def train(
     params: Params | None = None,
     dtype: str = "float32",
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train a network; each epoch is one compiled program over data on the device.
 
@@ -90,12 +74,14 @@ def train(
         params: parameters to start from; by default drawn from ``key``.
         dtype: of parameters and images, ``float32`` or ``float64`` (with x64 enabled in JAX).
         on_epoch: is given the metrics of every epoch as soon as it ends.
+        checkpoint: where the training stands is kept in it, and if it was stopped it goes on from
+            there, to the same bits. The caller removes it.
 
     Returns:
         The parameters and the metrics of every epoch.
 
     Raises:
-        JaxbqError: options, network and data do not fit each other.
+        JaxbqError: options, network and data do not fit each other, or the checkpoint does not.
         TrainingDivergedError: the loss or a parameter is not finite any more; the error carries
             the last good parameters.
     """
@@ -108,7 +94,13 @@ def train(
     state = training.start(model, params, len(arrays.images))
     tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
     trained = Trained(params, ())
-    for epoch in range(1, training.epochs + 1):
+    if checkpoint:
+        what = (model, training, dtype)
+        fingerprint = partial(fingerprint_of, what, [key], params, data, data.train_labels)
+        begin = Progress(params, state, ((),))
+        params, state, (history,) = checkpoint.restore(begin, fingerprint)
+        trained = Trained(params, history)
+    for epoch in range(len(trained.history) + 1, training.epochs + 1):
         epoch_key = jax.random.fold_in(order_key, epoch)
         order = training.order(epoch_key, len(arrays.images))
         begun = time.perf_counter()
@@ -121,6 +113,8 @@ def train(
         right = count_right(model, params, *tested)
         metrics = metrics_of(epoch, sums, right, data, seconds)
         trained = Trained(params, (*trained.history, metrics))
+        if checkpoint:
+            checkpoint.keep(Progress(params, state, (trained.history,)))
         if on_epoch:
             on_epoch(metrics)
     return trained

@@ -13,8 +13,8 @@ from jaxtyping import Array, Int
 
 from ..data import Dataset
 from ..mlp import MLP, Params
+from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .loop import (
-    EpochMetrics,
     Trained,
     TrainingDivergedError,
     all_finite,
@@ -25,6 +25,7 @@ from .loop import (
     metrics_of,
     train,
 )
+from .metrics import EpochMetrics
 from .rules import BookTraining, Training, TrainingArrays
 
 
@@ -39,6 +40,7 @@ def train_many(
     together: bool | None = None,
     on_epoch: Callable[[int, EpochMetrics], None] | None = None,
     on_trained: Callable[[int, Trained], None] | None = None,
+    checkpoint: Callable[[int | None], Checkpoint | None] | None = None,
 ) -> tuple[Trained, ...]:
     """Train networks of one specification, each as :func:`train` with its own key would.
 
@@ -56,6 +58,9 @@ def train_many(
         on_epoch: is given the number of a network, from 0, and the metrics of each of its epochs.
             Trained together, a network's seconds are its share of the time of all.
         on_trained: is given the number of a network and the network, as soon as it is trained.
+        checkpoint: is given the number of a network and makes its checkpoint, as for
+            :func:`train`; or is given None, and makes the one of all networks trained together,
+            which is written after the last epoch too.
 
     Returns:
         The networks, in the order of the keys.
@@ -67,9 +72,9 @@ def train_many(
     heard = on_epoch or _ignore
     done = on_trained or _ignore
     every = np.stack([data.train_labels] * len(keys)) if labels is None else labels
-    together = jax.default_backend() != "cpu" if together is None else together
-    if together and len(keys) > 1:
-        found = _train_together(model, data, training, keys, every, dtype, heard)
+    kept = checkpoint or _ignore
+    if trains_together(together, len(keys)):
+        found = _train_together(model, data, training, keys, every, dtype, heard, kept(None))
         for number, one in enumerate(found):
             done(number, one)
         return found
@@ -78,13 +83,27 @@ def train_many(
         seen = dataclasses.replace(data, train_labels=own)
         report = partial(heard, number)
         try:
-            one = train(model, seen, training, key=key, dtype=dtype, on_epoch=report)
+            one = train(
+                model,
+                seen,
+                training,
+                key=key,
+                dtype=dtype,
+                on_epoch=report,
+                checkpoint=kept(number),
+            )
         except TrainingDivergedError as fault:
             fault.network = number
             raise
         networks.append(one)
         done(number, one)
     return tuple(networks)
+
+
+def trains_together(together: bool | None, networks: int) -> bool:
+    """Tell whether :func:`train_many` trains so many networks in one program."""
+    wanted = jax.default_backend() != "cpu" if together is None else together
+    return wanted and networks > 1
 
 
 def _train_together(
@@ -95,6 +114,7 @@ def _train_together(
     labels: Int[np.ndarray, "networks train"],
     dtype: str,
     heard: Callable[[int, EpochMetrics], None],
+    checkpoint: Checkpoint | None,
 ) -> tuple[Trained, ...]:
     """Train all networks as one batch: the same steps as :func:`train`, with a leading axis."""
     training = checked(model, data, training, dtype)
@@ -106,7 +126,13 @@ def _train_together(
     state = jax.vmap(lambda p: training.start(model, p, examples))(params)
     tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
     histories: list[tuple[EpochMetrics, ...]] = [()] * number
-    for epoch in range(1, training.epochs + 1):
+    if checkpoint:
+        what = (model, training, dtype)
+        fingerprint = partial(fingerprint_of, what, keys, params, data, labels)
+        begin = Progress(params, state, tuple(histories))
+        params, state, known = checkpoint.restore(begin, fingerprint)
+        histories = list(known)
+    for epoch in range(len(histories[0]) + 1, training.epochs + 1):
         own_keys = [jax.random.fold_in(key, epoch) for key in orders]
         order = jnp.stack([training.order(key, examples) for key in own_keys])
         begun = time.perf_counter()
@@ -124,7 +150,13 @@ def _train_together(
         for n in range(number):
             metrics = metrics_of(epoch, _part(sums, n), right[n], data, seconds)
             histories[n] = (*histories[n], metrics)
-            heard(n, metrics)
+        if checkpoint:
+            # The last one always: some networks retrained later, in a smaller batch, would
+            # be the same only up to rounding.
+            progress = Progress(params, state, tuple(histories))
+            checkpoint.keep(progress, at_once=epoch == training.epochs)
+        for n in range(number):
+            heard(n, histories[n][-1])
     return tuple(Trained(_part(params, n), histories[n]) for n in range(number))
 
 
@@ -154,5 +186,5 @@ def _part(tree: Any, number: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[number], tree)
 
 
-def _ignore(number: int, what: Any) -> None:
+def _ignore(*what: Any) -> None:
     """Hear nothing."""

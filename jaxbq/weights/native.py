@@ -33,12 +33,15 @@ class NetworkFile:
         params: its parameters.
         space: shape of one image and the pixel range it was trained on.
         class_names: one a class.
+        assumed: what neither the file nor the user said, ``hidden`` or ``output``, so that it was
+            taken to be a sigmoid; nothing for jaxbq's own files.
     """
 
     model: MLP
     params: Params
     space: ImageSpace
     class_names: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
 
 
 @options
@@ -87,7 +90,7 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
             finite.
     """
     path = Path(path)
-    metadata, tensors = _read(path)
+    metadata, tensors = read_tensors(path)
     if "jaxbq" not in metadata:
         raise JaxbqError(f"{path}: a safetensors file, but not one that jaxbq saved")
     try:
@@ -107,7 +110,23 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
     return NetworkFile(model, params, space, header.class_names)
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def is_native(path: Path) -> bool:
+    """Tell whether :func:`save_network` wrote a file; False for one that cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "jaxbq" in (file.metadata() or {})
+    except (SafetensorError, OSError, TypeError, ValueError):
+        return False
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read the metadata and all tensors of a safetensors file.
+
+    Raises:
+        JaxbqError: it is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:

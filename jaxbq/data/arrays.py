@@ -1,0 +1,97 @@
+"""Images and labels in one ``.npz`` file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Gt
+
+from ..archives import read_npz
+from ..errors import JaxbqError
+from ..options import check, options
+from .dataset import Dataset
+from .names import listed, shown
+from .pixels import MOST_BYTES
+from .splitting import Seed, Share
+
+# What files that others wrote call them; the first set that is there in full is read.
+_KEYS = (
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("images", "labels"),
+    ("X", "y"),
+)
+
+
+@options
+class Arrays:
+    """A file of ``numpy.savez`` with images and labels; see :meth:`Dataset.from_arrays`.
+
+    Its arrays are called ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``,
+    or ``x_train``, ``y_train``, ``x_test`` and ``y_test``; or, where they are to be split,
+    ``images`` and ``labels``, or ``X`` and ``y``. Python objects in it are never loaded.
+
+    Args:
+        path: the file.
+        shape: (height, width) or (height, width, 3) of one image, for images that are flat rows;
+            by default square where that goes, else (1, pixels).
+        pixel_range: ends of the range that pixels lie in, which are taken as they are. By default
+            bytes are divided by 255; other numbers lie in the smallest that fits of [0, 1],
+            [−1, 1] and [0, 255] (divided by 255; only where a value is above 127), else between
+            the least and the greatest value there is.
+        class_names: one a class. A label is one of them or, where not all whole numbers are
+            names, an index into them. By default the labels that occur, in natural order.
+        test_share: share of every class that is tested with, where the file has no test images.
+        split_seed: which ones they are depends on it alone.
+        book_scaling: bring the pixel range to [0.01, 1], the book's input scaling.
+    """
+
+    kind: Literal["arrays"] = "arrays"
+    path: str
+    shape: tuple[Annotated[int, Gt(0)], ...] = ()
+    pixel_range: tuple[float, float] | None = None
+    class_names: tuple[str, ...] = ()
+    test_share: Share = 0.2
+    split_seed: Seed = 0
+    book_scaling: bool = False
+
+    def load(self) -> Dataset:
+        """Read the file."""
+        source = check(self)
+        path = Path(source.path).expanduser()
+        try:
+            return Dataset.from_arrays(
+                *_read(path),
+                shape=source.shape,
+                pixel_range=source.pixel_range,
+                class_names=source.class_names,
+                test_share=source.test_share,
+                split_seed=source.split_seed,
+                book_scaling=source.book_scaling,
+            )
+        except JaxbqError as fault:
+            text = str(fault)
+            # The reader of the file has named it.
+            named = text if text.startswith(str(path)) else f"{shown(path)}: {text}"
+            raise JaxbqError(named) from None
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    # Not a named pipe: it would keep us waiting for somebody to write into it.
+    if not path.is_file():
+        raise JaxbqError("no such file; name one that numpy.savez wrote")
+    arrays = read_npz(path, MOST_BYTES)
+    for keys in _KEYS:
+        if arrays.keys() >= set(keys):
+            found = [arrays[key] for key in keys]
+            needed = 4 * sum(images.size for images in found[::2])
+            if needed > MOST_BYTES:
+                raise JaxbqError(
+                    f"its images take {needed:,} bytes in float32, more than jaxbq reads "
+                    f"({MOST_BYTES:,})"
+                )
+            return found
+    raise JaxbqError(
+        f"holds arrays called {listed(list(arrays)) or 'nothing'}; call them images and labels, or "
+        "train_images, train_labels, test_images and test_labels"
+    )

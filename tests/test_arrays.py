@@ -1,0 +1,107 @@
+import numpy as np
+import problems
+import pytest
+
+from jaxbq.data import Arrays, Dataset, arrays
+from jaxbq.errors import JaxbqError
+
+
+@pytest.fixture
+def parts():
+    return problems.striped_bytes(8, 1), problems.striped_bytes(3, 2)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "own.npz"
+
+
+def load(path, **options):
+    return Arrays(path=str(path), **options).load()
+
+
+@pytest.mark.parametrize("keys", arrays._KEYS[:2])
+def test_parts_that_are_given_are_kept_in_their_order(path, parts, keys):
+    (images, labels), (test_images, test_labels) = parts
+    content = dict(zip(keys, (images, labels, test_images, test_labels), strict=True))
+    np.savez(path, val_images=images[:2], **content)
+    found, expected = load(path), Dataset.from_bytes(*parts)
+    np.testing.assert_array_equal(found.train_images, expected.train_images)
+    np.testing.assert_array_equal(found.test_images, expected.test_images)
+    assert found.train_labels.tolist() == labels.tolist()
+    assert found.test_labels.tolist() == test_labels.tolist()
+    assert (found.space, found.class_names) == (expected.space, expected.class_names)
+
+
+@pytest.mark.parametrize("keys", arrays._KEYS[2:])
+def test_images_in_one_piece_are_split(path, parts, keys):
+    images, labels = parts[0]
+    np.savez_compressed(path, **{keys[0]: images.reshape(24, 30), keys[1]: labels})
+    data = load(path, shape=(6, 5), test_share=0.25, split_seed=3)
+    assert data.image_shape == (6, 5)
+    assert np.bincount(data.test_labels).tolist() == [2, 2, 2]
+    place = {row.tobytes(): n for n, row in enumerate((images.reshape(24, 30) / 255).astype("f4"))}
+    for rows, found in (
+        (data.train_images, data.train_labels),
+        (data.test_images, data.test_labels),
+    ):
+        assert [labels[place[row.tobytes()]] for row in rows] == found.tolist()
+    again = load(path, shape=(6, 5), test_share=0.25, split_seed=3)
+    np.testing.assert_array_equal(again.test_images, data.test_images)
+
+
+def test_the_options_reach_the_data(path, parts):
+    images, labels = parts[0]
+    np.savez(path, X=images.reshape(24, 30) / 255.0, y=np.array(["c", "a", "b"])[labels])
+    data = load(path, pixel_range=(-1.0, 2.0), class_names=("b", "a", "c"))
+    assert data.image_shape == (1, 30)
+    assert data.pixel_range == (-1.0, 2.0)
+    assert data.class_names == ("b", "a", "c")
+    assert load(path, book_scaling=True).pixel_range == (0.01, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a\n": np.zeros(3)}, r"holds arrays called a\\n; call them images and labels"),
+        ({}, "holds arrays called nothing"),
+        ({"images": np.zeros((4, 3, 3)), "labels": [0, 1]}, "4 images but 2 labels"),
+        ({"images": np.zeros((2, 3, 3)), "labels": [0, 1]}, "no class has two images"),
+        ({"images": np.zeros((2, 3, 3)), "labels": [[0], [1.5]]}, "labels must be whole numbers"),
+        ({"images": np.zeros((0, 3, 3)), "labels": []}, "there are no images"),
+        ({"images": np.array(3.0), "labels": [0, 1]}, "images must be of shape"),
+        ({"images": np.zeros((2, 3)), "labels": np.array([{}, {}], object)}, "Python objects"),
+        ({"images": np.zeros((4, 3, 3)), "labels": ["a", "b\r", "a", "a"]}, "cannot be printed"),
+    ],
+)
+def test_mistakes_in_a_file(path, content, message):
+    np.savez(path, **content)
+    with pytest.raises(JaxbqError, match=rf"own.npz: .*{message}") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).count("own.npz") == 1
+
+
+def test_no_file(path):
+    with pytest.raises(JaxbqError, match=r"own.npz: no such file"):
+        load(path)
+    path.mkdir()
+    with pytest.raises(JaxbqError, match=r"own.npz: no such file"):
+        load(path)
+
+
+def test_no_archive(path):
+    path.write_bytes(b"damaged")
+    with pytest.raises(JaxbqError, match=r"own.npz: cannot be read"):
+        load(path)
+
+
+def test_a_file_too_large_for_memory(path, parts, monkeypatch):
+    images, labels = parts[0]
+    np.savez(path, images=images, labels=labels)
+    monkeypatch.setattr(arrays, "MOST_BYTES", 24 * 30 * 4 - 1)
+    with pytest.raises(JaxbqError, match="2,880 bytes in float32, more than jaxbq reads"):
+        load(path)
+    monkeypatch.setattr(arrays, "MOST_BYTES", 700)
+    with pytest.raises(JaxbqError, match=r"own.npz: .*more than jaxbq reads"):
+        load(path)

@@ -1,0 +1,140 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxbq.errors import JaxbqError
+from jaxbq.weights.chains import arrange, check_chain
+
+SIZES = (12, 7, 5, 3)
+NAMES = {
+    "numbered": (["W0", "W1", "W2"], ["b0", "b1", "b2"]),
+    "from one": (["w_1", "w_2", "w_3"], ["b_1", "b_2", "b_3"]),
+    "the book's, three layers": (["wih", "whh", "who"], ["bih", "bhh", "bho"]),
+    "underscores": (["w_ih", "w_hh", "w_ho"], ["bias_ih", "bias_hh", "bias_ho"]),
+    "words": (
+        ["weights_input_hidden", "weights_hidden_hidden", "weights_hidden_output"],
+        ["bias_input_hidden", "bias_hidden_hidden", "bias_hidden_output"],
+    ),
+    "PyTorch's": (["0.weight", "2.weight", "4.weight"], ["0.bias", "2.bias", "4.bias"]),
+    "attributes": (
+        ["fc1.weight", "fc2.weight", "out.weight"],
+        ["fc1.bias", "fc2.bias", "out.bias"],
+    ),
+    "scikit-learn's": (
+        ["coefs_0", "coefs_1", "coefs_2"],
+        ["intercepts_0", "intercepts_1", "intercepts_2"],
+    ),
+    "by place": (["arr_0", "arr_2", "arr_4"], ["arr_1", "arr_3", "arr_5"]),
+    "past nine": (["W9", "W10", "W11"], ["b9", "b10", "b11"]),
+}
+
+
+@pytest.fixture
+def network(rng):
+    weights = [rng.normal(size=pair) for pair in itertools.pairwise(SIZES)]
+    return weights, [rng.normal(size=n) for n in SIZES[1:]]
+
+
+@pytest.mark.parametrize("way", ["in_out", "out_in"])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_order_and_orientation_are_found(network, rng, names, biased, way):
+    weights, biases = network
+    items = [
+        (name, w.T if way == "out_in" else w) for name, w in zip(names[0], weights, strict=True)
+    ]
+    if biased:
+        items += zip(names[1], biases, strict=True)
+    # Whatever the order in the file.
+    arrays = dict(items[k] for k in rng.permutation(len(items)))
+    layers = arrange(arrays, "it")
+    for layer, weight, bias in zip(layers, weights, biases, strict=True):
+        np.testing.assert_array_equal(layer.weight, weight)
+        assert layer.weight.dtype == np.float64
+        if biased:
+            np.testing.assert_array_equal(layer.bias, bias)
+        else:
+            assert layer.bias is None
+
+
+def test_square_weights_leave_it_open(rng):
+    arrays = {"W0": rng.normal(size=(4, 4)), "W1": rng.normal(size=(4, 4))}
+    with pytest.raises(JaxbqError, match=r"fit both ways round; say which: orientation in_out"):
+        arrange(arrays, "it")
+    kept, turned = (arrange(arrays, "it", orientation=way) for way in ("in_out", "out_in"))
+    np.testing.assert_array_equal(kept[1].weight, arrays["W1"])
+    np.testing.assert_array_equal(turned[1].weight, arrays["W1"].T)
+
+
+def test_one_layer_is_settled_by_a_bias_or_the_inputs(rng):
+    weight = rng.normal(size=(6, 4))
+    with pytest.raises(JaxbqError, match="both ways round"):
+        arrange({"w": weight}, "it")
+    assert arrange({"w": weight, "b": np.zeros(4)}, "it")[0].weight.shape == (6, 4)
+    assert arrange({"w": weight, "b": np.zeros(6)}, "it")[0].weight.shape == (4, 6)
+    assert arrange({"w": weight}, "it", inputs=6)[0].weight.shape == (6, 4)
+    assert arrange({"w": weight}, "it", inputs=4)[0].weight.shape == (4, 6)
+
+
+def test_names_that_say_nothing_are_put_in_the_only_order_that_fits(rng):
+    arrays = {"red": rng.normal(size=(5, 3)), "blue": rng.normal(size=(9, 5))}
+    assert [layer.weight.shape for layer in arrange(arrays, "it")] == [(9, 5), (5, 3)]
+
+
+def test_rows_and_columns_are_biases_and_scalars_nothing(rng):
+    arrays = {
+        "W0": rng.normal(size=(4, 3)),
+        "b0": rng.normal(size=(1, 3)),
+        "W1": rng.normal(size=(3, 2)),
+        "b1": rng.normal(size=(2, 1)),
+        "learning_rate": np.array(0.1),
+    }
+    layers = arrange(arrays, "it")
+    assert [layer.bias.shape for layer in layers] == [(3,), (2,)]
+
+
+def test_a_layer_without_bias_among_others_has_one_of_zeros(rng):
+    arrays = {"W0": rng.normal(size=(4, 3)), "b0": np.ones(3), "W1": rng.normal(size=(3, 2))}
+    layers = arrange(arrays, "it")
+    np.testing.assert_array_equal(layers[1].bias, np.zeros(2))
+
+
+def test_small_and_whole_numbers_become_floats():
+    layers = arrange({"W0": np.ones((4, 3), np.float16), "W1": np.ones((3, 2), np.int64)}, "it")
+    assert [layer.weight.dtype.name for layer in layers] == ["float32", "float64"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"W0": np.ones((4, 3)), "W1": np.ones((5, 2))}, "make no chain"),
+        ({"W0": np.ones((4, 3)), "b0": np.ones(9)}, "make no chain"),
+        ({"W0": np.ones((4, 3)), "loss": np.ones(30)}, "'loss' of shape .* neither"),
+        ({"conv": np.ones((3, 3, 1, 8))}, "neither the weights of a fully connected layer"),
+        ({"W0": np.full((4, 3), np.nan)}, "'W0': holds values that are not finite"),
+        ({"W0": np.full((4, 3), np.inf, "f2")}, "not finite"),
+        ({"W0": np.ones((4, 3), complex)}, "complex128, not real"),
+        ({"W0": np.array([["a", "b"], ["c", "d"]])}, "not real numbers"),
+        ({"W0": np.ones((0, 3))}, "is empty"),
+        ({"b0": np.ones(3)}, "holds no weights"),
+        ({}, "holds no weights"),
+        ({f"W{n}": np.ones((2, 2)) for n in range(65)}, "65 layers"),
+    ],
+)
+def test_what_is_no_network(arrays, message):
+    with pytest.raises(JaxbqError, match=message):
+        arrange(arrays, "it")
+
+
+def test_an_asked_orientation_that_does_not_fit(rng):
+    arrays = {"wih": rng.normal(size=(7, 12)), "who": rng.normal(size=(3, 7))}
+    with pytest.raises(JaxbqError, match="make no chain of layers, oriented in_out"):
+        arrange(arrays, "it", orientation="in_out")
+    with pytest.raises(JaxbqError, match="make no chain of layers from 13 inputs"):
+        arrange(arrays, "it", inputs=13)
+
+
+def test_no_layers_are_no_chain():
+    with pytest.raises(JaxbqError, match="holds no layer"):
+        check_chain([], "it")

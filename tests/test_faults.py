@@ -1,0 +1,437 @@
+"""A run that is stopped at any moment is finished by the same command, to the same bits."""
+
+import csv
+import errno
+import itertools
+import json
+import os
+import random
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import problems
+import pytest
+from test_experiment import CONFIG as SMALL
+from test_experiment import Quiet
+
+from jaxbq.errors import JaxbqError
+from jaxbq.experiment import RunFolder, load_config, locked, run, train_network
+from jaxbq.experiment.folder import read_csv
+from jaxbq.files import clear_leftovers, write_text
+from jaxbq.report import build
+from jaxbq.training import checkpoint
+
+CONFIG = """
+name = "small"
+judge = true
+[data]
+kind = "idx"
+path = "{folder}"
+[network]
+hidden = [8]
+[networks]
+seeds = {seeds}
+together = {together}
+[training]
+epochs = {epochs}
+batch_size = 16
+adversary = {{ epsilon = 0.2, steps = 2 }}
+[[methods]]
+kind = "transpose"
+[[methods]]
+kind = "ascent"
+steps = 4
+restarts = 2
+path = [0, 1]
+sweep = {{ "optimiser.learning_rate" = [0.1, 0.2] }}
+[[methods]]
+kind = "projected"
+autoencoder = {{ code = 4, hidden = [8], epochs = 2, batch_size = 20 }}
+"""
+
+
+class Killed(BaseException):
+    """The process is no more: nothing catches it, and nothing is tidied up."""
+
+
+class Disk:
+    """Stands before what a run does to files, and stops it at one of them.
+
+    Args:
+        at: which, counted from 0.
+        fault: what to raise there. After Killed nothing is done to files any more.
+    """
+
+    def __init__(self, at=-1, fault=None):
+        self.at, self.fault = at, fault or Killed()
+        self.points, self.dead = [], False
+        self.sync, self.rename, self.unlink = os.fsync, os.replace, os.unlink
+
+    def __enter__(self):
+        os.fsync, os.replace, os.unlink = self._fsync, self._replace, self._unlink
+        return self
+
+    def __exit__(self, *_):
+        os.fsync, os.replace, os.unlink = self.sync, self.rename, self.unlink
+
+    def _point(self, what, path, before=lambda: None):
+        if self.dead:
+            raise Killed
+        self.points.append((what, Path(path).name if path else ""))
+        if len(self.points) - 1 == self.at:
+            before()
+            self.dead = isinstance(self.fault, Killed)
+            raise self.fault
+
+    def _fsync(self, handle):
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            size = os.fstat(handle).st_size
+            self._point("half a file", None, lambda: os.ftruncate(handle, size // 2))
+        self.sync(handle)
+
+    def _replace(self, old, new):
+        self._point("before the rename", new)
+        self.rename(old, new)
+        self._point("after the rename", new)
+
+    def _unlink(self, path, **more):
+        if self.dead:
+            return
+        if os.path.lexists(path) and ".tmp" not in Path(path).name:
+            self._point("before the removal", path)
+            self.unlink(path, **more)
+            self._point("after the removal", path)
+        else:
+            self.unlink(path, **more)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Make a config of given size."""
+    folder = problems.write_idx_folder(tmp_path / "data")
+
+    def write(epochs=3, seeds=1, together="false"):
+        path = tmp_path / "small.toml"
+        values = {"epochs": epochs, "seeds": seeds, "together": together}
+        path.write_text(CONFIG.format(folder=folder, **values))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+
+
+def contents(folder):
+    """All files of a run folder, without wall times and the environment."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_dir() or name == "environment.json":
+            continue
+        if name.endswith(".history.csv"):
+            rows = list(csv.DictReader(path.read_text().splitlines()))
+            assert all(float(row.pop("seconds")) > 0 for row in rows)
+            found[name] = rows
+        elif path.parent.parent.name == "inversions" and path.suffix == ".json":
+            about = json.loads(path.read_text())
+            assert about.pop("seconds")["run"] >= 0
+            found[name] = about
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def go(experiment, out, data, listener=None, finish=None):
+    return run(experiment, out, listener or Quiet(), data, finish).path
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "half a file",
+        "after the rename",
+        "removal",
+        # Like half a file, but for what the temporary file holds.
+        pytest.param("before the rename", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_every_write_and_finished(config, tmp_path, every_epoch, what):
+    experiment = load_config(config(epochs=2))
+    data = experiment.data.load()
+    with Disk() as disk:
+        whole = contents(go(experiment, tmp_path / "whole", data))
+    assert not [name for name in whole if name.startswith(".") or "checkpoint" in name]
+    written = {name for point, name in disk.points if point == "after the rename"}
+    assert written == {Path(n).name for n in whole} | {"environment.json", "0.checkpoint.npz"}
+    points = [at for at, (point, _) in enumerate(disk.points) if what in point]
+    # Those of the checkpoint and of the lock, before and after; else of the files.
+    assert len(points) == (4 if what == "removal" else 20)
+    for at in points:
+        out = tmp_path / str(at)
+        with Disk(at), pytest.raises(Killed):
+            go(experiment, out, data)
+        assert contents(go(experiment, out, data)) == whole, disk.points[at]
+
+
+def test_killed_again_and_again(config, tmp_path, every_epoch):
+    """Networks trained together are kept together, until the last of them is written."""
+    experiment = load_config(config(epochs=2, seeds=2, together="true"))
+    data = experiment.data.load()
+    whole = contents(go(experiment, tmp_path / "whole", data))
+    out = tmp_path / "cut"
+    for at in range(2, 40):
+        # Each comes a little farther; what all write anew in the end takes more than ten points.
+        try:
+            with Disk(at):
+                go(experiment, out, data)
+        except Killed:
+            continue
+        break
+    assert 10 < at < 39
+    assert contents(RunFolder.of(experiment, out).path) == whole
+
+
+def test_killed_while_drawing(config, tmp_path):
+    experiment = load_config(config())
+    data = experiment.data.load()
+    folder = go(experiment, tmp_path, data)
+    with Disk() as disk:
+        go(experiment, tmp_path, data, finish=build)
+    whole = contents(folder)
+    assert sum(name.startswith("figures") for name in whole) > 6
+    names = [name for _, name in disk.points]
+    # Just after the rename of one, and with half of the next written.
+    at = names.index("path-01.png") + 1
+    for point in (at, at + 1):
+        with Disk(point), pytest.raises(Killed):
+            go(experiment, tmp_path, data, finish=build)
+    assert list(folder.rglob("figures/.*.tmp.gif"))
+    go(experiment, tmp_path, data, finish=build)
+    assert contents(folder) == whole
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(config, tmp_path, every_epoch):
+    experiment = load_config(config(epochs=2))
+    data = experiment.data.load()
+    with Disk() as disk:
+        whole = contents(go(experiment, tmp_path / "whole", data))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    writes = [at for at, (what, _) in enumerate(disk.points) if what == "half a file"]
+    for at in writes[::2]:
+        out = tmp_path / str(at)
+        with Disk(at, full), pytest.raises(JaxbqError) as caught:
+            go(experiment, out, data)
+        line = rf"cannot write {re.escape(str(out))}\S+: No space left on device; make room .*"
+        assert re.fullmatch(line, str(caught.value))
+        assert not list(out.rglob(".*"))
+        assert contents(go(experiment, out, data)) == whole
+
+
+def test_on_a_full_disk_the_old_file_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+    for number, at in itertools.product((errno.ENOSPC, errno.EDQUOT, errno.EIO), (0, 1)):
+        fault = OSError(number, os.strerror(number))
+        with Disk(at, fault), pytest.raises(JaxbqError, match=r"cannot write .*a.json: "):
+            write_text(path, "new")
+        assert path.read_text() == "old"
+        assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_leftovers_are_files_of_that_name_alone(tmp_path):
+    with Disk(1), pytest.raises(Killed):
+        write_text(tmp_path / "a.history.csv", "text")
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".a.history.")
+    others = [".a.tmp.csv", ".a.12-0123456.tmp.csv", "a.12-01234567.tmp.csv", ".lock"]
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".b.12-01234567.tmp").write_text("")
+    (tmp_path / ".c.12-01234567.tmp.d").mkdir()
+    clear_leftovers(tmp_path)
+    found = sorted(each.name for each in tmp_path.iterdir())
+    assert found == sorted([*others, ".c.12-01234567.tmp.d"])
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from jaxbq.experiment import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_runs_at_once(config, tmp_path):
+    """The second says who works there; after a kill nobody does."""
+    experiment = load_config(config(epochs=1))
+    folder = RunFolder.of(experiment, tmp_path / "runs")
+    folder.create()
+    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        line = (
+            rf"{re.escape(str(folder.path))}: another run \(pid {holder.pid} on \S+, "
+            r"since \d{4}-\d\d-\d\d [\d:]{8}\) works there; wait for it, or run with --out.*"
+        )
+        with pytest.raises(JaxbqError) as caught:
+            go(experiment, tmp_path / "runs", None)
+        assert re.fullmatch(line, str(caught.value))
+        assert [path.name for path in folder.path.iterdir() if path.is_file()] == [".lock"]
+        # A config that was edited is another run.
+        go(load_config(config(epochs=2)), tmp_path / "runs", None)
+        holder.kill()
+    assert (folder.path / ".lock").exists()
+    go(experiment, tmp_path / "runs", None)
+    assert not (folder.path / ".lock").exists()
+
+
+def test_the_lock_covers_what_finishes_a_run(config, tmp_path):
+    experiment = load_config(config(epochs=1))
+
+    def finish(folder):
+        with pytest.raises(JaxbqError, match="another run"), locked(folder.path):
+            pass
+
+    folder = go(experiment, tmp_path, None, finish=finish)
+    with locked(folder) as held:
+        assert held
+    assert not (folder / ".lock").exists()
+
+
+def test_a_lock_on_a_removed_file_is_none(tmp_path, monkeypatch):
+    """Between opening the file and locking it, its holder lets go, and removes it."""
+    path = tmp_path / ".lock"
+    take = os.open
+
+    def late(name, *more):
+        handle = take(name, *more)
+        monkeypatch.setattr(os, "open", take)
+        path.unlink()
+        return handle
+
+    monkeypatch.setattr(os, "open", late)
+    with locked(tmp_path):
+        assert path.exists()
+        assert f"pid {os.getpid()} on " in path.read_text()
+        with pytest.raises(JaxbqError, match="another run"), locked(tmp_path):
+            pass
+        assert path.exists()
+
+
+def test_damaged_files_are_named(config, tmp_path):
+    experiment = load_config(config(epochs=1))
+    data = experiment.data.load()
+    folder = RunFolder(go(experiment, tmp_path, data))
+    for name, content in (
+        ("environment.json", b"{"),
+        ("environment.json", b"[]"),
+        ("config.json", b"\xff"),
+        ("inversions/0/00-transpose.json", b"{}"),
+        ("inversions/0/00-transpose.npz", b"PK"),
+        ("networks/0.safetensors", b""),
+        ("networks/judge.safetensors", b"x"),
+        ("autoencoders.json", b""),
+    ):
+        path = folder.path / name
+        good = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(JaxbqError) as caught:
+            go(experiment, tmp_path, data)
+        assert str(folder.path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        path.write_bytes(good)
+    folder.history().write_text("epoch,loss\nx,1")
+    with pytest.raises(JaxbqError, match=r"0.history.csv: damaged.*delete it and run again"):
+        folder.read_history()
+    folder.scores.write_bytes(b"\xff\xfe")
+    with pytest.raises(JaxbqError, match=r"scores.csv: cannot be read"):
+        read_csv(folder.scores)
+
+
+def test_training_alone_goes_on_too(config, tmp_path, every_epoch):
+    experiment = load_config(config(epochs=3))
+    train_network(experiment, tmp_path / "whole.safetensors", Quiet())
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    save = tmp_path / "cut.safetensors"
+    # The checkpoint of the second epoch is being written.
+    with Disk(at=4), pytest.raises(Killed):
+        train_network(experiment, save, Quiet())
+    listener = Quiet()
+    train_network(experiment, save, listener)
+    assert "training: goes on where it was stopped" in listener.lines
+    assert listener.epochs == 2
+    assert save.read_bytes() == whole
+    assert not (tmp_path / "cut.checkpoint.npz").exists()
+
+
+def test_a_training_that_diverged_leaves_no_checkpoint(config, tmp_path, every_epoch):
+    changes = ["network.output=identity", "network.activation=leaky_relu", "judge=false"]
+    changes += ["training.loss=squared_error", "training.optimiser.name=sgd"]
+    changes += ["training.optimiser.learning_rate=30.0", "training.epochs=50"]
+    experiment = load_config(config(), changes)
+    with pytest.raises(JaxbqError, match="last-good"):
+        go(experiment, tmp_path, None)
+    folder = RunFolder.of(experiment, tmp_path)
+    assert [file.name for file in folder.networks.iterdir()] == ["0.last-good.safetensors"]
+
+
+# The command on a slow disk, so that most moments are in the middle of something.
+PROGRAM = """
+import os, sys, time
+from jaxbq.training import checkpoint
+sync = os.fsync
+os.fsync = lambda handle: (time.sleep(0.02), sync(handle))
+checkpoint.EVERY_S = 0.0
+from jaxbq.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(config, out):
+    command = [sys.executable, "-c", PROGRAM, "run", str(config), "--out", str(out)]
+    command += ["--set", "training.epochs=60", "--set", "methods.1.steps=500"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_really_killed_at_random_moments(tmp_path):
+    """The whole command, from the first epoch to the pictures; SIGKILL, and Ctrl-C once."""
+    config = tmp_path / "small.toml"
+    config.write_text(SMALL.format(folder=problems.write_idx_folder(tmp_path / "data")))
+    cut, whole = tmp_path / "cut", start(config, tmp_path / "whole")
+    rng, left = random.Random(11), []
+    for heard in ("data:", "epoch 5/", "epoch 20/", "epoch 40/", "epoch 60/", "asc"):
+        with start(config, cut) as process:
+            seen = []
+            while not any(heard in line for line in seen):
+                seen.append(process.stdout.readline())
+                assert seen[-1], (heard, seen, process.stderr.read())
+            time.sleep(rng.uniform(0, 0.1))
+            process.send_signal(signal.SIGINT if heard == "epoch 20/" else signal.SIGKILL)
+            _, errors = process.communicate()
+        if heard == "epoch 20/":
+            assert process.returncode == 130
+            assert errors == "jaxbq: interrupted; what was finished stays\n"
+        else:
+            assert process.returncode == -signal.SIGKILL
+        if heard in ("epoch 20/", "epoch 40/"):
+            assert "training: goes on where it was stopped\n" in seen
+            assert not any("epoch 5/" in line for line in seen)
+        left += [path.name for path in cut.rglob("*") if path.is_file()]
+    assert {"0.checkpoint.npz", ".lock", "00-transpose.npz"} <= set(left)
+    finished = start(config, cut)
+    for process in (whole, finished):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    one, two = (contents(next((tmp_path / name).iterdir())) for name in ("whole", "cut"))
+    assert one == two
