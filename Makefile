@@ -10,6 +10,10 @@ DEV := $(VENV)/.dev
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/quickstart.toml
 
+# Tests mostly compile: programs are kept, for the other worker and the next time.
+test slow: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
+test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
+
 test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto -m "not slow"
 

@@ -170,6 +170,7 @@ def test_a_network_that_is_nan_from_the_start_returns_the_start():
     np.testing.assert_array_equal(result.images, 0.5)
 
 
+@pytest.mark.slow
 def test_any_optax_optimiser_works_row_by_row(standard):
     """Lamb scales by norms: over a whole batch it would couple the images."""
     targets = Codes().matrix(10)

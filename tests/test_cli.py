@@ -123,6 +123,7 @@ def test_trace_shows_layers_and_saves_numbers(place, capsys):
     assert (place / "t.png").exists()
 
 
+@pytest.mark.slow
 def test_explain_says_sentences_and_saves_numbers(place, capsys):
     arguments = ["explain", "net.safetensors", "--data", "data"]
     assert main([*arguments, "--json", "e.json", "--figure", "e.png"]) == 0
@@ -189,6 +190,7 @@ def test_a_network_that_reads_at_chance_is_told_why(place, capsys):
     assert "ink and paper exchanged: " in out
 
 
+@pytest.mark.slow
 def test_every_command_takes_the_foreign_file(place, capsys):
     shape = ["--shape", "6", "5"]
     assert main(["invert", "book.npz", "--method", "transpose", *shape]) == 0

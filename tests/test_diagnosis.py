@@ -190,6 +190,7 @@ def verdicts(model, params, targets, **options):
     return {f.topic: f for f in explain(model, params, targets, **options)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_verdict_changes_with_the_network(rng, standard):
     codes = Codes().matrix(5)
@@ -232,6 +233,7 @@ def test_numbers_of_the_verdict_are_measured(standard):
     assert f"{aligned['matched filter'].mean():.2f}" in found["template"].sentence
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_an_inverse_that_had_to_be_clipped_inside_is_not_to_be_trusted():
     """Square, well-conditioned, pixels in range; yet hidden values of 4 are asked of a sigmoid."""
@@ -246,6 +248,7 @@ def test_an_inverse_that_had_to_be_clipped_inside_is_not_to_be_trusted():
     assert found["trust"].verdict != "pseudo-inverse"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_orthonormal_rows_make_the_transpose_the_inverse_too(rng):
     """Over-determined: WᵀW is no multiple of the identity, and yet Wᵀ = W⁺."""
@@ -264,6 +267,7 @@ def test_targets_that_cannot_be_given_are_refused(standard):
         explain(*standard, np.full((1, 10), 1.5))
 
 
+@pytest.mark.slow
 def test_singular_layers_and_relu_are_explained_too(rng):
     model, params = problems.random_network((9, 4, 3), rng)
     flat = (Layer(jnp.ones((9, 4), jnp.float32), params[0].bias), params[1])
