@@ -14,7 +14,7 @@ from .errors import JaxbqError
 HiddenName = Literal["sigmoid", "tanh", "leaky_relu", "softplus", "identity", "relu"]
 OutputName = Literal["sigmoid", "tanh", "leaky_relu", "softplus", "identity", "relu", "softmax"]
 
-_LEAK = 0.01
+LEAK = 0.01
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ _ALL = (
     Activation("tanh", jnp.tanh, jnp.arctanh, -1.0, 1.0),
     Activation(
         "leaky_relu",
-        lambda z: jax.nn.leaky_relu(z, _LEAK),
-        lambda a: jnp.where(a >= 0, a, a / _LEAK),
+        lambda z: jax.nn.leaky_relu(z, LEAK),
+        lambda a: jnp.where(a >= 0, a, a / LEAK),
         -math.inf,
         math.inf,
     ),

@@ -79,7 +79,11 @@ def test_one_layer_is_settled_by_a_bias_or_the_inputs(rng):
 
 def test_names_that_say_nothing_are_put_in_the_only_order_that_fits(rng):
     arrays = {"red": rng.normal(size=(5, 3)), "blue": rng.normal(size=(9, 5))}
-    assert [layer.weight.shape for layer in arrange(arrays, "it")] == [(9, 5), (5, 3)]
+    layers = arrange(arrays, "it", inputs=9, ordered=False)
+    assert [layer.weight.shape for layer in layers] == [(9, 5), (5, 3)]
+    # From three inputs to nine outputs, rows being outputs, it is a network too.
+    with pytest.raises(JaxbqError, match="fit in several orders"):
+        arrange(arrays, "it", ordered=False)
 
 
 def test_rows_and_columns_are_biases_and_scalars_nothing(rng):
@@ -94,10 +98,53 @@ def test_rows_and_columns_are_biases_and_scalars_nothing(rng):
     assert [layer.bias.shape for layer in layers] == [(3,), (2,)]
 
 
-def test_a_layer_without_bias_among_others_has_one_of_zeros(rng):
+def test_some_layers_may_have_no_bias(rng):
     arrays = {"W0": rng.normal(size=(4, 3)), "b0": np.ones(3), "W1": rng.normal(size=(3, 2))}
     layers = arrange(arrays, "it")
-    np.testing.assert_array_equal(layers[1].bias, np.zeros(2))
+    np.testing.assert_array_equal(layers[0].bias, np.ones(3))
+    assert layers[1].bias is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "biases"),
+    [
+        (["wih", "who"], ["bh", "bo"]),
+        (["Wxh", "Why"], ["bh", "by"]),
+        (["weights_input_hidden", "weights_hidden_output"], ["bias_hidden", "bias_output"]),
+    ],
+)
+def test_biases_named_after_the_units_go_with_the_weights_before_them(rng, weights, biases):
+    """Hidden and output layer of one size, so that shapes would not tell."""
+    arrays = dict.fromkeys(weights)
+    arrays[weights[0]], arrays[weights[1]] = rng.normal(size=(6, 3)), rng.normal(size=(3, 3))
+    arrays |= {biases[1]: np.full(3, 2.0), biases[0]: np.full(3, 1.0)}
+    layers = arrange(arrays, "it")
+    assert [layer.bias[0] for layer in layers] == [1.0, 2.0]
+
+
+def test_the_order_in_the_file_counts_where_names_tell_none(rng):
+    hidden = ["mid_one", "mid_two", "mid_three"]
+    arrays = {"inp": rng.normal(size=(9, 4))}
+    arrays |= {name: rng.normal(size=(4, 4)) for name in hidden}
+    arrays["tail"] = rng.normal(size=(4, 2))
+    for layer, name in zip(arrange(arrays, "it")[1:4], hidden, strict=True):
+        np.testing.assert_array_equal(layer.weight, arrays[name])
+    with pytest.raises(JaxbqError, match="fit in several orders; give them numbers"):
+        arrange(arrays, "it", ordered=False)
+
+
+@pytest.mark.parametrize("names", [["fc1", "fc2", "fc3", "out"], ["dense", "dense_1", "dense_2"]])
+def test_numbered_layers_of_one_size_need_no_order_in_the_file(rng, names):
+    arrays = {f"{name}.weight": rng.normal(size=(4, 4)) for name in names}
+    turned = dict(reversed(arrays.items()))
+    layers = arrange(turned, "it", orientation="out_in", ordered=False)
+    for layer, weight in zip(layers, arrays.values(), strict=True):
+        np.testing.assert_array_equal(layer.weight, weight.T)
+
+
+def test_a_bias_of_one_value_may_be_a_scalar(rng):
+    arrays = {"W0": rng.normal(size=(4, 1)), "b0": np.array(0.3)}
+    np.testing.assert_array_equal(arrange(arrays, "it")[0].bias, [0.3])
 
 
 def test_small_and_whole_numbers_become_floats():

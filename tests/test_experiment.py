@@ -463,6 +463,30 @@ seed = [0, 1]
         load_config(config)
 
 
+def test_what_is_changed_for_a_run_is_changed_for_every_variant(config):
+    with config.open("a") as file:
+        file.write("[variants.long.training]\nepochs = 50\n[variants.plain]\n")
+    found = load_configs(config, ["training.epochs=1"])
+    assert [experiment.training.epochs for _, experiment in found] == [1, 1]
+    found = load_configs(config, ["variants.long.training.epochs=9"])
+    assert [experiment.training.epochs for _, experiment in found] == [9, 4]
+
+
+def test_variants_and_changes_reach_into_shorthands(config):
+    text = config.read_text().replace("[network]\nhidden = [8]", "")
+    text = text.replace("batch_size = 16", 'batch_size = 16\noptimiser = "sgd"')
+    config.write_text(
+        'network = "file:net.npz"\n' + text + '[variants.a.network]\nactivation = "tanh"\n'
+        "[variants.a.training.optimiser]\nlearning_rate = 0.5\n"
+    )
+    ((_, experiment),) = load_configs(config)
+    assert (experiment.network.file, experiment.network.activation) == ("net.npz", "tanh")
+    assert experiment.training.optimiser.name == "sgd"
+    assert experiment.training.optimiser.learning_rate == 0.5
+    ((_, changed),) = load_configs(config, ["network.output=softmax"])
+    assert (changed.network.file, changed.network.output) == ("net.npz", "softmax")
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

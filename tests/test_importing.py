@@ -21,6 +21,7 @@ from jaxbq.mlp import MLP
 from jaxbq.targets import Codes
 from jaxbq.weights import (
     NetworkFile,
+    agreed_names,
     import_network,
     load_network,
     open_network,
@@ -121,6 +122,13 @@ def test_pytorch(tmp_path, images):
     torch.save(module, tmp_path / "whole.pt")
     with pytest.raises(JaxbqError, match="more than tensors, which is never loaded"):
         import_network(tmp_path / "whole.pt")
+    wide = torch.zeros(1).expand(10**5, 10**5)
+    torch.save({"0.weight": wide}, tmp_path / "wide.pt")
+    with pytest.raises(JaxbqError, match="larger than jaxbq reads"):
+        import_network(tmp_path / "wide.pt")
+    torch.save({"0.weight": torch.eye(3).to_sparse()}, tmp_path / "sparse.pt")
+    with pytest.raises(JaxbqError, match="no plain tensor"):
+        import_network(tmp_path / "sparse.pt")
 
 
 class Evil:
@@ -203,6 +211,13 @@ def test_keras_models_that_are_no_chain_of_dense_layers(tmp_path, keras):
     mixed = [first, layers.Dense(3, "tanh"), layers.Dense(3, "relu"), layers.Dense(2)]
     refused(keras.Sequential(mixed), r"several activations \(relu, tanh\)")
     refused(keras.Sequential([first, layers.BatchNormalization(), layers.Dense(2)]), "no Dense")
+    own = [first, layers.Dense(3, "leaky_relu"), layers.Dense(2)]
+    refused(keras.Sequential(own), "slope 0.2")
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(3)])
+    outer = keras.Sequential([inner, keras.Sequential([layers.Input((3,)), layers.Dense(2)])])
+    outer.save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(JaxbqError, match="models in models"):
+        import_network(tmp_path / "net.weights.h5")
     leaky = [first, layers.Dense(3), layers.LeakyReLU(negative_slope=0.3), layers.Dense(2)]
     refused(keras.Sequential(leaky), "slope 0.3")
     start = keras.Input((4,))
@@ -288,6 +303,9 @@ def test_onnx_graphs_that_are_no_chain(tmp_path, layers):
     tensor = external.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
+    softmax = onnx_chain(onnx, layers, gemm=True, names=("Tanh", "Softmax"))
+    softmax.graph.node[-1].attribute.append(onnx.helper.make_attribute("axis", 0))
+    refused(softmax, "over images, not over outputs")
     refused(external, "in another file, which is not read")
     lying = onnx_chain(onnx, layers, gemm=True)
     lying.graph.initializer[0].dims[0] = 10**9
@@ -339,6 +357,27 @@ def test_lists_in_memory(layers, images):
     assert network.model == MLP(SIZES, "tanh", "identity", bias=False)
 
 
+def test_a_layer_without_bias_among_others_has_one_of_zeros(tmp_path, layers, images):
+    mixed = [(layers[0][0], None), *layers[1:]]
+    network = import_network(mixed, **SAID)
+    save_network(tmp_path / "net.safetensors", network)
+    again = load_network(tmp_path / "net.safetensors")
+    zero = [(layers[0][0], 0 * layers[0][1]), *layers[1:]]
+    check(again, images, forward(zero, images))
+
+
+def test_classes_in_another_order_are_noticed(tmp_path, layers):
+    path = tmp_path / "net.safetensors"
+    network = import_network(layers, **SAID, class_names=list("abcdefghij"))
+    assert network.class_names == tuple("abcdefghij")
+    assert agreed_names(("a", "b"), ("x", "y"), "it") == ("x", "y")
+    assert agreed_names(None, None, "it") == ()
+    with pytest.raises(JaxbqError, match=r"data have them in another order: give the data class_n"):
+        agreed_names(("1", "10", "2"), ("1", "2", "10"), "it")
+    save_network(path, network)
+    assert open_network(path).class_names == network.class_names
+
+
 def test_precision_follows_jax(layers):
     wide = [(weight.astype(float), bias.astype(float)) for weight, bias in layers]
     assert import_network(wide, **SAID).params[0].weight.dtype == jnp.float32
@@ -380,7 +419,11 @@ def test_what_is_said_must_fit(tmp_path, layers, said, message):
 
 def test_what_a_source_says_is_not_to_be_changed(images):
     equinox = pytest.importorskip("equinox")
+    with pytest.raises(JaxbqError, match="no activation 'relu6'"):
+        import_network(equinox.nn.MLP(4, 2, 3, 1, activation=jax.nn.relu6, key=jax.random.key(0)))
     mlp = equinox.nn.MLP(784, 10, 12, 3, activation=jnp.tanh, key=jax.random.key(0))
+    with pytest.raises(JaxbqError, match="orientation of its weights is known"):
+        import_network(mlp, orientation="in_out")
     assert import_network(mlp, hidden="tanh").model.hidden == "tanh"
     with pytest.raises(JaxbqError, match="is tanh, as it says itself; not relu"):
         import_network(mlp, hidden="relu")

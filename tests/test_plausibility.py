@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxbq.diagnosis import plausibility
+from jaxbq.diagnosis import Plausibility, plausibility
 from jaxbq.errors import JaxbqError
 from jaxbq.mlp import MLP
 from jaxbq.training import Training, train
@@ -68,6 +68,13 @@ def test_one_layer_has_no_hidden_activation(tiny):
     model = MLP((30, 3))
     found = plausibility(model, train(model, tiny, Training(epochs=2)).params, tiny)
     assert not [name for name, _ in found.alternatives if "activation" in name]
+
+
+def test_two_classes_read_well_are_not_at_chance():
+    assert not Plausibility(0.99, 0.5, (("other", 0.5),)).doubtful
+    assert Plausibility(0.52, 0.5, ()).doubtful
+    assert "at chance (0.520; guessing 0.500)" in Plausibility(0.52, 0.5, ()).advice
+    assert "worse than it could (0.700" in Plausibility(0.7, 0.1, (("other", 0.9),)).advice
 
 
 def test_data_that_do_not_fit(tiny):

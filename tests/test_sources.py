@@ -218,7 +218,7 @@ def test_a_name_or_a_path_says_what_source_is_meant(tmp_path):
         path=own, class_names=names, grey=False, book_scaling=True
     )
     found = source_of("a.npz", class_names=names, space=ImageSpace((9, 6), -2.5, 3.0))
-    assert found == Arrays(path="a.npz", class_names=names, shape=(9, 6), pixel_range=(-2.5, 3.0))
+    assert found == Arrays(path="a.npz", class_names=names, shape=(9, 6))
     assert source_of("a.npz", space=ImageSpace((9,), -1, 1)) == Arrays(path="a.npz")
 
 

@@ -79,11 +79,17 @@ def open_with_images(
 
 def load_named(name: str, network: "NetworkFile | None" = None) -> "Dataset":
     """Load a data set by its name, or from the folder or file that it is in."""
-    from ..data import source_of
+    from ..data import USUAL_RANGES, Arrays, source_of
 
     if network is None:
         return source_of(name).load()
-    return source_of(name, class_names=network.class_names, space=network.space).load()
+    source = source_of(name, class_names=network.class_names, space=network.space)
+    data = source.load()
+    ends = network.space.low, network.space.high
+    if isinstance(source, Arrays) and data.pixel_range not in USUAL_RANGES:
+        # Its range was read off the least and greatest pixel: the network knows better.
+        data = dataclasses.replace(source, pixel_range=ends).load()
+    return data
 
 
 def fitted(data: "Dataset", network: "NetworkFile") -> "Dataset":

@@ -7,6 +7,7 @@ from .dataset import Reference as Reference
 from .digits import Digits as Digits
 from .images import Images as Images
 from .rescaling import rescaled as rescaled
+from .sources import USUAL_RANGES as USUAL_RANGES
 from .sources import Idx as Idx
 from .sources import Mnist as Mnist
 from .sources import Mnist10k as Mnist10k

@@ -186,6 +186,8 @@ class Dataset:
             given.append((test_images, test_labels))
         pixels = as_pixels([part for part, _ in given], shape, pixel_range, book_scaling)
         for rows, (_, theirs) in zip(pixels.parts, given, strict=True):
+            if np.ndim(theirs) == 0:
+                raise JaxbqError("labels are a single value; give one for each image")
             if len(rows) != len(theirs):
                 raise JaxbqError(f"{len(rows)} images but {len(theirs)} labels: one each, please")
         classes, names = as_classes([np.asarray(theirs) for _, theirs in given], class_names)

@@ -18,7 +18,7 @@ from .names import shown
 
 FOLDER_VARIABLE = "JAXBQ_DATA"
 _BOOK_RANGE = (0.01, 1.0)
-_USUAL_RANGES = ((0.0, 1.0), _BOOK_RANGE, (-1.0, 1.0), (0.0, 255.0))
+USUAL_RANGES = ((0.0, 1.0), _BOOK_RANGE, (-1.0, 1.0), (0.0, 255.0))
 
 _ROLES = {
     "training images": ("train-images",),
@@ -113,7 +113,7 @@ def source_of(
             with one folder a class.
         class_names: the classes of the network that images are for, in the order of its outputs.
         space: its images: of what shape flat rows are, whether colour is kept, whether pixels are
-            scaled as the book does, and what range they lie in where it is no usual one.
+            scaled as the book does.
 
     Raises:
         JaxbqError: it is none of these.
@@ -126,13 +126,9 @@ def source_of(
         return known[name](book_scaling=book)
     path, names = Path(name).expanduser(), tuple(class_names)
     if path.suffix.lower() == ".npz":
-        # Another range was read off the data that the network knows: these are to be alike.
-        fixed = None if ends in _USUAL_RANGES else ends
         # Other shapes than pictures' are left to what the file says.
         shape = space.shape if len(space.shape) in (2, 3) else ()
-        return Arrays(
-            path=name, shape=shape, pixel_range=fixed, class_names=names, book_scaling=book
-        )
+        return Arrays(path=name, shape=shape, class_names=names, book_scaling=book)
     inside = sorted(path.iterdir()) if path.is_dir() else []
     parts = [part for role in _ROLES.values() for part in role]
     if any(file.is_file() and part in file.name for file in inside for part in parts):

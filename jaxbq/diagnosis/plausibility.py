@@ -35,7 +35,12 @@ class Plausibility:
     def doubtful(self) -> bool:
         """Whether it reads at chance, or clearly worse than it could."""
         best = self.alternatives[0][1] if self.alternatives else 0.0
-        return self.accuracy < 2 * self.chance or best > self.accuracy + _BETTER
+        return self._at_chance or best > self.accuracy + _BETTER
+
+    @property
+    def _at_chance(self) -> bool:
+        # A tenth of the way from guessing to certainty.
+        return self.accuracy < self.chance + 0.1 * (1 - self.chance)
 
     @property
     def advice(self) -> str:
@@ -43,7 +48,7 @@ class Plausibility:
         if not self.doubtful:
             return ""
         tried = "; ".join(f"{what}: {value:.3f}" for what, value in self.alternatives)
-        level = "at chance" if self.accuracy < 2 * self.chance else "worse than it could"
+        level = "at chance" if self._at_chance else "worse than it could"
         return (
             f"it reads {level} ({self.accuracy:.3f}; guessing {self.chance:.3f}). Likely causes: "
             "orientation of the weights, scaling of the pixels, activation. "

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax
 from annotated_types import Ge, Gt, Le
 from pydantic import Discriminator, StringConstraints, Tag
 
@@ -21,7 +22,7 @@ from ..mlp import MLP
 from ..options import describe, options, shorthand, validate
 from ..targets import Codes
 from ..training import Training, TrainingRule, check_ends
-from ..weights import NetworkFile, Orientation, is_native, open_network
+from ..weights import NetworkFile, Orientation, agreed_names, is_native, open_network
 
 _MAX_CONFIG_BYTES = 2**20
 
@@ -81,12 +82,16 @@ class FileNetwork:
         """None: what the file holds."""
         return "none"
 
-    def open(self, data: Dataset, dtype: str | None = None) -> NetworkFile:
-        """Read the network.
+    def open(self, data: Dataset) -> NetworkFile:
+        """Read the network, for each data once: all that is done is done with one version of it.
 
         Raises:
             JaxbqError: the file cannot be read, or does not fit the data.
         """
+        wide = jax.config.read("jax_enable_x64")
+        return data.once((self, wide), lambda: self._open(data))
+
+    def _open(self, data: Dataset) -> NetworkFile:
         path = Path(self.file).expanduser()
         said: dict[str, Any] = {
             "hidden": self.activation,
@@ -97,9 +102,10 @@ class FileNetwork:
         if not is_native(path):
             said |= {"image_shape": data.space.shape, "class_names": data.class_names}
             said["pixel_range"] = self.pixel_range or data.pixel_range
-        network = open_network(path, dtype, **said)
+        network = open_network(path, **said)
         check_ends(network.model, data)
-        return network
+        names = agreed_names(network.class_names, data.class_names, self.file)
+        return dataclasses.replace(network, class_names=names)
 
     def build(self, data: Dataset) -> MLP:
         """Read the specification of the network."""
@@ -208,13 +214,19 @@ def load_configs(path: Path | str, changes: Sequence[str] = ()) -> list[tuple[st
     Raises:
         JaxbqError: as :func:`load_config`, or sweep or variants are no tables of lists or tables.
     """
-    table = _read(Path(path), changes)
+    many = [c for c in changes if c.strip().startswith(("variants.", "sweep"))]
+    # What is changed for one run is changed for every variant.
+    others = [c for c in changes if c not in many]
+    table = _read(Path(path), many)
     variants, sweep = table.pop("variants", {}), table.pop("sweep", {})
-    return [
-        (", ".join(filter(None, (name, words))), _check(path, chosen, need_methods=True))
-        for name, varied in _variants(path, table, variants)
-        for words, chosen in _combinations(path, varied, sweep)
-    ]
+    found = []
+    for name, varied in _variants(path, table, variants):
+        for change in others:
+            apply_change(varied, change)
+        for words, chosen in _combinations(path, varied, sweep):
+            label = ", ".join(filter(None, (name, words)))
+            found.append((label, _check(path, chosen, need_methods=True)))
+    return found
 
 
 def _variants(
@@ -234,6 +246,8 @@ def _laid_over(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]
     changed = copy.deepcopy(table)
     for key, value in changes.items():
         old = changed.get(key)
+        if isinstance(old, str) and isinstance(value, dict):
+            old = _written_out(key, old)
         both = isinstance(old, dict) and isinstance(value, dict)
         changed[key] = _laid_over(old, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return changed
@@ -363,7 +377,7 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(place, dict):
             # A shorthand such as optimiser = "adam" makes way for the table it stands for.
             if isinstance(place.get(step), str):
-                place[step] = {("name" if step == "optimiser" else "kind"): place[step]}
+                place[step] = _written_out(step, place[step])
             place = place.setdefault(step, {})
         else:
             place = _item(place, step, key)
@@ -372,6 +386,13 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
     else:
         _item(place, last, key)
         place[int(last)] = value
+
+
+def _written_out(key: str, text: str) -> dict[str, str]:
+    """Write the table that a string is short for."""
+    if key == "network":
+        return {"file": text.removeprefix("file:")}
+    return {("name" if key == "optimiser" else "kind"): text}
 
 
 def _item(place: Any, step: str, key: str) -> Any:

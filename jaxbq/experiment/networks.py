@@ -112,14 +112,16 @@ def _taken_over(
     """
     if folder.history().exists() and folder.network().exists():
         return load_network(folder.network())
-    network = source.open(data, experiment.precision)
+    network = source.open(data)
+    params = jax.tree.map(lambda leaf: leaf.astype(experiment.precision), network.params)
+    network = dataclasses.replace(network, params=params)
     found = plausibility(network.model, network.params, data)
     listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
     for what in network.assumed:
         listener.say(f"assumed: {what} activation sigmoid, since the file does not say")
     if found.doubtful:
         listener.say(f"warning: {found.advice}")
-    save_network(folder.network(), dataclasses.replace(network, class_names=data.class_names))
+    save_network(folder.network(), network)
     folder.write_history(())
     return load_network(folder.network())
 

@@ -113,8 +113,10 @@ class Projected(Method):
         seen = _matched(rows, state) if self.match else rows
         back = self.autoencoder.reconstruct(state.space, seen).reshape(found.images.shape)
         moved = jnp.sqrt(jnp.square(back - found.images).mean(axis=-1))
+        # The way of an ascent leads to its own image, not to this one.
+        others = {name: values for name, values in found.diagnostics.items() if name != "path"}
         diagnostics = {
-            **found.diagnostics,
+            **others,
             "image_before_projection": found.images,
             "moved": moved / (state.space.high - state.space.low),
         }

@@ -2,6 +2,7 @@
 
 from .chains import Orientation as Orientation
 from .found import Found as Found
+from .found import agreed_names as agreed_names
 from .found import to_network as to_network
 from .importing import import_network as import_network
 from .importing import open_network as open_network

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ..data.names import natural
 from ..errors import JaxbqError
 
 Orientation = Literal["in_out", "out_in"]
@@ -29,6 +30,7 @@ def arrange(
     *,
     orientation: Orientation | None = None,
     inputs: int | None = None,
+    ordered: bool = True,
 ) -> list[RawLayer]:
     """Put named arrays in the order of layers.
 
@@ -38,16 +40,17 @@ def arrange(
         where: what holds them, for messages.
         orientation: of the weights; by default found from the shapes.
         inputs: how many inputs the first layer has, if that is known.
+        ordered: whether the arrays come in the order of the layers, where names do not tell it.
 
     Returns:
         The layers, first to last.
 
     Raises:
         JaxbqError: an array that is neither weight nor bias, shapes that make no chain, or an
-            orientation that the shapes leave open.
+            order or orientation that names and shapes leave open.
     """
     weights, biases = _sorted_out(arrays, where)
-    names = _order(weights, biases, where, orientation, inputs)
+    names = _order(weights, biases, where, orientation, inputs, ordered)
     ways = _ways(weights, biases, names, orientation, inputs)
     if len(ways) > 1:
         shapes = _say_shapes(weights, names)
@@ -59,12 +62,8 @@ def arrange(
     turned = [weights[name].T if chosen == "out_in" else weights[name] for name in names]
     matched = _match(list(names), biases)
     assert matched is not None
-    if not biases:
-        return [RawLayer(weight, None) for weight in turned]
     return [
-        # Where some layers have a bias, the others have one of zeros.
-        RawLayer(w, np.zeros(w.shape[1], w.dtype) if b is None else biases[b])
-        for w, b in zip(turned, matched, strict=True)
+        RawLayer(w, None if b is None else biases[b]) for w, b in zip(turned, matched, strict=True)
     ]
 
 
@@ -90,21 +89,17 @@ def check_chain(layers: Sequence[RawLayer], where: str) -> None:
     """
     if not layers:
         raise JaxbqError(f"{where}: holds no layer")
+    for number, layer in enumerate(layers, 1):
+        if layer.weight.ndim != 2 or layer.weight.size == 0:
+            raise JaxbqError(f"{where}: layer {number} has weights of shape {layer.weight.shape}")
+        if layer.bias is not None and layer.bias.shape != layer.weight.shape[1:]:
+            raise JaxbqError(f"{where}: the bias of layer {number} does not fit its weights")
     for number, (one, two) in enumerate(itertools.pairwise(layers), 1):
         if one.weight.shape[1] != two.weight.shape[0]:
             raise JaxbqError(
                 f"{where}: layer {number} gives {one.weight.shape[1]} values, but the next takes "
                 f"{two.weight.shape[0]}"
             )
-    for number, layer in enumerate(layers, 1):
-        if layer.bias is not None and layer.bias.shape != layer.weight.shape[1:]:
-            raise JaxbqError(f"{where}: the bias of layer {number} does not fit its weights")
-
-
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Key that sorts 10 after 9."""
-    parts = re.split(r"(\d+)", name.lower())
-    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in parts if p)
 
 
 def _sorted_out(
@@ -114,12 +109,12 @@ def _sorted_out(
     weights, biases = {}, {}
     for name, array in arrays.items():
         shown = f"{where}: array {name!r}"
-        if array.ndim == 0:
+        if array.ndim == 0 and not _is_bias(name):
             continue  # a learning rate, a count of epochs
         if array.size == 0:
             raise JaxbqError(f"{shown} is empty")
         # A bias may be a row or a column; a network of one output has weights like that.
-        is_line = array.ndim == 1 or (array.ndim == 2 and min(array.shape) == 1)
+        is_line = array.ndim < 2 or (array.ndim == 2 and min(array.shape) == 1)
         if _is_bias(name) and is_line:
             biases[name] = numbers(array.reshape(-1), shown)
         elif array.ndim == 2:
@@ -172,35 +167,53 @@ def _order(
     where: str,
     orientation: Orientation | None,
     inputs: int | None,
+    ordered: bool,
 ) -> tuple[str, ...]:
-    """Order the layers: by role, by number, as in the file, or the only way that fits."""
+    """Order the layers: as names tell; else as in the file; else the only way that fits."""
+
+    def fits(order: Sequence[str]) -> bool:
+        return bool(_ways(weights, biases, order, orientation, inputs))
+
     names = tuple(weights)
-    roles = {name: _role(name) for name in names}
-    by_name = tuple(sorted(names, key=natural))
-    if all(role is not None for role in roles.values()):
-        orders = [tuple(sorted(names, key=lambda n: (roles[n] or 0, natural(n))))]
-    elif all(any(map(str.isdecimal, name)) for name in names):
-        orders = [by_name]
-    else:
-        orders = [by_name, names]
-    for order in orders:
-        if _ways(weights, biases, order, orientation, inputs):
+    told = _by_name(names)
+    for order in [told] if told else [names] if ordered else []:
+        if fits(order):
             return order
-    if len(orders) > 1 and len(names) <= _MOST_PERMUTED:
-        fitting = [
-            order
-            for order in itertools.permutations(names)
-            if _ways(weights, biases, order, orientation, inputs)
-        ]
+    if not told and len(names) <= _MOST_PERMUTED:
+        fitting = [order for order in itertools.permutations(names) if fits(order)]
         if len(fitting) == 1:
             return fitting[0]
-    told = "" if inputs is None else f" from {inputs} inputs"
-    told += "" if orientation is None else f", oriented {orientation}"
+        if fitting:
+            raise JaxbqError(
+                f"{where}: weights {_say_shapes(weights, names)} fit in several orders; give them "
+                "numbers in their names, like W0, W1"
+            )
+    known = "" if inputs is None else f" from {inputs} inputs"
+    known += "" if orientation is None else f", oriented {orientation}"
     with_biases = f" and biases {_say_shapes(biases, biases)}" if biases else ""
     raise JaxbqError(
-        f"{where}: weights {_say_shapes(weights, orders[0])}{with_biases} make no chain of layers"
-        f"{told}"
+        f"{where}: weights {_say_shapes(weights, told or names)}{with_biases} make no chain of "
+        f"layers{known}"
     )
+
+
+def _by_name(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Order names that tell it: by role, or numbered with one stem, one after the other if need be.
+
+    ``fc1, fc2, out`` and ``dense, dense_1`` do; ``red, blue`` do not, nor ``a1, b2``.
+    """
+    roles = {name: _role(name) for name in names}
+    if all(role is not None for role in roles.values()):
+        return tuple(sorted(names, key=lambda name: (roles[name] or 0, natural(name))))
+    ends = [name for name in names if roles[name] in (0, 2)]
+    between = [name for name in names if name not in ends]
+    stems = {re.sub(r"[\d_.\s-]+", "", name.lower()) for name in between}
+    numbered = sum(any(map(str.isdecimal, name)) for name in between)
+    single = len({roles[name] for name in ends}) == len(ends)
+    if single and (len(between) <= 1 or (len(stems) == 1 and numbered >= len(between) - 1)):
+        place = {name: 1 if name in between else roles[name] for name in names}
+        return tuple(sorted(names, key=lambda name: (place[name] or 0, natural(name))))
+    return None
 
 
 def _ways(
@@ -249,6 +262,14 @@ def _match(order: Sequence[str], biases: Mapping[str, np.ndarray]) -> list[str |
         return [by_key.get(key) for key in keys]
     if len(biases) != len(order):
         return None
+    if all(_role(name) is not None for name in (*order, *biases)):
+        # Of wih, who, bh, bo: each bias by the part that its layer has in the network.
+        by_role = sorted(biases, key=lambda name: (_role(name) or 0, natural(name)))
+        place = {
+            name: n
+            for n, name in enumerate(sorted(order, key=lambda n: (_role(n) or 0, natural(n))))
+        }
+        return [by_role[place[name]] for name in order]
     # The same kind of order for both: a bias stands where its weights do.
     rank = {name: place for place, name in enumerate(sorted(order, key=natural))}
     in_order = sorted(biases, key=natural)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..activations import activation
 from ..data import ImageSpace
@@ -105,12 +106,15 @@ def to_network(
         kept = widest if values.dtype.name == "float64" else "float32"
         return jnp.asarray(values.astype(dtype or kept))
 
-    params = tuple(
-        Layer(array(layer.weight), None if layer.bias is None else array(layer.bias))
-        for layer in found.layers
-    )
+    def bias(layer: RawLayer) -> Any:
+        if layer.bias is None and model.bias:
+            # Where some layers have a bias, the others have one of zeros.
+            return array(np.zeros(layer.weight.shape[1], layer.weight.dtype))
+        return None if layer.bias is None else array(layer.bias)
+
+    params = tuple(Layer(array(layer.weight), bias(layer)) for layer in found.layers)
     space = _space(sizes[0], image_shape, pixel_range, where)
-    names = class_names or found.class_names or tuple(map(str, range(sizes[-1])))
+    names = agreed_names(found.class_names, class_names, where) or tuple(map(str, range(sizes[-1])))
     if len(names) != sizes[-1]:
         raise JaxbqError(f"{where}: {len(names)} class names, but {sizes[-1]} outputs")
     unsaid = [
@@ -119,6 +123,22 @@ def to_network(
         if said is None and not (what == "hidden" and len(sizes) == 2)
     ]
     return NetworkFile(model, params, space, tuple(map(str, names)), tuple(unsaid))
+
+
+def agreed_names(
+    found: Sequence[str] | None, given: Sequence[str] | None, where: str
+) -> tuple[str, ...]:
+    """Choose the names of the outputs: those given, else those that the file has.
+
+    Raises:
+        JaxbqError: they are the same in another order, so that outputs would be misread.
+    """
+    if found and given and set(found) == set(given) and tuple(found) != tuple(given):
+        raise JaxbqError(
+            f"{where}: its outputs are the classes {', '.join(found)}; the data have them in "
+            f"another order: give the data class_names = {list(found)}"
+        )
+    return tuple(given or found or ())
 
 
 def _agreed(what: str, found: str | None, given: str | None, where: str) -> str:

@@ -31,6 +31,9 @@ _READERS: dict[str, Reader] = {
 }
 
 
+_SELF_ORIENTED = (".keras", ".skops", ".onnx")
+
+
 def import_network(
     source: Any,
     *,
@@ -112,6 +115,8 @@ def read_foreign(
             inputs *= int(size)
     if not isinstance(source, str | Path):
         found = from_object(source, orientation, inputs)
+        if orientation is not None and found.what not in ("arrays", "PyTorch state_dict"):
+            raise JaxbqError(f"{found.what}: the orientation of its weights is known; leave it out")
         return found.what, found
     path = Path(source).expanduser()
     if path.is_dir():
@@ -125,6 +130,8 @@ def read_foreign(
         raise JaxbqError(
             f"{path}: not a kind of file that networks are read from; known: {', '.join(_READERS)}"
         )
+    if orientation is not None and path.suffix.lower() in _SELF_ORIENTED:
+        raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
     return str(path), reader(path, orientation, inputs)
 
 

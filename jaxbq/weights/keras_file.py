@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..activations import LEAK
 from ..archives import open_archive
+from ..data.names import natural
 from ..errors import JaxbqError
-from .chains import Orientation, RawLayer, arrange, natural, numbers
+from .chains import Orientation, RawLayer, arrange, numbers
 from .found import MOST_BYTES, Found, activation_name, of_chain
 
 _MOST_JSON = 2**22
 _PASSED = {"InputLayer", "Flatten", "Dropout", "Reshape", "GaussianNoise", "ActivityRegularization"}
 _MOST_GROUPS = 4096
-_LEAK = 0.01  # the slope that jaxbq's leaky_relu has
 
 
 def read_keras(path: Path) -> Found:
@@ -75,7 +76,9 @@ def read_weights_h5(path: Path, orientation: Orientation | None, inputs: int | N
         bias = dense[name].bias
         if bias is not None:
             arrays[f"{name}.bias"] = bias
-    layers = arrange(arrays, str(path), orientation=orientation or "in_out", inputs=inputs)
+    layers = arrange(
+        arrays, str(path), orientation=orientation or "in_out", inputs=inputs, ordered=False
+    )
     return Found("Keras weights", layers)
 
 
@@ -93,7 +96,12 @@ def _read_h5(h5py: Any, file: io.BufferedIOBase, where: str) -> dict[str, RawLay
     """Read every group ``…/NAME/vars`` with a kernel ``0`` and perhaps a bias ``1``."""
     try:
         with h5py.File(file, "r") as content:
-            return dict(_dense(h5py, content, where))
+            dense: dict[str, RawLayer] = {}
+            for name, layer in _dense(h5py, content, where):
+                if name in dense:
+                    raise JaxbqError(f"{where}: holds models in models; only one chain can be read")
+                dense[name] = layer
+            return dense
     except JaxbqError:
         raise
     # HDF5's C library reports damage as any of these, or as a plain Exception.
@@ -165,8 +173,19 @@ def _check_inbound(inbound: Any, before: str, where: str) -> None:
 
 def _activation(given: Any, where: str) -> str | None:
     if given is None or isinstance(given, str):
-        return given
+        return check_activation(given, where)
     raise JaxbqError(f"{where}: an activation of its own cannot be imported")
+
+
+def check_activation(name: str | None, where: str) -> str | None:
+    """Refuse what has the name of an activation of jaxbq's and is another.
+
+    Raises:
+        JaxbqError: it is Keras's function ``leaky_relu``, of slope 0.2.
+    """
+    if name == "leaky_relu":
+        raise JaxbqError(f"{where}: leaky ReLU of slope 0.2; jaxbq's is {LEAK}")
+    return name
 
 
 def _layer_activation(kind: str, options: dict[str, Any], where: str) -> str:
@@ -175,8 +194,8 @@ def _layer_activation(kind: str, options: dict[str, Any], where: str) -> str:
         return _activation(options.get("activation"), where) or "linear"
     if kind == "LeakyReLU":
         slope = options.get("negative_slope")
-        if slope != _LEAK:
-            raise JaxbqError(f"{where}: leaky ReLU of slope {slope}; jaxbq's is {_LEAK}")
+        if slope != LEAK:
+            raise JaxbqError(f"{where}: leaky ReLU of slope {slope}; jaxbq's is {LEAK}")
         return "leaky_relu"
     if kind == "ReLU" and not any(
         options.get(name) for name in ("max_value", "negative_slope", "threshold")

@@ -28,5 +28,7 @@ def read_numpy(path: Path, orientation: Orientation | None, inputs: int | None) 
         arrays = {path.stem: read_npy(path, MOST_BYTES)}
     else:
         arrays = read_npz(path, MOST_BYTES)
-    layers = arrange(arrays, str(path), orientation=orientation, inputs=inputs)
+    layers = arrange(
+        arrays, str(path), orientation=orientation, inputs=inputs, ordered=not path.is_dir()
+    )
     return Found("NumPy arrays", layers)

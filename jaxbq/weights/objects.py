@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.names import natural
 from ..errors import JaxbqError
-from .chains import Orientation, RawLayer, arrange, check_chain, natural, numbers
+from .chains import Orientation, RawLayer, arrange, check_chain, numbers
 from .found import Found, activation_name, of_chain
+from .keras_file import check_activation
 from .sklearn_file import from_sklearn
 from .torch_file import from_state_dict
 
@@ -63,7 +65,9 @@ def _from_mapping(
             name.removeprefix("params.").replace("kernel", "weight"): np.asarray(value)
             for name, value in sorted(flat.items(), key=lambda item: natural(item[0]))
         }
-        layers = arrange(named, "Flax parameters", orientation="in_out", inputs=inputs)
+        layers = arrange(
+            named, "Flax parameters", orientation="in_out", inputs=inputs, ordered=False
+        )
         return Found("Flax parameters", layers)
     arrays = {name: np.asarray(value) for name, value in flat.items()}
     return Found("arrays", arrange(arrays, where, orientation=orientation, inputs=inputs))
@@ -106,7 +110,8 @@ def _called(function: Any, where: str) -> str:
 
     function = getattr(function, "activation", function)
     name = str(getattr(function, "__name__", type(function).__name__)).strip("<>_")
-    probe = jnp.linspace(-3.0, 3.0, 7)
+    # Far enough to tell a clipped one, near enough for its slope at 0.
+    probe = jnp.asarray([-30.0, -6.5, -2.0, -0.5, 0.0, 0.3, 1.0, 2.5, 6.5, 30.0])
     candidates = {
         "sigmoid": jax.nn.sigmoid,
         "tanh": jnp.tanh,
@@ -139,6 +144,6 @@ def _from_keras(source: Any, where: str) -> Found:
         arrays = [np.asarray(weights) for weights in layer.get_weights()]
         bias = numbers(arrays[1], where) if len(arrays) > 1 else None
         layers.append(RawLayer(numbers(arrays[0], where), bias))
-        between.append(str(layer.activation.__name__))
+        between.append(check_activation(str(layer.activation.__name__), where))
     check_chain(layers, where)
     return Found("Keras model", layers, *of_chain(between, where))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..activations import LEAK
 from ..errors import JaxbqError
 from .chains import RawLayer, numbers
 from .found import MOST_BYTES, Found, of_chain
@@ -18,8 +19,10 @@ _ACTIVATIONS = {
     "Softplus": "softplus",
     "Softmax": "softmax",
 }
-_PASSED = {"Identity", "Flatten", "Reshape", "Dropout", "Cast", "Squeeze", "Unsqueeze"}
-_LEAK = 0.01  # of ONNX, and of jaxbq's leaky_relu
+_PASSED = {"Identity", "Dropout"}
+# What lays images out as rows, before the first layer.
+_SHAPING = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
+_FLOATS = {1, 10, 11, 16}  # of TensorProto: float, float16, double, bfloat16
 _MOST_NODES = 1024
 
 
@@ -75,15 +78,26 @@ class _Walk:
         elif kind == "Add" and self.layers and self.between[-1] is None:
             self._add(node)
         elif kind in _ACTIVATIONS and self.layers and self.between[-1] is None:
-            slope = options["alpha"].f if "alpha" in options else _LEAK
-            if kind == "LeakyRelu" and not np.isclose(slope, _LEAK):
-                raise JaxbqError(f"{self.where}: leaky ReLU of slope {slope:g}; jaxbq's is {_LEAK}")
-            self.between[-1] = _ACTIVATIONS[kind]
+            self._activation(kind, options)
+        elif kind == "Cast" and "to" in options and options["to"].i in _FLOATS:
+            return
+        elif kind in _SHAPING and not self.layers:
+            if "axis" in options and options["axis"].i != 1:
+                raise JaxbqError(f"{self.where}: a Flatten that mixes images cannot be imported")
         elif kind not in _PASSED:
             raise JaxbqError(
                 f"{self.where}: node {kind} cannot be imported here; only chains of Gemm or MatMul "
                 "and Add, and activations, can"
             )
+
+    def _activation(self, kind: str, options: dict[str, Any]) -> None:
+        # ONNX's own default slope is the one that jaxbq has.
+        slope = options["alpha"].f if "alpha" in options else LEAK
+        if kind == "LeakyRelu" and not np.isclose(slope, LEAK):
+            raise JaxbqError(f"{self.where}: leaky ReLU of slope {slope:g}; jaxbq's is {LEAK}")
+        if kind == "Softmax" and "axis" in options and options["axis"].i not in (-1, 1):
+            raise JaxbqError(f"{self.where}: a softmax over images, not over outputs")
+        self.between[-1] = _ACTIVATIONS[kind]
 
     def _gemm(self, node: Any, options: dict[str, Any]) -> None:
         def scale(name: str) -> float:

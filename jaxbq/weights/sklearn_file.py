@@ -31,12 +31,13 @@ def read_skops(path: Path) -> Found:
     with open_archive(path, MOST_BYTES):
         pass  # sizes are checked before skops unpacks anything
     try:
-        estimator = load(path, trusted=_OPTIMISERS)
+        return from_sklearn(load(path, trusted=_OPTIMISERS), str(path))
+    except JaxbqError:
+        raise
     # Skops rebuilds an object graph; a damaged one can break in any of its constructors.
     except Exception as fault:
         reason = " ".join(str(fault).split())[:200] or type(fault).__name__
         raise JaxbqError(f"{path}: skops does not load it ({reason})") from None
-    return from_sklearn(estimator, str(path))
 
 
 def from_sklearn(estimator: Any, where: str) -> Found:

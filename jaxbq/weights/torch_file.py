@@ -25,7 +25,8 @@ def read_safetensors(path: Path, orientation: Orientation | None, inputs: int | 
     if path.stat().st_size > MOST_BYTES:
         raise JaxbqError(f"{path}: larger than jaxbq reads")
     _, tensors = read_tensors(path)
-    return from_state_dict(tensors, str(path), orientation, inputs)
+    # safetensors sorts tensors; the order of the layers is lost.
+    return from_state_dict(tensors, str(path), orientation, inputs, ordered=False)
 
 
 def read_pt(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
@@ -63,7 +64,12 @@ def read_pt(path: Path, orientation: Orientation | None, inputs: int | None) -> 
 
 
 def from_state_dict(
-    content: Any, where: str, orientation: Orientation | None = None, inputs: int | None = None
+    content: Any,
+    where: str,
+    orientation: Orientation | None = None,
+    inputs: int | None = None,
+    *,
+    ordered: bool = True,
 ) -> Found:
     """Take the tensors of a state_dict; weights have shape (out, in) unless said otherwise."""
     for name in _WRAPPERS:
@@ -72,12 +78,19 @@ def from_state_dict(
     if not isinstance(content, Mapping):
         raise JaxbqError(f"{where}: holds {type(content).__name__}, not a state_dict of tensors")
     arrays = {str(name): _array(value, f"{where}: {name}") for name, value in content.items()}
-    layers = arrange(arrays, where, orientation=orientation or "out_in", inputs=inputs)
+    layers = arrange(
+        arrays, where, orientation=orientation or "out_in", inputs=inputs, ordered=ordered
+    )
     return Found("PyTorch state_dict", layers)
 
 
 def _array(value: Any, where: str) -> np.ndarray:
     if hasattr(value, "detach"):
+        if str(value.layout) != "torch.strided" or value.is_quantized or value.is_complex():
+            raise JaxbqError(f"{where} is no plain tensor of real numbers")
+        # A tensor can be an expanded view of one number.
+        if value.numel() * 8 > MOST_BYTES:
+            raise JaxbqError(f"{where} of shape {tuple(value.shape)} is larger than jaxbq reads")
         value = value.detach().cpu()
         if not value.dtype.is_floating_point:
             value = value.double()

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from jaxbq.cli.opening import load_named
+from jaxbq.data import ImageSpace
+from jaxbq.mlp import MLP
+from jaxbq.weights import NetworkFile
+
+
+@pytest.fixture
+def network():
+    return NetworkFile(MLP((4, 2)), (), ImageSpace((2, 2), -0.5, 2.0), ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        # Bytes and shares of the usual ranges mean what they always do …
+        (np.array([0, 255, 128, 7], np.uint8), (0.0, 1.0)),
+        (np.array([0.0, 1.0, 0.5, 0.2]), (0.0, 1.0)),
+        # … others lie in the range that the network was trained on, not in their own.
+        (np.array([-0.4, 1.9, 0.0, 0.3]), (-0.5, 2.0)),
+    ],
+)
+def test_the_range_of_arrays_is_the_usual_one_or_the_networks(tmp_path, network, pixels, expected):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=np.stack([pixels] * 6).reshape(6, 2, 2), labels=np.arange(6) % 2)
+    assert load_named(str(path), network).pixel_range == expected
