@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from . import interrupts
 from .training import EpochMetrics
 
 
@@ -43,6 +44,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Show one line, as it is: names of a user's are no markup."""
+        interrupts.check()
         if self._rich:
             self._console.print(Text(text))
         else:
@@ -52,6 +54,7 @@ class Terminal:
 
     def epoch(self, metrics: EpochMetrics, epochs: int, name: str = "training") -> None:
         """Show the metrics of an epoch."""
+        interrupts.check()
         note = (
             f"loss {metrics.loss:.4f}, accuracy {metrics.train_accuracy:.4f} training, "
             f"{metrics.test_accuracy:.4f} test"
@@ -64,6 +67,7 @@ class Terminal:
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show how far something is; in plain lines only its end."""
+        interrupts.check()
         if self._rich:
             self._show(what, done, total, "")
         elif done >= total:

@@ -7,7 +7,7 @@ import jaxbq
 
 ROOT = Path(jaxbq.__file__).parent
 LAYERS = [
-    {"errors"},
+    {"errors", "interrupts"},
     {"archives", "files", "options"},
     {"activations", "data", "solvers"},
     {"mlp", "targets", "optimisers"},

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from .. import interrupts
 from ..errors import JaxbqError
 from .arguments import MISTAKE, Parser
 from .diagnosis import add_explain, add_trace
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = _parser().parse_args(arguments)
     try:
-        chosen.command(chosen)
+        with interrupts.watched():
+            chosen.command(chosen)
     except JaxbqError as mistake:
         print(f"jaxbq: error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return MISTAKE
