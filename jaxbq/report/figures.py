@@ -27,7 +27,7 @@ DPI = 200
 _COLUMNS = 10
 # Inches: a picture's width, the gap to the next, the line under it, the titles, the colour bar, and
 # a character of a label.
-_CELL, _GAP, _ANSWER, _TITLE, _BAR, _CHARACTER = 0.95, 0.08, 0.3, 0.35, 0.6, 0.067
+_CELL, _GAP, _ANSWER, _TITLE, _BAR, _CHARACTER = 0.95, 0.08, 0.3, 0.35, 0.75, 0.067
 # Of Okabe and Ito's palette, told apart by colour-blind readers; right and wrong answers have a
 # sign too, lines a style of their own.
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -171,11 +171,11 @@ def training_curve(histories: Sequence[Sequence[EpochMetrics]]) -> Figure:
     left.set_ylabel("training loss")
     left.set_ylim(bottom=0)
     reached = sorted(history[-1].test_accuracy for history in histories)
-    spread = f"{reached[0]:.3f}"
+    title = f"test {reached[0]:.3f} after epoch {epochs[-1]}"
     if len(reached) > 1:
-        spread = f"{reached[0]:.3f} to {reached[-1]:.3f}, {len(reached)} networks,"
+        title = f"{len(reached)} networks, test {reached[0]:.3f} to {reached[-1]:.3f}"
     right.set_ylabel("accuracy")
-    right.set_title(f"test {spread} after epoch {epochs[-1]}", fontsize=9)
+    right.set_title(title, fontsize=9)
     right.legend(frameon=False)
     for axis in (left, right):
         axis.set_xlabel("epoch")
