@@ -117,3 +117,9 @@ def test_mistakes_in_python():
 def test_all_presets_are_kinds_that_no_method_has():
     kinds = {cls().kind for cls in get_args(get_args(AnyMethod)[0])}
     assert not kinds & set(PRESETS)
+
+
+@pytest.mark.parametrize("table", [{"kind": {"a": 1}}, {"preset": ["whitened"]}, {"preset": {}}])
+def test_names_that_are_none(table):
+    with pytest.raises(JaxbqError, match="must be a name in quotes"):
+        validate(AnyMethod, table)

@@ -210,6 +210,9 @@ def expand_preset(given: Any) -> Any:
     if not isinstance(given, Mapping):
         return given
     given = dict(given)
+    for key in ("kind", "preset"):
+        if not isinstance(given.get(key, ""), str):
+            raise ValueError(f"{key} must be a name in quotes")
     # A preset's name is a kind too: kind = "whitened" is short for preset = "whitened".
     if given.get("kind") in PRESETS and "preset" not in given:
         given["preset"] = given.pop("kind")
