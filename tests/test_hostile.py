@@ -62,4 +62,5 @@ def test_a_valid_file_changed(reader, folder, number, edits):
     content = hostile.mutated(seeds[number % len(seeds)], edits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        hostile.tried(reader, content, folder)
+        said = hostile.tried(reader, content, folder)
+    assert said is None or len(said.splitlines()) == 1

@@ -54,7 +54,7 @@ def forward(layers, images):
     return a @ layers[-1][0] + layers[-1][1]
 
 
-def check(network: NetworkFile, images, logits=None, outputs=None):
+def assert_answers(network: NetworkFile, images, logits=None, outputs=None):
     assert network.model.sizes == SIZES
     assert network.model.hidden == "tanh"
     assert network.space == ImageSpace((28, 28))
@@ -84,7 +84,7 @@ def test_arrays_in_files(tmp_path, layers, images, save, transposed):
         path = tmp_path / "net.safetensors"
         save_file(named, path)
     way = {} if save != "safetensors" or transposed else {"orientation": "in_out"}
-    check(import_network(path, **SAID, **way), images, forward(layers, images))
+    assert_answers(import_network(path, **SAID, **way), images, forward(layers, images))
 
 
 @pytest.mark.usefixtures("x64")
@@ -118,7 +118,7 @@ def test_pytorch(tmp_path, images):
     torch.save(module.state_dict(), tmp_path / "net.pt")
     torch.save({"model_state_dict": module.state_dict(), "epoch": 3}, tmp_path / "check.pth")
     for source in (tmp_path / "net.pt", tmp_path / "check.pth", module, module.state_dict()):
-        check(import_network(source, **SAID), images, logits)
+        assert_answers(import_network(source, **SAID), images, logits)
     torch.save(module, tmp_path / "whole.pt")
     with pytest.raises(JaxbqError, match="more than tensors, which is never loaded"):
         import_network(tmp_path / "whole.pt")
@@ -178,10 +178,10 @@ def test_keras_sequential(tmp_path, images, keras):
     model.save_weights(tmp_path / "net.weights.h5")
     for source in (tmp_path / "net.keras", model):
         network = import_network(source)
-        check(network, images, outputs=outputs)
+        assert_answers(network, images, outputs=outputs)
         assert network.assumed == ()
     network = import_network(tmp_path / "net.weights.h5", hidden="tanh", output="softmax")
-    check(network, images, outputs=outputs)
+    assert_answers(network, images, outputs=outputs)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras with JAX
@@ -194,7 +194,7 @@ def test_keras_functional_with_layers_of_activations(tmp_path, images, keras):
     model = keras.Model(start, keras.layers.Softmax()(keras.layers.Dense(10)(x)))
     model.save(tmp_path / "net.keras")
     outputs = np.asarray(model(images.reshape(-1, 28, 28)))
-    check(import_network(tmp_path / "net.keras"), images, outputs=outputs)
+    assert_answers(import_network(tmp_path / "net.keras"), images, outputs=outputs)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras with JAX
@@ -238,7 +238,7 @@ def test_scikit_learn(tmp_path, images, mnist_10k):
     skops.dump(classifier, tmp_path / "net.skops")
     for source in (classifier, tmp_path / "net.skops"):
         network = import_network(source)
-        check(network, images, outputs=classifier.predict_proba(images))
+        assert_answers(network, images, outputs=classifier.predict_proba(images))
         assert network.class_names == tuple("0123456789")
     two = import_network(pair)
     assert two.class_names == ("no", "yes")
@@ -280,7 +280,7 @@ def test_onnx(tmp_path, layers, images, gemm):
     path = tmp_path / "net.onnx"
     onnx.save(onnx_chain(onnx, layers, gemm=gemm), path)
     network = import_network(path)
-    check(network, images, forward(layers, images))
+    assert_answers(network, images, forward(layers, images))
     assert network.model.output == "identity"
     onnx.save(onnx_chain(onnx, layers, gemm=gemm, names=("Tanh", "Softmax")), path)
     assert import_network(path).model.output == "softmax"
@@ -332,7 +332,7 @@ def test_equinox_and_flax(images):
 
     params = Linen().init(key, images[:1])
     for source in (params, params["params"]):
-        check(import_network(source, **SAID), images, Linen().apply(params, images))
+        assert_answers(import_network(source, **SAID), images, Linen().apply(params, images))
 
     class Nnx(nnx.Module):
         def __init__(self, rngs):
@@ -347,11 +347,11 @@ def test_equinox_and_flax(images):
             return self.four(x)
 
     module = Nnx(nnx.Rngs(0))
-    check(import_network(module, **SAID), images, module(images))
+    assert_answers(import_network(module, **SAID), images, module(images))
 
 
 def test_lists_in_memory(layers, images):
-    check(import_network(layers, **SAID), images, forward(layers, images))
+    assert_answers(import_network(layers, **SAID), images, forward(layers, images))
     weights = [weight.T for weight, _ in layers]
     network = import_network(weights, **SAID)
     assert network.model == MLP(SIZES, "tanh", "identity", bias=False)
@@ -363,7 +363,7 @@ def test_a_layer_without_bias_among_others_has_one_of_zeros(tmp_path, layers, im
     save_network(tmp_path / "net.safetensors", network)
     again = load_network(tmp_path / "net.safetensors")
     zero = [(layers[0][0], 0 * layers[0][1]), *layers[1:]]
-    check(again, images, forward(zero, images))
+    assert_answers(again, images, forward(zero, images))
 
 
 def test_classes_in_another_order_are_noticed(tmp_path, layers):

@@ -13,7 +13,7 @@ from ..activations import Activation
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Network, Params
 from ..targets import check_targets
-from .base import Inversion, Method, Reason
+from .base import Inversion, Method, Reason, Targets
 
 
 class Ends(NamedTuple):
@@ -94,12 +94,7 @@ class Analytic(Method):
         return steps[::-1]
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Go back, and measure what each step lost; final."""
         assert isinstance(model, MLP)

@@ -34,7 +34,7 @@ from ..mlp import MLP, Network, float_type
 from ..optimisers import LBFGS, AnyOptimiser, Optimiser
 from ..options import defaulting_to, options
 from ..targets import check_targets
-from .base import Inversion, Iterative
+from .base import Inversion, Iterative, Targets
 from .climbing import Climb, Climber, Scene
 
 # Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
@@ -212,14 +212,7 @@ class Ascent(Iterative):
             grid=grid_of(reference.space, "transforms") if self.transforms else None,
         )
 
-    def begin(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
-    ) -> Climb:
+    def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Climb:
         """Lay out targets × restarts as rows."""
         return Climber(self, model, state, targets, key).begin()
 

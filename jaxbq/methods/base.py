@@ -18,6 +18,9 @@ from ..mlp import Network
 
 ALL_STEPS = 2**31 - 1
 
+Targets = Float[Array, "n outputs"]
+"""Wanted outputs, one target a row."""
+
 
 class Reason(enum.IntEnum):
     """Why a method was done with an image."""
@@ -103,12 +106,7 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Find images for a batch of targets. Pure, traceable; no target affects another.
 
@@ -134,14 +132,7 @@ class Iterative(Method):
     steps: int
 
     @abc.abstractmethod
-    def begin(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
-    ) -> Any:
+    def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Any:
         """Make the pytree that goes from step to step."""
 
     @abc.abstractmethod
@@ -163,12 +154,7 @@ class Iterative(Method):
         """Turn the last carry into a result."""
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take all steps in one program; final."""
         carry = self.begin(model, params, state, targets, key)

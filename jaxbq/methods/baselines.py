@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from ..data import Reference
 from ..errors import JaxbqError
@@ -14,7 +14,7 @@ from ..imaging import range_of
 from ..mlp import MLP, Network, float_type
 from ..options import options
 from ..targets import check_targets
-from .base import Inversion, Method, Reason
+from .base import Inversion, Method, Reason, Targets
 
 
 class _Baseline(Method):
@@ -57,12 +57,7 @@ class ClassMean(_Baseline):
         return jnp.asarray(means, float_type(params))
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take the mean of each target's class."""
         return _computed(state[targets.argmax(axis=1)][:, None])
@@ -80,12 +75,7 @@ class Grey(_Baseline):
         return jnp.full(reference.space.pixels, (low + high) / 2)
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take it for every target."""
         return _computed(jnp.broadcast_to(state, (len(targets), 1, len(state))))
@@ -109,12 +99,7 @@ class NoiseImage(_Baseline):
         return jax.random.uniform(key, shape, float_type(params), low, high)
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take them for every target."""
         return _computed(jnp.broadcast_to(state, (len(targets), *state.shape)))

@@ -18,7 +18,7 @@ from ..mlp import MLP, Network, Params, float_type
 from ..optimisers import Optimiser
 from ..options import defaulting_to, options
 from ..targets import Codes, check_targets
-from .base import Inversion, Method, Reason
+from .base import Inversion, Method, Reason, Targets
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
 
@@ -143,12 +143,7 @@ class Decoder(Method):
         return DecoderState(fitted, centre, spread, curve, range_of(reference, dtype), regression)
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Decode what the target asks for."""
         asked = targets

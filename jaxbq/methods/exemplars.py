@@ -14,7 +14,7 @@ from ..errors import JaxbqError
 from ..mlp import MLP, Network
 from ..options import options
 from ..targets import check_targets
-from .base import Inversion, Method, Reason
+from .base import Inversion, Method, Reason, Targets
 
 _BLOCK = 4096  # training images that the network reads at a time
 
@@ -115,12 +115,7 @@ class Exemplars(_Ranking):
     k: Annotated[int, Ge(1), Le(10**5)] = 8
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Rank the training images for every target, and fetch the first."""
         score, index = rank(self.by, self.k, model, state, targets)
@@ -144,12 +139,7 @@ class ExemplarMean(_Ranking):
     k: Annotated[int, Ge(1), Le(10**5)] = 100
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Average the best training images of every target."""
         score, index = rank(self.by, self.k, model, state, targets)

@@ -17,7 +17,7 @@ from ..mlp import MLP, Network
 from ..options import options
 from ..solvers import gauss_newton
 from ..targets import check_targets
-from .base import Inversion, Method, Reason
+from .base import Inversion, Method, Reason, Targets
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
 
@@ -103,12 +103,7 @@ class Preimage(Method):
         return PreimageState(model.freeze(params), rows, model.apply(params, rows), *ends)
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Solve for every target from every start."""
         starts = self._starts(state, targets, key)

@@ -13,7 +13,7 @@ from ..generators import Autoencoder, CodeSpace
 from ..mlp import Network, float_type
 from ..options import BY_KIND, KIND_SHORTHAND, defaulting_to, describe, options
 from .ascent import Ascent
-from .base import Inversion, Method
+from .base import Inversion, Method, Targets
 from .baselines import ClassMean, Grey, NoiseImage
 from .decoder import Decoder
 from .exemplars import ExemplarMean, Exemplars
@@ -100,12 +100,7 @@ class Projected(Method):
         )
 
     def invert(
-        self,
-        model: Network,
-        params: Any,
-        state: Any,
-        targets: Float[Array, "n outputs"],
-        key: Array,
+        self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Let the other method find images, then project them."""
         found = self.method.invert(model, params, state.method, targets, key)
