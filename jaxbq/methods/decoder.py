@@ -151,13 +151,19 @@ class Decoder(Method):
             asked = activation(model.output).invert(targets)
         if state.regression is not None:
             asked = state.regression.at(asked)
-        low, high = state.span
-        decoder = self._network(asked.shape[1], state.params[-1].weight.shape[1])
-        part = decoder.apply(state.params, (asked - state.centre[None]) / state.spread[None])
-        images = jnp.clip(low + (high - low) * part, low, high)[:, None]
+        images = self.decode(state, asked)[:, None]
         done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
         curve = jnp.broadcast_to(state.curve, (*images.shape[:2], len(state.curve)))
         return Inversion(images, done, jnp.zeros_like(done), {"training_curve": curve})
+
+    def decode(
+        self, state: DecoderState, inputs: Float[Array, "n inputs"]
+    ) -> Float[Array, "n pixels"]:
+        """Compute the images of what the decoder was trained on: logits, outputs and so on."""
+        low, high = state.span
+        decoder = self._network(inputs.shape[1], state.params[-1].weight.shape[1])
+        part = decoder.apply(state.params, (inputs - state.centre[None]) / state.spread[None])
+        return jnp.clip(low + (high - low) * part, low, high)
 
     def _network(self, inputs: int, pixels: int) -> MLP:
         return MLP((inputs, *self.hidden, pixels), self.activation, "sigmoid")
