@@ -17,8 +17,8 @@ from jaxbq.experiment import (
     run,
     train_network,
 )
-from jaxbq.experiment.config import apply_change
 from jaxbq.experiment.folder import read_csv
+from jaxbq.experiment.reading import apply_change
 from jaxbq.methods import Ascent, Transpose
 from jaxbq.weights import load_network
 

@@ -97,7 +97,7 @@ def add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 def read_method(kind: str, changes: Sequence[str]) -> Any:
     """Read the method that was chosen."""
-    from ..experiment.config import apply_change, expand_table
+    from ..experiment.reading import apply_change, expand_table
     from ..methods import AnyMethod
     from ..options import validate
 

@@ -2,10 +2,10 @@
 
 from .config import Experiment as Experiment
 from .config import NetworkConfig as NetworkConfig
-from .config import load_config as load_config
-from .config import load_configs as load_configs
 from .folder import RunFolder as RunFolder
 from .listener import Listener as Listener
 from .lock import locked as locked
 from .networks import train_network as train_network
+from .reading import load_config as load_config
+from .reading import load_configs as load_configs
 from .runner import run as run
