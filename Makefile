@@ -13,6 +13,8 @@ demo: $(CORE)
 # Tests mostly compile: programs are kept, for the other worker and the next time.
 test slow: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
 test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
+# So are judges, panels and autoencoders.
+test slow: export JAXBQ_CACHE = $(abspath $(VENV))/cache
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto -m "not slow"

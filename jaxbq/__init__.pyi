@@ -11,8 +11,11 @@ from .diagnosis import explain as explain
 from .diagnosis import trace as trace
 from .errors import JaxbqError as JaxbqError
 from .evaluation import Judge as Judge
+from .evaluation import NaturalnessScale as NaturalnessScale
+from .evaluation import Panel as Panel
 from .evaluation import score as score
 from .evaluation import spread as spread
+from .evaluation import trained_judges as trained_judges
 from .generators import Autoencoder as Autoencoder
 from .imaging import StopRule as StopRule
 from .methods import Ascent as Ascent

@@ -1,9 +1,13 @@
 """What all tests share. Shapes and types in annotations are checked while tests run."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from jaxtyping import install_import_hook
+
+# The user's own cache is not for tests; `make test` names one that its workers share.
+os.environ.setdefault("JAXBQ_CACHE", tempfile.mkdtemp(prefix="jaxbq-cache-"))
 
 # Before the first import of jaxbq.
 # An int where a float is expected is fine, as PEP 484 says.
@@ -15,7 +19,7 @@ import problems  # noqa: E402
 import pytest  # noqa: E402
 
 from jaxbq.data import Dataset, Mnist, Mnist10k  # noqa: E402
-from jaxbq.evaluation import Judge  # noqa: E402
+from jaxbq.evaluation import Judge, trained_judges  # noqa: E402
 from jaxbq.mlp import MLP, Params  # noqa: E402
 from jaxbq.training import train  # noqa: E402
 
@@ -66,7 +70,7 @@ def standard(mnist_10k: Dataset) -> tuple[MLP, Params]:
 
 @pytest.fixture(scope="session")
 def judge(mnist_10k: Dataset) -> Judge:
-    return Judge.trained_on(mnist_10k)
+    return trained_judges(mnist_10k)[0]
 
 
 @pytest.fixture(scope="session")

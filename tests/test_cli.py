@@ -16,7 +16,7 @@ from jaxbq.data import ImageSpace
 from jaxbq.weights import NetworkFile, load_network, save_network
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["run", "train", "import", "invert", "sweep", "trace", "explain"]
+COMMANDS = ["run", "report", "compare", "train", "import", "invert", "sweep", "trace", "explain"]
 
 
 @pytest.fixture

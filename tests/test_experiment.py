@@ -8,10 +8,12 @@ import numpy as np
 import problems
 import pytest
 
+from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import (
     Experiment,
     RunFolder,
+    Scoring,
     load_config,
     load_configs,
     run,
@@ -20,11 +22,12 @@ from jaxbq.experiment import (
 from jaxbq.experiment.folder import read_csv
 from jaxbq.experiment.reading import apply_change
 from jaxbq.methods import Ascent, Transpose
-from jaxbq.weights import load_network
+from jaxbq.weights import NetworkFile, load_network, save_network
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG = """
 name = "small"
+scores = "quick"
 [data]
 kind = "idx"
 path = "{folder}"
@@ -74,16 +77,21 @@ def test_a_run_leaves_everything(config, tmp_path):
     files = sorted(str(p.relative_to(folder.path)) for p in folder.path.rglob("*") if p.is_file())
     assert files == [
         "config.json",
+        "cost.csv",
         "environment.json",
         "inversions/0/00-transpose.json",
         "inversions/0/00-transpose.npz",
         "inversions/0/01-ascent.json",
         "inversions/0/01-ascent.npz",
+        "judges.json",
         "naturalness.json",
+        "nearest.npz",
         "networks/0.history.csv",
         "networks/0.safetensors",
         "scores.csv",
         "spread.csv",
+        "traces.json",
+        "transfer.json",
     ]
     used = json.loads((folder.path / "config.json").read_text())["methods"][1]["optimiser"]
     assert used["learning_rate"] == Ascent().optimiser.learning_rate
@@ -376,16 +384,111 @@ def test_controls_have_learnt_nothing(config, tmp_path, control):
         assert history[-1].test_accuracy < trained.read_history()[-1].test_accuracy - 0.2
 
 
-def test_a_judge_reads_every_image(config, tmp_path):
-    folder = run(load_config(config, ["judge=true"]), tmp_path, Quiet())
+def test_judges_and_panel_read_every_image(config, tmp_path):
+    network = tmp_path / "own.safetensors"
+    train_network(load_config(config, ["seed=5"]), network, Quiet())
+    changes = ["scores=full", f"scores.network={network}"]
+    folder = run(load_config(config, changes), tmp_path, Quiet())
     rows = read_csv(folder.scores)
-    assert {row["judged"] for row in rows} <= {"0", "1", "2"}
-    assert all(0 <= float(row["judged_probability"]) <= 1 for row in rows)
-    before = folder.judge.read_bytes()
-    folder.scores.unlink()
-    run(load_config(config, ["judge=true"]), tmp_path, Quiet())
-    assert folder.judge.read_bytes() == before
-    assert read_csv(folder.scores) == rows
+    for reader in ("dense_reads", "convolutional_reads", "given_reads"):
+        assert {row[reader] for row in rows} <= {"0", "1", "2"}
+    for row in rows:
+        right = [row[f"{n}_reads"] == row["intended"] for n in ("dense", "convolutional", "given")]
+        assert float(row["readability"]) == pytest.approx(np.mean(right))
+        assert 0 <= float(row["judge_probability"]) <= 1
+        assert 0 <= float(row["transfer_probability"]) <= 1
+        assert float(row["autoencoder_residual"]) >= 0
+    judges = folder.read_json("judges.json")
+    assert [judge["name"] for judge in judges] == ["dense", "convolutional", "given"]
+    assert all(0 <= judge["noise_right"] <= 1 for judge in judges)
+    assert len(folder.read_json("transfer.json")) >= 3
+
+
+def test_a_judge_of_other_images_is_refused(config, tmp_path):
+    network = problems.random_network((12, 4, 3), np.random.default_rng(0))
+    save_network(
+        tmp_path / "w.safetensors", NetworkFile(*network, ImageSpace((3, 4)), ("a", "b", "c"))
+    )
+    changes = [f"scores.network={tmp_path / 'w.safetensors'}"]
+    with pytest.raises(JaxbqError, match="12 pixels"):
+        run(load_config(config, changes), tmp_path / "runs", Quiet())
+
+
+def test_controls_are_networks_that_have_learnt_nothing(config, tmp_path):
+    names = ["permuted_labels", "random_weights"]
+    listener = Quiet()
+    folder = run(load_config(config, [f"controls={names}"]), tmp_path / "one", listener)
+    assert listener.epochs == 8
+    rows = read_csv(folder.scores)
+    assert list(dict.fromkeys(row["network"] for row in rows)) == ["0", *names]
+    # Each is what the config with this control alone gives.
+    for name in names:
+        alone = run(load_config(config, [f"network.control={name}"]), tmp_path / "two", Quiet())
+        assert folder.network(name).read_bytes() == alone.network().read_bytes()
+        same = [{**row, "network": "0"} for row in rows if row["network"] == name]
+        assert same == read_csv(alone.scores)
+    again = Quiet()
+    run(load_config(config, [f"controls={names}"]), tmp_path / "one", again)
+    assert again.epochs == 0
+    for wrong in ('controls=["grey"]', 'controls=["random_weights", "random_weights"]'):
+        with pytest.raises(JaxbqError, match="controls"):
+            load_config(config, [wrong])
+    both = ['controls=["random_weights"]', "network.control=random_weights"]
+    with pytest.raises(JaxbqError, match="drop controls"):
+        load_config(config, both)
+
+
+def test_nearest_training_images_are_kept(config, tmp_path):
+    folder = run(load_config(config), tmp_path, Quiet())
+    data = load_config(config).data.load()
+    with np.load(folder.nearest) as file:
+        assert file["index"].shape == (2 * 3, 3)
+        for row, (number, target) in enumerate(
+            zip(file["method_number"], file["target"], strict=True)
+        ):
+            method = load_config(config).methods[number]
+            image = folder.read_result(folder.inversion(0, number, method)).images[target, 0]
+            apart = np.square(data.train_images - image).sum(axis=1)
+            assert file["index"][row].tolist() == np.argsort(apart, kind="stable")[:3].tolist()
+        chosen = np.searchsorted(file["unique"], file["index"][0, 0])
+        np.testing.assert_array_equal(
+            file["images"][chosen], data.train_images[file["index"][0, 0]]
+        )
+
+
+def test_traces_and_costs_are_kept(config, tmp_path):
+    folder = run(load_config(config), tmp_path, Quiet())
+    (found,) = folder.read_json("traces.json")
+    assert found["method"] == "transpose"
+    assert [layer["number"] for layer in found["layers"]] == [1, 2]
+    assert found["layers"][0]["facts"]["fan_in"] == 30
+    costs = read_csv(folder.cost)
+    assert [row["method"].partition("(")[0] for row in costs] == ["transpose", "ascent"]
+    assert float(costs[1]["operations"]) > 10 * float(costs[0]["operations"]) > 0
+    assert (costs[1]["images"], costs[1]["steps"]) == ("6", "20")
+
+
+def test_what_is_scored_is_not_scored_again(config, tmp_path):
+    folder = run(load_config(config), tmp_path, Quiet())
+    listener = Quiet()
+    run(load_config(config), tmp_path, listener)
+    assert not any(line.startswith("scoring") for line in listener.lines)
+    before = folder.scores.read_bytes()
+    (folder.inversions / "0/01-ascent.npz").unlink()
+    listener = Quiet()
+    run(load_config(config), tmp_path, listener)
+    assert any(line.startswith("scoring") for line in listener.lines)
+    assert folder.scores.read_bytes() == before
+
+
+def test_shorthands_of_scores(config):
+    assert not load_config(config).scores.judges
+    assert load_config(config, ["scores.judges=true"]).scores.judges
+    assert load_config(config, ["scores=full"]).scores == Scoring()
+    with pytest.raises(JaxbqError, match="scores"):
+        load_config(config, ["scores=fast"])
+    with pytest.raises(JaxbqError, match="scores"):
+        load_config(config, ["scores=fast", "scores.judges=true"])
 
 
 def test_many_networks_are_those_of_other_seeds(config, tmp_path):

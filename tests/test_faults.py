@@ -28,7 +28,8 @@ from jaxbq.training import checkpoint
 
 CONFIG = """
 name = "small"
-judge = true
+scores = "quick"
+controls = ["random_weights"]
 [data]
 kind = "idx"
 path = "{folder}"
@@ -339,7 +340,7 @@ def test_damaged_files_are_named(config, tmp_path):
         ("inversions/0/00-transpose.json", b"{}"),
         ("inversions/0/00-transpose.npz", b"PK"),
         ("networks/0.safetensors", b""),
-        ("networks/judge.safetensors", b"x"),
+        ("networks/random_weights.safetensors", b"x"),
         ("autoencoders.json", b""),
     ):
         path = folder.path / name
@@ -375,7 +376,7 @@ def test_training_alone_goes_on_too(config, tmp_path, every_epoch):
 
 
 def test_a_training_that_diverged_leaves_no_checkpoint(config, tmp_path, every_epoch):
-    changes = ["network.output=identity", "network.activation=leaky_relu", "judge=false"]
+    changes = ["network.output=identity", "network.activation=leaky_relu"]
     changes += ["training.loss=squared_error", "training.optimiser.name=sgd"]
     changes += ["training.optimiser.learning_rate=30.0", "training.epochs=50"]
     experiment = load_config(config(), changes)

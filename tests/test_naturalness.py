@@ -1,7 +1,18 @@
 import numpy as np
+import problems
 import pytest
+from scipy import stats
 
+from jaxbq.data import Dataset
+from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import NaturalnessScale
+from jaxbq.evaluation.naturalness import Naturalness
+from jaxbq.evaluation.smoothness import high_frequency, total_variation
+from jaxbq.evaluation.ssim import structural_similarity
+from jaxbq.imaging import Grid
+
+MEASURES = [name.removesuffix("_percentile") for name in Naturalness._fields if "_perc" in name]
+WITHOUT_AUTOENCODER = [name for name in MEASURES if name != "autoencoder_residual"]
 
 
 @pytest.fixture(scope="module")
@@ -9,33 +20,212 @@ def scale(tiny):
     return NaturalnessScale(tiny)
 
 
-def test_distances_equal_a_brute_force(scale, tiny, rng):
+@pytest.fixture(scope="module")
+def digits(mnist_10k):
+    """Its autoencoder knows the mean and nothing else."""
+    mean = mnist_10k.train_images.mean(axis=0)
+    return NaturalnessScale(mnist_10k, autoencoder=lambda images: 0.5 * (images + mean))
+
+
+def every(found: Naturalness) -> np.ndarray:
+    return np.stack([getattr(found, f"{name}_percentile") for name in MEASURES])
+
+
+def test_the_order_is_that_of_the_table():
+    assert Naturalness._fields[:6] == (
+        "naturalness",
+        "nearest",
+        "nearest_percentile",
+        "nearest_index",
+        "nearest_label",
+        "mahalanobis",
+    )
+    assert MEASURES == [
+        "nearest",
+        "mahalanobis",
+        "components_residual",
+        "autoencoder_residual",
+        "ssim",
+        "total_variation",
+        "high_frequency",
+    ]
+
+
+def test_measures_equal_a_brute_force(scale, tiny, rng):
     images = rng.random((5, 30)).astype(np.float32)
     found = scale.measure(images)
-    apart = np.linalg.norm(images[:, None] - tiny.train_images[None], axis=-1).min(axis=1)
-    np.testing.assert_allclose(found.nearest, apart / 30**0.5, rtol=1e-4)
+    apart = np.linalg.norm(images[:, None] - tiny.train_images[None], axis=-1)
+    np.testing.assert_allclose(found.nearest, apart.min(axis=1) / 30**0.5, rtol=1e-5)
+    assert (found.nearest_index == apart.argmin(axis=1)).all()
+    assert (found.nearest_label == tiny.train_labels[apart.argmin(axis=1)]).all()
     train = tiny.train_images.astype(np.float64)
     covariance = np.cov(train.T, bias=True)
     shrunk = 0.999 * covariance + 0.001 * np.trace(covariance) / 30 * np.eye(30)
     away = images - train.mean(axis=0)
     far = np.einsum("ni,ij,nj->n", away, np.linalg.inv(shrunk), away) / 30
     np.testing.assert_allclose(found.mahalanobis, far, rtol=1e-6)
+    # Half of the thirty directions that the images vary in: fifty are asked for.
+    axes = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)[2][:15]
+    left = away - away @ axes.T @ axes
+    left = np.sqrt(np.square(left).mean(axis=1))
+    np.testing.assert_allclose(found.components_residual, left, rtol=1e-6)
+    grid, near = Grid(6, 5, 1), tiny.train_images[found.nearest_index]
+    np.testing.assert_allclose(found.ssim, structural_similarity(images, near, grid), rtol=1e-9)
+    np.testing.assert_allclose(found.total_variation, total_variation(images, grid))
+    np.testing.assert_allclose(found.high_frequency, high_frequency(images, grid))
+
+
+def test_neighbours_are_those_of_a_brute_force(scale, tiny, rng):
+    images = rng.random((5, 30)).astype(np.float32)
+    apart = np.linalg.norm(images[:, None] - tiny.train_images[None], axis=-1)
+    assert (scale.neighbours(images) == np.argsort(apart, axis=1)[:, :3]).all()
+    assert (scale.neighbours(images, 1)[:, 0] == scale.measure(images).nearest_index).all()
 
 
 def test_percentiles_are_those_among_test_images(scale, tiny):
     real = scale.measure(tiny.test_images)
-    # Every test image in its own place: the mean of 1/n … n/n of a hundred.
-    assert real.mahalanobis_percentile.mean() == pytest.approx(50, abs=3)
-    assert real.nearest_percentile.min() > 0
-    np.testing.assert_allclose(
-        scale.real["mahalanobis"], np.quantile(real.mahalanobis, [0.05, 0.5, 0.95])
-    )
+    for name in WITHOUT_AUTOENCODER:
+        # Every test image in its own place: the mean of 1/n … n/n, or of 2/n, 2/n, 4/n, 4/n … n/n.
+        percentile = getattr(real, f"{name}_percentile")
+        step = 100 / 30 if name in ("total_variation", "high_frequency") else 50 / 30
+        assert percentile.mean() == pytest.approx(50 + step, abs=1e-9), name
+        assert percentile.min() > 0, name
+        quantiles = np.quantile(getattr(real, name), [0.05, 0.5, 0.95])
+        np.testing.assert_allclose(scale.real[name], quantiles, err_msg=name)
     order = np.argsort(real.nearest)
     assert (np.diff(real.nearest_percentile[order]) <= 0).all()
+    assert (np.diff(real.ssim_percentile[np.argsort(real.ssim)]) >= 0).all()
+    along = real.total_variation_percentile[np.argsort(real.total_variation)]
+    assert along[[0, -1]].tolist() == pytest.approx([100 / 15] * 2)  # twice one of thirty
+    assert along[14:16].tolist() == [100, 100]
+    quantiles = np.quantile(real.naturalness, [0.05, 0.5, 0.95])
+    np.testing.assert_allclose(scale.real["naturalness"], quantiles)
 
 
-def test_a_training_image_is_nearer_than_noise(scale, tiny, rng):
-    found = scale.measure(np.stack([tiny.train_images[3], rng.random(30).astype(np.float32)]))
-    assert found.nearest[0] == pytest.approx(0, abs=1e-3)
-    assert found.nearest_percentile.tolist() == [100, 0]
-    assert found.mahalanobis[0] < found.mahalanobis[1]
+def test_naturalness_is_the_mean_of_what_is_known(scale, digits, tiny, mnist_10k):
+    without, with_one = scale.measure(tiny.test_images), digits.measure(mnist_10k.test_images[:9])
+    assert np.isnan(without.autoencoder_residual).all()
+    assert np.isnan(without.autoencoder_residual_percentile).all()
+    assert "autoencoder_residual" not in scale.real
+    np.testing.assert_allclose(without.naturalness, np.nanmean(every(without), axis=0))
+    np.testing.assert_allclose(with_one.naturalness, every(with_one).mean(axis=0))
+    assert list(digits.real) == ["naturalness", *MEASURES]
+
+
+def test_real_images_that_it_did_not_see_are_spread_evenly(digits, mnist_10k):
+    """Test images that percentiles are not taken among are as natural as those that they are.
+
+    For two samples of 1,000 of one distribution, the mean percentile of one among the other has a
+    standard deviation of 100 √(1/12 · 2/1000) = 1.3, and the largest difference of their
+    distributions is below 0.1 in all but one of 10,000 draws (Kolmogorov and Smirnov).
+    """
+    others = np.delete(mnist_10k.test_images, digits.compared, axis=0)
+    assert len(digits.compared) == len(others) == 1000
+    found = digits.measure(others)
+    for name in MEASURES:
+        percentile = getattr(found, f"{name}_percentile")
+        assert percentile.mean() == pytest.approx(50, abs=4 * 1.3), name
+        assert stats.kstest(percentile / 100, "uniform").statistic < 0.1, name
+    low, _, high = digits.real["naturalness"]
+    within = (found.naturalness > low) & (found.naturalness < high)
+    assert within.mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_training_image_is_its_own_nearest_and_more_natural_than_noise(digits, mnist_10k, rng):
+    rows = [0, 5, 7999]
+    found = digits.measure(mnist_10k.train_images[rows])
+    noise = digits.measure(rng.random((3, 784)).astype(np.float32))
+    assert found.nearest_index.tolist() == rows
+    assert found.nearest_label.tolist() == mnist_10k.train_labels[rows].tolist()
+    assert found.nearest.tolist() == [0, 0, 0]
+    assert found.ssim.tolist() == [1, 1, 1]
+    assert found.nearest_percentile.tolist() == found.ssim_percentile.tolist() == [100] * 3
+    assert (every(found) > every(noise)).all()
+    assert (every(noise) == 0).all()
+    assert (noise.naturalness == 0).all()
+
+
+def test_what_is_too_smooth_is_no_more_natural_than_what_is_too_rough(digits, mnist_10k):
+    means, grey = mnist_10k.class_means, np.full((1, 784), 0.5, np.float32)
+    board = np.indices((28, 28)).sum(axis=0).ravel() % 2
+    rough = np.clip(mnist_10k.test_images[:10] + 0.5 * board, 0, 1)
+    for images in (means, grey, rough):
+        assert (digits.measure(images).high_frequency_percentile <= 1).all()
+    # A class mean lies amid the data, nearer than any image, but is none.
+    mean = digits.measure(means)
+    assert (mean.mahalanobis_percentile == 100).all()
+    assert (mean.components_residual_percentile == 100).all()
+    assert (mean.ssim_percentile < 25).all()
+    assert (every(digits.measure(grey)) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [1e3, -1e8, 3e38, np.inf, -np.inf, np.nan],
+)
+def test_any_image_has_finite_measures(scale, tiny, wild):
+    images = tiny.test_images[:3].copy()
+    images[0, 4], images[1, ::2], images[2] = wild, wild, wild
+    found = scale.measure(images)
+    for name in WITHOUT_AUTOENCODER:
+        assert np.isfinite(getattr(found, name)).all(), name
+    assert (found.naturalness < 35).all()
+    assert (found.nearest_percentile == 0).all()
+    assert np.isfinite(scale.measure(images.astype(np.float64)).naturalness).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30,), (5, 6, 1), (2, 5, 3), (1, 1, 30)], ids=str)
+def test_images_of_any_shape_are_measured(tiny, shape):
+    strips = Dataset.from_arrays(
+        tiny.train_images, tiny.train_labels, tiny.test_images, tiny.test_labels, shape=(1, 30)
+    )
+    object.__setattr__(strips.space, "shape", shape)
+    found = NaturalnessScale(strips).measure(tiny.train_images[:2])
+    assert found.ssim.tolist() == [1, 1]
+    assert (found.total_variation > 0).all()
+
+
+def test_the_unit_of_pixels_does_not_matter(tiny, rng):
+    images = rng.random((4, 30))
+    arrays = tiny.train_images, tiny.train_labels, tiny.test_images, tiny.test_labels
+    other = Dataset.from_arrays(
+        4 * arrays[0] - 2,
+        arrays[1],
+        4 * arrays[2] - 2,
+        arrays[3],
+        shape=(6, 5),
+        pixel_range=(-2.0, 2.0),
+    )
+    ours = NaturalnessScale(tiny, autoencoder=lambda rows: rows + 0.25).measure(images)
+    theirs = NaturalnessScale(other, autoencoder=lambda rows: rows + 1).measure(4 * images - 2)
+    for name, one, two in zip(Naturalness._fields, ours, theirs, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(ours.autoencoder_residual, 0.25, rtol=1e-6)
+
+
+def test_few_images_allow_few_components(tiny):
+    few = Dataset.from_bytes(problems.striped_bytes(1, 1), problems.striped_bytes(1, 2))
+    assert NaturalnessScale(few).components == 1  # three images vary in two directions
+    assert NaturalnessScale(tiny, components=4).components == 4
+    found = NaturalnessScale(few)
+    assert np.isfinite(found.measure(few.test_images).naturalness).all()
+    assert found.neighbours(few.test_images, 5).shape == (3, 3)
+
+
+def test_images_that_score_alike_count_as_both_low_and_high():
+    images, labels = problems.striped_bytes(10, 1)
+    images[:10] = 0
+    scale = NaturalnessScale(Dataset.from_bytes((images, labels), (images, labels)))
+    found = scale.measure(np.zeros((1, 30), np.float32))
+    # A third of the test images are flat, and none flatter; all are where they are.
+    assert found.total_variation_percentile == pytest.approx(200 / 3)
+    assert found.high_frequency_percentile == pytest.approx(200 / 3)
+    assert found.nearest_percentile == found.ssim_percentile == 100
+    assert found.nearest_index == 0
+
+
+def test_images_that_are_all_the_same_are_refused(tiny):
+    images = np.full((4, 5, 5), 9, np.uint8)
+    labels = np.arange(4, dtype=np.uint8)
+    with pytest.raises(JaxbqError, match="all training images are the same"):
+        NaturalnessScale(Dataset.from_bytes((images, labels), (images, labels)))

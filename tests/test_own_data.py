@@ -21,7 +21,7 @@ from jaxbq.weights import NetworkFile, load_network, save_network
 
 CONFIG = """
 name = "own"
-judge = false
+scores = "quick"
 [data]
 kind = "images"
 path = "{folder}"

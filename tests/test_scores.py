@@ -2,10 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from scipy.stats import entropy
 
 from jaxbq.data import ImageSpace
-from jaxbq.evaluation import Judge, NaturalnessScale, correlation, score
+from jaxbq.evaluation import NaturalnessScale, Panel, correlation, score, trained_judges
 from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose, invert
 from jaxbq.targets import Codes
 
@@ -123,14 +124,79 @@ def test_targets_with_two_classes_or_none(tiny):
     assert np.isnan(scores.correlation_own.ravel()).tolist() == [False, True, True]
 
 
-def test_naturalness_and_judge_are_there_when_asked_for(tiny):
+def test_naturalness_is_there_when_asked_for(tiny):
     images = tiny.class_means[:3]
     plain = score(result_of(images, np.eye(3)), "sigmoid", tiny)
     assert np.isnan(plain.mahalanobis).all()
-    assert (plain.judged == -1).all()
-    scale, judge = NaturalnessScale(tiny), Judge.trained_on(tiny)
-    scores = score(result_of(images, np.eye(3)), "sigmoid", tiny, scale=scale, judge=judge)
-    np.testing.assert_allclose(scores.mahalanobis[:, 0], scale.measure(images).mahalanobis)
-    chances = judge.read(images)
-    assert scores.judged[:, 0].tolist() == chances.argmax(axis=1).tolist()
-    np.testing.assert_allclose(scores.judged_probability[:, 0], np.diag(chances))
+    assert (plain.nearest_index == -1).all()
+    scale = NaturalnessScale(tiny)
+    scores = score(result_of(images, np.eye(3)), "sigmoid", tiny, scale=scale)
+    measured = scale.measure(np.asarray(images, np.float32))
+    np.testing.assert_allclose(scores.mahalanobis[:, 0], measured.mahalanobis)
+    assert scores.nearest_index[:, 0].tolist() == measured.nearest_index.tolist()
+
+
+def test_judges_and_panel_read_when_asked_for(tiny):
+    images = np.asarray(tiny.class_means[:3], np.float32)
+    nobody = score(result_of(images, np.eye(3)), "sigmoid", tiny)
+    assert np.isnan([nobody.readability, nobody.judge_probability, nobody.transfer]).all()
+    assert (nobody.dense_reads == -1).all()
+    judges, panel = trained_judges(tiny), Panel.trained_on(tiny)
+    targets = [*(np.eye(3)[:2] * 0.98 + 0.01), [0.01, 0.01, 0.01]]
+    scores = score(
+        result_of(images, np.eye(3), targets=targets), "sigmoid", judges=judges, panel=panel
+    )
+    reads = [judge.read(images).argmax(axis=1) for judge in judges]
+    assert scores.dense_reads[:, 0].tolist() == reads[0].tolist()
+    assert scores.convolutional_reads[:, 0].tolist() == reads[1].tolist()
+    expected = np.mean([read[:2] == [0, 1] for read in reads], axis=0)
+    np.testing.assert_allclose(scores.readability[:2, 0], expected)
+    chances = np.mean([np.diag(judge.read(images)) for judge in judges], axis=0)
+    np.testing.assert_allclose(scores.judge_probability[:2, 0], chances[:2])
+    found = panel.read(images)
+    share = np.mean(found.argmax(axis=-1)[:, :2] == [0, 1], axis=0)
+    np.testing.assert_allclose(scores.transfer[:2, 0], share)
+    diagonal = np.mean([np.diag(each) for each in found], axis=0)
+    np.testing.assert_allclose(scores.transfer_probability[:2, 0], diagonal[:2])
+    # The last target has no class.
+    last = scores.readability[2], scores.judge_probability[2], scores.transfer[2]
+    assert np.isnan(last).all()
+
+
+def test_fidelity_is_one_less_the_share_of_the_span_that_is_missed():
+    outputs = np.array([[0.99, 0.01, 0.01], [0.01, 0.49, 0.01], [0.01, 0.01, 0.0]])
+    scores = score(result_of(np.zeros((3, 30)), outputs), "sigmoid")
+    np.testing.assert_allclose(scores.fidelity.ravel(), [1, 0.5, 0.01], atol=1e-6)
+    np.testing.assert_allclose(scores.mean_error.ravel(), [0, 0.5 / 3, 0.99 / 3], atol=1e-6)
+    wide = score(result_of(np.zeros((3, 30)), outputs), "tanh")
+    np.testing.assert_allclose(wide.fidelity.ravel(), [1, 0.75, 0.505], atol=1e-6)
+    far = score(result_of(np.zeros((3, 30)), 5 * outputs), "identity")
+    assert far.fidelity[0, 0] == 0
+
+
+def test_divergence_is_scipys(rng):
+    logits = rng.normal(0, 3, (3, 3))
+    wanted = rng.dirichlet(np.ones(3), 3)
+    of_softmax = score(
+        result_of(np.zeros((3, 30)), softmax(logits, axis=1), logits, wanted), "softmax"
+    )
+    expected = entropy(wanted, softmax(logits, axis=1), axis=1)
+    np.testing.assert_allclose(of_softmax.divergence.ravel(), expected, rtol=1e-6)
+    of_sigmoid = score(result_of(np.zeros((3, 30)), expit(logits), logits, wanted), "sigmoid")
+    pairs = [np.stack([p, 1 - p]) for p in (wanted, expit(logits))]
+    np.testing.assert_allclose(of_sigmoid.divergence.ravel(), entropy(*pairs).sum(axis=1))
+    # Outputs that round to 1 have a divergence all the same.
+    sure = score(result_of(np.zeros((3, 30)), np.eye(3), np.eye(3) * 1e4), "sigmoid")
+    assert np.isfinite(sure.divergence).all()
+    other = score(result_of(np.zeros((3, 30)), np.tanh(logits), logits), "tanh")
+    assert np.isnan(other.divergence).all()
+
+
+def test_the_template_judge_reads_class_means_and_no_other_class(tiny):
+    scores = score(result_of(tiny.class_means, np.eye(3)), "sigmoid", tiny)
+    assert (scores.template_right == 1).all()
+    turned = score(result_of(tiny.class_means[[1, 2, 0]], np.eye(3)), "sigmoid", tiny)
+    assert (turned.template_right == 0).all()
+    flat = score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid", tiny)
+    assert (flat.template_right == 0).all()
+    assert np.isnan(score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid").template_right).all()

@@ -10,10 +10,12 @@ from importlib import metadata
 from .. import interrupts
 from ..errors import JaxbqError
 from .arguments import MISTAKE, Parser
+from .comparing import add_compare
 from .diagnosis import add_explain, add_trace
 from .experiments import add_run, add_train
 from .importing import add_import
 from .networks import add_invert, add_sweep
+from .reporting import add_report
 
 _INTERRUPTED = 130
 
@@ -24,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after a mistake of the user's, said in one line, or 130 after Ctrl-C.
     """
-    chosen = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = _parser().parse_args(given)
+    chosen.given = given
     try:
         with interrupts.watched():
             chosen.command(chosen)
@@ -53,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"jaxbq {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
+    add_report(commands)
+    add_compare(commands)
     add_train(commands)
     add_import(commands)
     add_invert(commands)

@@ -1,12 +1,15 @@
 """Commands about a config: run, train."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import JaxbqError
 from .arguments import add_config, check_writable, show_number
 
 if TYPE_CHECKING:
+    from ..console import Terminal
     from ..experiment import RunFolder
     from ..report import Summary
 
@@ -42,12 +45,13 @@ def add_train(commands: Any) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     from ..console import Terminal
     from ..experiment import load_configs, run
-    from ..report import build, draw_side_by_side
+    from ..report import build
 
     experiments = load_configs(chosen.config, chosen.set)
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
     drawn: dict[RunFolder, list[Summary]] = {}
+    command = shlex.join(["jaxbq", *chosen.given])
 
     def draw(folder: "RunFolder") -> None:
         drawn[folder] = build(folder)
@@ -58,26 +62,42 @@ def _run(chosen: argparse.Namespace) -> None:
                 terminal.say(f"{what}:")
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
-            folders.append(run(experiment, out, terminal, data, draw))
+            folders.append(run(experiment, out, terminal, data, draw, command))
             rows += [_summary_row(what, line) for line in drawn[folders[-1]]]
     if len(experiments) == 1:
         rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]
     # A column that says nothing of any method is left out.
     columns = [column for column in rows[0] if any(row[column] for row in rows)]
     title = (
-        "what the network reads in the returned images, best sample of each target "
+        "best image of each target, means over targets and networks "
         "(before: in the image before the policy at its pixels)"
     )
     terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
+    if len(folders) > 1:
+        labelled = [(w, folder) for (w, _), folder in zip(experiments, folders, strict=True)]
+        _compare(labelled, out, terminal)
     for folder in folders:
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
-    if len(folders) > 1:
-        pictures = draw_side_by_side(
-            [(words, folder) for (words, _), folder in zip(experiments, folders, strict=True)],
-            out / "side-by-side",
-        )
-        for picture in pictures:
-            terminal.say(f"side by side: {picture}")
+    for folder in folders:
+        terminal.say(f"report: {folder.report}")
+
+
+def _compare(labelled: "list[tuple[str, RunFolder]]", out: Path, terminal: "Terminal") -> None:
+    """Set the runs of one config side by side, in pictures and tables."""
+    from ..report import draw_side_by_side
+    from ..report.comparison import compare_runs
+    from ..report.comparison_files import comparison_folder, write_comparison
+
+    for picture in draw_side_by_side(labelled, out / "side-by-side"):
+        terminal.say(f"side by side: {picture}")
+    try:
+        comparison = compare_runs(labelled)
+    except JaxbqError as reason:
+        terminal.say(f"not compared: {reason}")
+        return
+    where = comparison_folder([folder for _, folder in labelled], out / "comparisons")
+    for path in write_comparison(comparison, where):
+        terminal.say(f"comparison: {path}")
 
 
 def _summary_row(what: str, line: "Summary") -> dict[str, str]:
@@ -88,13 +108,14 @@ def _summary_row(what: str, line: "Summary") -> dict[str, str]:
         "experiment": what,
         "method": line.method,
         "right": share(line.right),
-        "largest error": f"{line.largest_error:.3f}",
+        "fidelity": show_number(line.fidelity),
+        "probability": show_number(line.probability),
         "right before": share(line.right_before),
         "outside before": "" if line.outside_before is None else f"{line.outside_before:.0%}",
-        "probability": show_number(line.probability),
-        "class mean r": show_number(line.correlation),
+        "readability": show_number(line.readability),
         "natural %": "" if line.naturalness is None else f"{line.naturalness:.0f}",
-        "judge": share(line.judged),
+        "transfer": show_number(line.transfer),
+        "class mean r": show_number(line.correlation),
         "optima": "" if line.distinct is None else f"{line.distinct:.1f}",
         "seconds": f"{line.seconds:.2f}",
     }

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..cache import cache_folder
 from ..errors import JaxbqError
 from ..files import make_folder
 from .idx import open_plain
@@ -67,9 +68,7 @@ def cached_folder(mirrors: Sequence[str]) -> Path:
     Raises:
         JaxbqError: a file is missing and no mirror gave it.
     """
-    import pooch
-
-    folder = Path(os.environ.get("JAXBQ_CACHE") or pooch.os_cache("jaxbq")) / "mnist"
+    folder = cache_folder() / "mnist"
     for role, (name, _) in _FILES.items():
         path = folder / f"{name}.gz"
         if not path.exists():

@@ -1,82 +1,234 @@
 """Naturalness: how much an image is like the data, whatever the network says of it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from ..data import Dataset
+from ..data import Dataset, ImageSpace
+from ..imaging import Grid, grid_of
+from .neighbours import Neighbours, nearest
+from .smoothness import high_frequency, total_variation
+from .ssim import structural_similarity
 
 SHRINKAGE = 1e-3  # of the covariance, so that pixels that never vary count for much, not for ∞
 _QUANTILES = (0.05, 0.5, 0.95)
 _COMPARED = 1000  # test images that percentiles are taken among
+_SEED = 0  # of the draw among more
+_BLOCK = 512  # images that are measured at once
+_FARTHEST = 1e6  # ranges outside the pixel range; what is farther counts as that far
+_ALIKE = 1e-6  # of a value: rounding, by which one image measured twice may differ
+
+_FAR = ("nearest", "mahalanobis", "components_residual", "autoencoder_residual")
+_LOW = ("ssim",)
+_BOTH = ("total_variation", "high_frequency")
+_MEASURES = (*_FAR, *_LOW, *_BOTH)
 
 
 class Naturalness(NamedTuple):
-    """Distances of images to the data, each also as a percentile among real test images.
+    """Measures of how images are like the data, each also as a percentile among real test images.
 
-    A percentile of 50 says that half of the test images are farther away than this image; 0 that
-    all of them are nearer.
+    The percentile of a distance is the share of test images that are as far or farther: at 50 half
+    of them are farther away than this image, at 0 all are nearer. That of ``ssim`` is the share of
+    test images whose similarity is as low or lower. An image can be too smooth as well as too
+    rough, so those of ``total_variation`` and ``high_frequency`` are twice the smaller one of the
+    shares as low or lower and as high or higher, 100 at most: 100 at the median of the test
+    images, 0 below or above all of them. Test images have percentiles spread evenly from 0 to 100.
+
+    No percentile alone says that an image is natural: the mean of all images is nearer to the data
+    than any of them, and has the percentile 100 of two distances, but it is too smooth.
 
     Args:
-        mahalanobis: squared Mahalanobis distance to the training images, divided by the number of
-            pixels.
-        mahalanobis_percentile: share of test images that are as far or farther, in percent.
+        naturalness: mean of the percentiles that are known, in percent.
         nearest: root mean square difference to the nearest training image, in units of the pixel
             range.
-        nearest_percentile: likewise.
+        nearest_percentile: its percentile.
+        nearest_index: which training image that is; the first of equally near ones.
+        nearest_label: its class.
+        mahalanobis: squared Mahalanobis distance to the training images, divided by the number of
+            pixels.
+        mahalanobis_percentile: its percentile.
+        components_residual: root mean square of what the training images' mean and first
+            principal components leave of the image, in units of the pixel range.
+        components_residual_percentile: its percentile.
+        autoencoder_residual: root mean square difference to what an autoencoder of the training
+            images makes of the image, in units of the pixel range; NaN without one.
+        autoencoder_residual_percentile: its percentile.
+        ssim: structural similarity to the nearest training image.
+        ssim_percentile: its percentile.
+        total_variation: see :func:`~jaxbq.evaluation.total_variation`, in units of the pixel range.
+        total_variation_percentile: its percentile, on both sides.
+        high_frequency: see :func:`~jaxbq.evaluation.high_frequency`.
+        high_frequency_percentile: its percentile, on both sides.
     """
 
-    mahalanobis: Float[np.ndarray, " n"]
-    mahalanobis_percentile: Float[np.ndarray, " n"]
+    naturalness: Float[np.ndarray, " n"]
     nearest: Float[np.ndarray, " n"]
     nearest_percentile: Float[np.ndarray, " n"]
+    nearest_index: Int[np.ndarray, " n"]
+    nearest_label: Int[np.ndarray, " n"]
+    mahalanobis: Float[np.ndarray, " n"]
+    mahalanobis_percentile: Float[np.ndarray, " n"]
+    components_residual: Float[np.ndarray, " n"]
+    components_residual_percentile: Float[np.ndarray, " n"]
+    autoencoder_residual: Float[np.ndarray, " n"]
+    autoencoder_residual_percentile: Float[np.ndarray, " n"]
+    ssim: Float[np.ndarray, " n"]
+    ssim_percentile: Float[np.ndarray, " n"]
+    total_variation: Float[np.ndarray, " n"]
+    total_variation_percentile: Float[np.ndarray, " n"]
+    high_frequency: Float[np.ndarray, " n"]
+    high_frequency_percentile: Float[np.ndarray, " n"]
 
 
 class NaturalnessScale:
-    """What real test images score, to compare with.
+    """What real test images score, to compare with: a thousand of them, or all that there are.
+
+    Which ones is drawn at random, always the same: data may be in order of class or of writer.
+
+    A pixel that is no number, or lies more than a million pixel ranges outside the range, counts as
+    that far outside: all measures are finite.
 
     Args:
         data: the data set; its covariance is computed.
+        autoencoder: gives images back as well as it can, rows of float32 pixels of the data's
+            range.
+        components: number of principal components of the training images that an image may be made
+            of; at most half of those that the training images have, so that there are as many left
+            outside of them.
+
+    Attributes:
+        components: number of principal components that are taken.
+        compared: indices of the test images that percentiles are taken among, in order.
+
+    Raises:
+        JaxbqError: the training images have no covariance, or one too large; see
+            :class:`~jaxbq.data.moments.Moments`.
     """
 
-    def __init__(self, data: Dataset) -> None:
-        """Score the first test images."""
-        self._data = data
-        self._inverse = data.reference.moments.power(SHRINKAGE, -0.5)
-        real = data.test_images[:_COMPARED]
-        self._far = np.sort(self._mahalanobis(real))
-        self._apart = np.sort(self._nearest(real))
+    def __init__(
+        self,
+        data: Dataset,
+        *,
+        autoencoder: Callable[[np.ndarray], Any] | None = None,
+        components: int = 50,
+    ) -> None:
+        """Score test images."""
+        moments = data.reference.moments
+        self._data, self._autoencoder = data, autoencoder
+        self._grid = _grid(data.space)
+        self._inverse = moments.power(SHRINKAGE, -0.5)
+        self.components = min(components, moments.rank // 2)
+        self._axes = moments.vectors[:, : self.components]
+        total = len(data.test_images)
+        drawn = np.random.default_rng(_SEED).permutation(total)[:_COMPARED]
+        self.compared: Int[np.ndarray, " compared"] = np.sort(drawn)
+        measured, _ = self._measured(data.test_images[self.compared])
+        self._sorted = {name: np.sort(values) for name, values in measured.items()}
+        own = np.stack([self._percentile(name, values) for name, values in measured.items()])
+        self._sorted = {"naturalness": np.sort(own.mean(axis=0)), **self._sorted}
 
     @property
     def real(self) -> dict[str, tuple[float, float, float]]:
-        """What test images score: 5 %, 50 % and 95 % quantiles by name of the distance."""
-        found = {"mahalanobis": self._far, "nearest": self._apart}
-        return {name: _three(np.quantile(v, _QUANTILES)) for name, v in found.items()}
+        """What test images score: 5 %, 50 % and 95 % quantiles by name of the measure.
+
+        The mean of the percentiles is among them, as ``naturalness``; an autoencoder's residual
+        only where there is one.
+        """
+        return {name: _three(np.quantile(v, _QUANTILES)) for name, v in self._sorted.items()}
 
     def measure(self, images: Float[np.ndarray, "n pixels"]) -> Naturalness:
         """Score images."""
-        far, apart = self._mahalanobis(images), self._nearest(images)
-        return Naturalness(far, _beyond(self._far, far), apart, _beyond(self._apart, apart))
+        measured, indices = self._measured(images)
+        shares = {name: self._percentile(name, values) for name, values in measured.items()}
+        unknown = np.full(len(images), np.nan)
+        return Naturalness(
+            naturalness=np.stack(list(shares.values())).mean(axis=0),
+            nearest_index=indices,
+            nearest_label=self._data.train_labels[indices],
+            **{name: measured.get(name, unknown) for name in _MEASURES},
+            **{f"{name}_percentile": shares.get(name, unknown) for name in _MEASURES},
+        )
 
-    def _mahalanobis(self, images: np.ndarray) -> np.ndarray:
-        white = (images - self._data.reference.moments.mean) @ self._inverse
-        return np.square(white).mean(axis=1)
+    def neighbours(
+        self, images: Float[np.ndarray, "n pixels"], k: int = 3
+    ) -> Int[np.ndarray, "n k_or_fewer"]:
+        """Find the indices of the ``k`` nearest training images of each, nearest first.
 
-    def _nearest(self, images: np.ndarray) -> np.ndarray:
-        train = self._data.train_images
-        rows = np.asarray(images, np.float32)
-        best = np.full(len(rows), np.inf, np.float32)
-        for block in np.array_split(train, -(-len(train) // 8192)):
-            # ‖a − b‖² by the product, as three terms: a matrix of differences would not fit.
-            squared = np.square(rows).sum(axis=1)[:, None] + np.square(block).sum(axis=1)[None]
-            best = np.minimum(best, (squared - 2 * rows @ block.T).min(axis=1))
+        There are fewer where there are fewer training images.
+        """
+        return self._nearest(self._bounded(images), k).indices
+
+    def _nearest(self, bounded: np.ndarray, number: int) -> Neighbours:
+        return nearest(bounded, self._data.train_images, number)
+
+    def _measured(self, images: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Compute the measures by name, and the index of the nearest training image."""
+        bounded = self._bounded(images)
+        found = self._nearest(bounded, 1)
+        indices = found.indices[:, 0]
+        parts = [
+            self._looked_at(bounded[start : start + _BLOCK], indices[start : start + _BLOCK])
+            for start in range(0, len(images), _BLOCK)
+        ]
         space = self._data.space
-        return np.sqrt(np.maximum(best, 0) / space.pixels) / (space.high - space.low)
+        apart = found.distances[:, 0] / space.pixels**0.5 / (space.high - space.low)
+        return {"nearest": apart} | {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }, indices
+
+    def _looked_at(self, images: np.ndarray, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute all measures but the distance to the nearest."""
+        moments, grid = self._data.reference.moments, self._grid
+        away = images - moments.mean
+        outside = away - (away @ self._axes) @ self._axes.T
+        shares = self._shares(images)
+        found = {
+            "mahalanobis": np.square(away @ self._inverse).mean(axis=1),
+            "components_residual": self._root_mean_square(outside),
+        }
+        if self._autoencoder is not None:
+            back = np.asarray(self._autoencoder(images.astype(np.float32)), np.float64)
+            found["autoencoder_residual"] = self._root_mean_square(images - back)
+        near = self._shares(self._data.train_images[indices])
+        return found | {
+            "ssim": structural_similarity(shares, near, grid),
+            "total_variation": total_variation(shares, grid),
+            "high_frequency": high_frequency(shares, grid),
+        }
+
+    def _bounded(self, images: np.ndarray) -> np.ndarray:
+        space = self._data.space
+        span = space.high - space.low
+        low, high = space.low - _FARTHEST * span, space.high + _FARTHEST * span
+        return np.clip(np.nan_to_num(images, nan=high, posinf=high, neginf=low), low, high)
+
+    def _shares(self, images: np.ndarray) -> np.ndarray:
+        """Write pixels as shares of their range, so that no measure depends on its units."""
+        space = self._data.space
+        return (images.astype(np.float64) - space.low) / (space.high - space.low)
+
+    def _root_mean_square(self, missed: np.ndarray) -> np.ndarray:
+        space = self._data.space
+        return np.sqrt(np.square(missed).mean(axis=1)) / (space.high - space.low)
+
+    def _percentile(self, name: str, values: np.ndarray) -> np.ndarray:
+        real = self._sorted[name]
+        within = _ALIKE * np.abs(values)
+        higher = 100 * (1 - np.searchsorted(real, values - within) / len(real))
+        lower = 100 * np.searchsorted(real, values + within, side="right") / len(real)
+        if name in _FAR:
+            return higher
+        if name in _LOW:
+            return lower
+        return np.minimum(2 * np.minimum(higher, lower), 100)
 
 
-def _beyond(real: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return 100 * (1 - np.searchsorted(real, values) / len(real))
+def _grid(space: ImageSpace) -> Grid:
+    """Lay pixels out as they are drawn: what is no picture is a strip."""
+    picture = len(space.shape) == 2 or space.shape[2:] in ((1,), (3,))
+    return grid_of(space, "naturalness") if picture else Grid(1, space.pixels, 1)
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:

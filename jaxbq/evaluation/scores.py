@@ -1,19 +1,21 @@
-"""Fidelity and resemblance of images, per image, from the very images that a method returned."""
+"""Scores of images, per image, from the very images that a method returned."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import softmax
 
 from ..data import Dataset, ImageSpace
 from ..methods import Result
-from ..targets import is_classless
 from .correlation import correlation
-from .judge import Judge
+from .fidelity import fidelity, intended_classes, of_class, read_as_asked
+from .judges import Judge
 from .naturalness import Naturalness, NaturalnessScale
+from .panel import Panel
 
-_TIE = 1e-6  # float32 rounding of a target's entries
+# Names of judges that have a column of their own.
+JUDGES = ("dense", "convolutional", "given")
 
 
 class Scores(NamedTuple):
@@ -24,50 +26,84 @@ class Scores(NamedTuple):
         predicted: class that the network reads in the image, its largest output.
         right: whether they agree; where several entries are the largest, any of them will do, and
             where all are alike no output may be off by one half.
+        fidelity: 1 where the network answers exactly the target, 0 where an output is off by all
+            that its activation can span: 1 − ``largest_error`` / span, at least 0. The span is 2
+            for tanh, else 1.
         largest_error: largest absolute difference between the network's output and the target.
+        mean_error: mean absolute difference over the outputs.
         target_probability: the network's probability of the intended class: its own output where
             outputs are probabilities (softmax, and sigmoid, where each output is one by itself),
             else the softmax of the logits; NaN without an intended class.
+        divergence: Kullback–Leibler divergence of the outputs from the target, in nats: of a
+            distribution over classes for softmax, the sum over outputs of that of two Bernoulli
+            distributions for sigmoid; NaN for outputs that are no probabilities.
         pixels_outside: number of pixels outside the pixel range.
         amount_outside: how far the worst of them is outside, in units of the pixel range.
-        correlation_own: Pearson correlation over pixels with the mean training image of the
-            intended class; 0 for an image without contrast, NaN without training images.
-        correlation_other: largest correlation with the mean of another class.
-        other_class: that class; −1 where there is none.
         right_before: ``right`` of the image before the policy at its pixels, for the methods that
             have one, so that it may lie outside the range; else NaN.
         largest_error_before: ``largest_error`` of that image, else NaN.
         outside_before: share of its pixels outside the range, else NaN.
-        mahalanobis: see :class:`~jaxbq.evaluation.Naturalness`; these four are NaN unless asked
-            for.
-        mahalanobis_percentile: likewise.
-        nearest: likewise.
-        nearest_percentile: likewise.
-        judged: class that the judge reads in the image; −1 without a judge.
-        judged_right: whether that is the intended class; NaN without a judge or such a class.
-        judged_probability: the judge's probability of the intended class; likewise.
+        readability: share of the judges that read the intended class in the image; this and the
+            next are NaN without judges or such a class.
+        judge_probability: the judges' mean probability of the intended class.
+        dense_reads: class that the judge of this name reads; −1 without one.
+        convolutional_reads: likewise.
+        given_reads: likewise, the network that the user gave as a judge.
+        correlation_own: Pearson correlation over pixels with the mean training image of the
+            intended class; 0 for an image without contrast, NaN without training images.
+        correlation_other: largest correlation with the mean of another class.
+        other_class: that class; −1 where there is none.
+        template_right: whether the template judge reads the intended class: its mean image is the
+            one that correlates most; NaN where that is not known.
+        naturalness: see :class:`~jaxbq.evaluation.Naturalness` for this and all up to
+            ``high_frequency_percentile``; they are NaN (−1 for the two numbers of training images
+            and labels) without a scale to measure them with.
+        transfer: share of independently trained networks that read the intended class; this and
+            the next are NaN without such networks or such a class.
+        transfer_probability: their mean probability of the intended class.
     """
 
     intended: Int[np.ndarray, "targets samples"]
     predicted: Int[np.ndarray, "targets samples"]
     right: Bool[np.ndarray, "targets samples"]
+    fidelity: Float[np.ndarray, "targets samples"]
     largest_error: Float[np.ndarray, "targets samples"]
+    mean_error: Float[np.ndarray, "targets samples"]
     target_probability: Float[np.ndarray, "targets samples"]
+    divergence: Float[np.ndarray, "targets samples"]
     pixels_outside: Int[np.ndarray, "targets samples"]
     amount_outside: Float[np.ndarray, "targets samples"]
-    correlation_own: Float[np.ndarray, "targets samples"]
-    correlation_other: Float[np.ndarray, "targets samples"]
-    other_class: Int[np.ndarray, "targets samples"]
     right_before: Float[np.ndarray, "targets samples"]
     largest_error_before: Float[np.ndarray, "targets samples"]
     outside_before: Float[np.ndarray, "targets samples"]
-    mahalanobis: Float[np.ndarray, "targets samples"]
-    mahalanobis_percentile: Float[np.ndarray, "targets samples"]
+    readability: Float[np.ndarray, "targets samples"]
+    judge_probability: Float[np.ndarray, "targets samples"]
+    dense_reads: Int[np.ndarray, "targets samples"]
+    convolutional_reads: Int[np.ndarray, "targets samples"]
+    given_reads: Int[np.ndarray, "targets samples"]
+    correlation_own: Float[np.ndarray, "targets samples"]
+    correlation_other: Float[np.ndarray, "targets samples"]
+    other_class: Int[np.ndarray, "targets samples"]
+    template_right: Float[np.ndarray, "targets samples"]
+    naturalness: Float[np.ndarray, "targets samples"]
     nearest: Float[np.ndarray, "targets samples"]
     nearest_percentile: Float[np.ndarray, "targets samples"]
-    judged: Int[np.ndarray, "targets samples"]
-    judged_right: Float[np.ndarray, "targets samples"]
-    judged_probability: Float[np.ndarray, "targets samples"]
+    nearest_index: Int[np.ndarray, "targets samples"]
+    nearest_label: Int[np.ndarray, "targets samples"]
+    mahalanobis: Float[np.ndarray, "targets samples"]
+    mahalanobis_percentile: Float[np.ndarray, "targets samples"]
+    components_residual: Float[np.ndarray, "targets samples"]
+    components_residual_percentile: Float[np.ndarray, "targets samples"]
+    autoencoder_residual: Float[np.ndarray, "targets samples"]
+    autoencoder_residual_percentile: Float[np.ndarray, "targets samples"]
+    ssim: Float[np.ndarray, "targets samples"]
+    ssim_percentile: Float[np.ndarray, "targets samples"]
+    total_variation: Float[np.ndarray, "targets samples"]
+    total_variation_percentile: Float[np.ndarray, "targets samples"]
+    high_frequency: Float[np.ndarray, "targets samples"]
+    high_frequency_percentile: Float[np.ndarray, "targets samples"]
+    transfer: Float[np.ndarray, "targets samples"]
+    transfer_probability: Float[np.ndarray, "targets samples"]
 
 
 def score(
@@ -76,7 +112,8 @@ def score(
     data: Dataset | None = None,
     *,
     scale: NaturalnessScale | None = None,
-    judge: Judge | None = None,
+    judges: Sequence[Judge] = (),
+    panel: Panel | None = None,
 ) -> Scores:
     """Score the images of a result.
 
@@ -85,43 +122,34 @@ def score(
         output: name of the network's output activation.
         data: where class means come from; without it the correlations are NaN.
         scale: measures naturalness, if given.
-        judge: reads the images, if given.
+        judges: read the images.
+        panel: networks that the answer is to hold for too, if given.
 
     Returns:
         All scores.
     """
     shape = result.images.shape[:2]
     intended = np.broadcast_to(intended_classes(result.targets)[:, None], shape)
-    predicted = result.outputs.argmax(axis=-1)
-    error = np.abs(result.outputs - result.targets[:, None]).max(axis=-1)
-    right = read_as_asked(result.targets, result.outputs)
-    chances = result.outputs
-    if output not in ("sigmoid", "softmax"):
-        chances = softmax(result.logits, axis=-1)
-    probability = np.take_along_axis(chances, intended[..., None], axis=-1)[..., 0]
-    probability = np.where(intended < 0, np.nan, probability)
-    own, other, other_class = _correlations(result.images, intended, data)
-    outside, amount = _outside(result.images, result.space)
+    pixels_outside, amount_outside = _outside(result.images, result.space)
     right_before, error_before, outside_before = _before_policy(result)
-    judged, judged_right, judged_probability = _judged(result.images, intended, judge)
+    own, other, other_class = _correlations(result.images, intended, data)
     return Scores(
         intended=intended,
-        predicted=predicted,
-        right=right,
-        largest_error=error,
-        target_probability=probability,
-        pixels_outside=outside,
-        amount_outside=amount,
-        correlation_own=own,
-        correlation_other=other,
-        other_class=other_class,
+        predicted=result.outputs.argmax(axis=-1),
+        right=read_as_asked(result.targets, result.outputs),
+        **fidelity(result, output, intended),
+        pixels_outside=pixels_outside,
+        amount_outside=amount_outside,
         right_before=right_before,
         largest_error_before=error_before,
         outside_before=outside_before,
-        judged=judged,
-        judged_right=judged_right,
-        judged_probability=judged_probability,
+        **_judged(result.images, intended, judges),
+        correlation_own=own,
+        correlation_other=other,
+        other_class=other_class,
+        template_right=_template(own, other, intended),
         **_natural(result.images, scale)._asdict(),
+        **_transferred(result.images, intended, panel),
     )
 
 
@@ -133,8 +161,7 @@ def _correlations(
         return np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1)
     table = correlation(images.reshape(-1, images.shape[-1]), data.class_means)
     table = table.reshape(*shape, -1)
-    own = np.take_along_axis(table, intended[..., None], axis=-1)[..., 0]
-    own = np.where(intended < 0, np.nan, own)
+    own = of_class(table, intended)
     others = np.where(np.isnan(table), -np.inf, table)
     classed = np.where(intended < 0, 0, intended)[..., None]
     kept = np.where(intended[..., None] < 0, np.take_along_axis(others, classed, -1), -np.inf)
@@ -156,41 +183,60 @@ def _before_policy(
     return right, error, result.diagnostics["outside_share"][..., 0]
 
 
+def _template(own: np.ndarray, other: np.ndarray, intended: np.ndarray) -> np.ndarray:
+    known = (intended >= 0) & ~np.isnan(own) & ~np.isnan(other)
+    return np.where(known, own > other, np.nan)
+
+
 def _natural(images: np.ndarray, scale: NaturalnessScale | None) -> Naturalness:
+    shape = images.shape[:2]
     if scale is None:
-        return Naturalness(*(np.full(images.shape[:2], np.nan) for _ in Naturalness._fields))
+        known = {"nearest_index", "nearest_label"}
+        return Naturalness(
+            *(np.full(shape, -1 if name in known else np.nan) for name in Naturalness._fields)
+        )
     measured = scale.measure(images.reshape(-1, images.shape[-1]))
-    return Naturalness(
-        *(values.astype(np.float64).reshape(images.shape[:2]) for values in measured)
-    )
+    return Naturalness(*(_wide(values).reshape(shape) for values in measured))
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float64) if np.issubdtype(values.dtype, np.floating) else values
 
 
 def _judged(
-    images: np.ndarray, intended: np.ndarray, judge: Judge | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    images: np.ndarray, intended: np.ndarray, judges: Sequence[Judge]
+) -> dict[str, np.ndarray]:
     shape = images.shape[:2]
-    if judge is None:
-        return np.full(shape, -1), np.full(shape, np.nan), np.full(shape, np.nan)
-    chances = judge.read(images.reshape(-1, images.shape[-1])).reshape(*shape, -1)
-    read = chances.argmax(axis=-1)
-    own = np.take_along_axis(chances, intended[..., None], axis=-1)[..., 0]
-    asked = intended >= 0
-    return read, np.where(asked, read == intended, np.nan), np.where(asked, own, np.nan)
+    reads = {f"{name}_reads": np.full(shape, -1) for name in JUDGES}
+    unknown = np.full(shape, np.nan)
+    if not judges:
+        return {"readability": unknown, "judge_probability": unknown, **reads}
+    right, chances = [], []
+    for judge in judges:
+        found = judge.read(images.reshape(-1, images.shape[-1])).reshape(*shape, -1)
+        read = found.argmax(axis=-1)
+        if judge.name in JUDGES:
+            reads[f"{judge.name}_reads"] = read
+        right.append(np.where(intended < 0, np.nan, read == intended))
+        chances.append(of_class(found, intended))
+    means = {"readability": np.mean(right, axis=0), "judge_probability": np.mean(chances, axis=0)}
+    return means | reads
 
 
-def intended_classes(targets: Float[np.ndarray, "n outputs"]) -> Int[np.ndarray, " n"]:
-    """Class of every target, its largest entry; −1 where all entries are alike."""
-    classless = np.array([is_classless(target) for target in targets])
-    return np.where(classless, -1, targets.argmax(axis=1))
-
-
-def read_as_asked(targets: np.ndarray, outputs: np.ndarray) -> Bool[np.ndarray, "targets samples"]:
-    """Tell which outputs name the class that was asked for; see :class:`Scores`."""
-    predicted = outputs.argmax(axis=-1)
-    tied = np.isclose(targets, targets.max(axis=1, keepdims=True), rtol=0, atol=_TIE)
-    right = np.take_along_axis(tied, predicted, axis=1)
-    even = np.abs(outputs - targets[:, None]).max(axis=-1) < 0.5
-    return np.where(intended_classes(targets)[:, None] < 0, even, right)
+def _transferred(
+    images: np.ndarray, intended: np.ndarray, panel: Panel | None
+) -> dict[str, np.ndarray]:
+    shape = images.shape[:2]
+    if panel is None:
+        return dict.fromkeys(("transfer", "transfer_probability"), np.full(shape, np.nan))
+    found = panel.read(images.reshape(-1, images.shape[-1]))
+    found = found.reshape(len(found), *shape, -1)
+    right = np.mean(found.argmax(axis=-1) == intended, axis=0)
+    every = np.broadcast_to(intended, found.shape[:-1])
+    return {
+        "transfer": np.where(intended < 0, np.nan, right),
+        "transfer_probability": of_class(found, every).mean(axis=0),
+    }
 
 
 def _outside(images: np.ndarray, space: ImageSpace) -> tuple[np.ndarray, np.ndarray]:

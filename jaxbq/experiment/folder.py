@@ -1,22 +1,29 @@
 """The run folder: which file holds what. Everything is written atomically and read back checked.
 
 config.json            every option, resolved
-environment.json       versions, device, data checksum, commit
-networks/K.*           of network K, from 0: safetensors; history.csv of its training; while it is
-                       trained, checkpoint.npz
+environment.json       versions, device, data checksum, commit, command
+networks/K.*           of network K, from 0, or a control's name: safetensors; history.csv of its
+                       training; while it is trained, checkpoint.npz
 autoencoders.json      how well the autoencoders that methods use give test images back
 inversions/K/NN-KIND.* of network K by method NN: npz: images, outputs, reasons, diagnostics;
-                       json: options and wall time
-scores.csv             one row an image
+                       json: options, wall time, operations
+traces.json            numbers of the way back through the layers, of analytic methods
+judges.json            who read the images, and how well they read real ones and noise
+transfer.json          the independently trained networks that were asked too
 naturalness.json       what real test images score, to compare with
+nearest.npz            the training images nearest to the images of scores.csv
+cost.csv               one row a network and method: seconds, steps, operations
 spread.csv             one row a network and target of the methods that give several images
-figures/               PNG
+scores.csv             one row an image; written last
+figures/, tables/      pictures and tables
+report/index.html      the page
 """
 
 import csv
 import dataclasses
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +43,12 @@ from .config import Experiment
 _ARRAYS = ("targets", "images", "outputs", "logits", "reasons", "iterations")
 _DIAGNOSTIC = "diagnostic_"
 NATURALNESS = "naturalness.json"
+JUDGES = "judges.json"
+TRANSFER = "transfer.json"
+TRACES = "traces.json"
 AUTOENCODERS = "autoencoders.json"
+NetworkName = int | str
+"""Number of a network of the experiment, from 0, or the name of a control."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,13 @@ class RunFolder:
         """Name the folder of an experiment: its name and the digest of its options."""
         return cls(out / f"{experiment.name}-{experiment.digest}")
 
-    def create(self, networks: int = 1) -> None:
-        """Make the folder and its parts, for so many networks.
+    def create(self, networks: Iterable[NetworkName] = (0,)) -> None:
+        """Make the folder and its parts, for these networks.
 
         Raises:
             JaxbqError: it cannot be written.
         """
-        each = (self.inversions / str(number) for number in range(networks))
+        each = (self.inversions / str(number) for number in networks)
         for part in (self.path, self.networks, self.inversions, *each, self.figures):
             make_folder(part)
 
@@ -69,26 +81,21 @@ class RunFolder:
         """Folder of trained networks."""
         return self.path / "networks"
 
-    def network(self, number: int = 0) -> Path:
+    def network(self, number: NetworkName = 0) -> Path:
         """File of a trained network."""
         return self.networks / f"{number}.safetensors"
 
-    def history(self, number: int = 0) -> Path:
+    def history(self, number: NetworkName = 0) -> Path:
         """File of its training metrics."""
         return self.networks / f"{number}.history.csv"
 
-    def robustness(self, number: int = 0) -> Path:
+    def robustness(self, number: NetworkName = 0) -> Path:
         """File of what an attack leaves of its accuracy."""
         return self.networks / f"{number}.robustness.json"
 
-    def checkpoint(self, number: int | None = None) -> Path:
+    def checkpoint(self, number: NetworkName | None = None) -> Path:
         """File of where its training stands, or that of all networks trained together."""
         return self.networks / f"{'all' if number is None else number}.checkpoint.npz"
-
-    @property
-    def judge(self) -> Path:
-        """File of the judge, a network too."""
-        return self.networks / "judge.safetensors"
 
     @property
     def inversions(self) -> Path:
@@ -106,11 +113,31 @@ class RunFolder:
         return self.path / "scores.csv"
 
     @property
+    def cost(self) -> Path:
+        """Table of what every method took."""
+        return self.path / "cost.csv"
+
+    @property
+    def nearest(self) -> Path:
+        """Training images nearest to what was found."""
+        return self.path / "nearest.npz"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of tables made of the scores."""
+        return self.path / "tables"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report" / "index.html"
+
+    @property
     def spread(self) -> Path:
         """Table of how the samples of a target differ."""
         return self.path / "spread.csv"
 
-    def inversion(self, network: int, number: int, method: Method) -> Path:
+    def inversion(self, network: NetworkName, number: int, method: Method) -> Path:
         """File of what one method returned for one network."""
         name = f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
         return self.inversions / str(network) / name
@@ -133,12 +160,12 @@ class RunFolder:
         except (OSError, ValueError) as fault:
             raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
 
-    def write_history(self, history: Sequence[EpochMetrics], number: int = 0) -> None:
+    def write_history(self, history: Sequence[EpochMetrics], number: NetworkName = 0) -> None:
         """Write the training metrics of a network, one row an epoch."""
         names = [field.name for field in dataclasses.fields(EpochMetrics)]
         write_csv(self.history(number), names, (dataclasses.astuple(epoch) for epoch in history))
 
-    def read_history(self, number: int = 0) -> list[EpochMetrics]:
+    def read_history(self, number: NetworkName = 0) -> list[EpochMetrics]:
         """Read the training metrics of a network.
 
         Raises:
@@ -161,6 +188,7 @@ class RunFolder:
             "method": dataclasses.asdict(result.method),  # type: ignore[call-overload]
             "space": dataclasses.asdict(result.space),
             "seconds": dataclasses.asdict(result.seconds),
+            "operations": None if math.isnan(result.operations) else result.operations,
         }
         write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
         write_npz(path, arrays)
@@ -187,6 +215,7 @@ class RunFolder:
                 },
                 space=ImageSpace(tuple(space["shape"]), space["low"], space["high"]),
                 seconds=Seconds(**about["seconds"]),
+                operations=math.nan if about["operations"] is None else about["operations"],
             )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
             raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None

@@ -23,9 +23,10 @@ from ..training import (
     trains_together,
 )
 from ..weights import NetworkFile, load_network, save_network
-from .config import Experiment, FileNetwork
+from .config import Experiment, NetworksConfig
 from .folder import RunFolder
 from .listener import Listener
+from .network_options import Control, FileNetwork, NetworkConfig
 
 
 def train_network(
@@ -94,9 +95,39 @@ def trained_networks(
     else:
         listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
     # That of all together, and what a run left that was stopped after its last network.
-    for path in folder.networks.glob("*.checkpoint.npz"):
-        remove(path)
+    for number in (None, *numbers):
+        remove(folder.checkpoint(number))
     return [load_network(folder.network(number)) for number in numbers]
+
+
+def control_network(
+    control: Control, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+) -> NetworkFile:
+    """Make a network that has learnt nothing, of the experiment's specification, or read it.
+
+    It is the first network of the same experiment with ``network.control``.
+    """
+    file, kept = folder.network(control), folder.checkpoint(control)
+    if not (folder.history(control).exists() and file.exists()):
+        model = experiment.network.build(data)
+        network = NetworkConfig(
+            hidden=model.sizes[1:-1],
+            activation=model.hidden,
+            output=model.output,
+            bias=model.bias,
+            control=control,
+        )
+        changed = dataclasses.replace(
+            experiment, network=network, networks=NetworksConfig(), controls=()
+        )
+
+        def keep(number: int, trained: Trained) -> None:
+            keep_network(file, model, trained.params, data)
+            folder.write_history(trained.history, control)
+
+        _train([0], changed, data, keep, lambda n: file, lambda n: kept, listener, control)
+    remove(kept)
+    return load_network(file)
 
 
 def _taken_over(
@@ -150,17 +181,23 @@ def _train(
     path: Callable[[int], Path],
     checkpoint: Callable[[int | None], Path],
     listener: Listener,
+    called: str = "training",
 ) -> None:
     """Train networks by number, and keep each as soon as it is trained.
 
     ``path`` names the file of a network, ``checkpoint`` that of where its training stands, of None
-    that of all.
+    that of all; ``called`` says whose training it is, where there is one.
     """
     model = experiment.network.build(data)
     keys = [key_of(experiment, "network", number) for number in numbers]
     if experiment.network.control == "random_weights":
         for number, key in zip(numbers, keys, strict=True):
-            keep(number, Trained(model.init(key, experiment.precision), ()))
+            keep(
+                number,
+                Trained(
+                    model.init(key, experiment.precision, experiment.training.initial_scale), ()
+                ),
+            )
         return
     labels = None
     if experiment.network.control == "permuted_labels":
@@ -168,7 +205,7 @@ def _train(
     several = experiment.networks.seeds > 1
 
     def hear(place: int, metrics: EpochMetrics) -> None:
-        name = f"network {numbers[place]}" if several else "training"
+        name = f"network {numbers[place]}" if several else called
         listener.epoch(metrics, experiment.training.epochs, name)
 
     def kept(place: int | None) -> Checkpoint | None:
@@ -176,7 +213,7 @@ def _train(
             return None  # only some of all, whose files somebody has deleted
         file = checkpoint(None if place is None else numbers[place])
         if file.exists():
-            which = f"network {numbers[place]}" if several and place is not None else "training"
+            which = f"network {numbers[place]}" if several and place is not None else called
             listener.say(f"{which}: goes on where it was stopped")
         return Checkpoint(file)
 
@@ -216,6 +253,7 @@ def keep_network(path: Path, model: MLP, params: Params, data: Dataset) -> None:
 
 def key_of(experiment: Experiment, purpose: str, network: int = 0) -> jax.Array:
     """Derive the key of a purpose from the seed, of a network from its own; none is used twice."""
-    purposes = ("network", "methods", "judge", "control", "attack")
+    # What is gone keeps its number: those of the others must not change.
+    purposes = ("network", "methods", "(judge)", "control", "attack")
     seed = (experiment.seed + network) % 2**32
     return jax.random.fold_in(jax.random.key(seed), purposes.index(purpose))

@@ -11,7 +11,9 @@ from typing import Any
 from ..errors import JaxbqError
 from ..methods import expand_preset
 from ..options import describe, validate
-from .config import Experiment, FileNetwork
+from .config import Experiment
+from .network_options import FileNetwork
+from .scoring import quick
 
 _MAX_CONFIG_BYTES = 2**20
 
@@ -144,6 +146,10 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
     if isinstance(experiment.network, FileNetwork) and experiment.networks.seeds > 1:
         raise JaxbqError(f"{path}: networks.seeds is for networks that are trained; a file is one")
+    if experiment.controls and experiment.network.control != "none":
+        raise JaxbqError(f"{path}: network.control is a control already; drop controls")
+    if len(set(experiment.controls)) < len(experiment.controls):
+        raise JaxbqError(f"{path}: controls names one of them twice; drop one")
     for number, method in enumerate(experiment.methods):
         before = experiment.methods[:number]
         if method in before or describe(method) in map(describe, before):
@@ -207,8 +213,10 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
         place[int(last)] = value
 
 
-def _written_out(key: str, text: str) -> dict[str, str]:
+def _written_out(key: str, text: str) -> dict[str, Any]:
     """Write the table that a string is short for."""
+    if key == "scores" and text in ("quick", "full"):
+        return {**quick(text)}
     if key == "network":
         return {"file": text.removeprefix("file:")}
     return {("name" if key == "optimiser" else "kind"): text}

@@ -10,19 +10,19 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..evaluation import Judge, NaturalnessScale
 from ..files import clear_leftovers
 from ..generators import Autoencoder, reconstruction
 from ..methods import programs, sweep
 from ..options import describe
-from ..weights import NetworkFile, load_network
-from .config import Experiment, FileNetwork
+from ..weights import NetworkFile
+from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
-from .folder import AUTOENCODERS, NATURALNESS, RunFolder, write_csv
+from .folder import AUTOENCODERS, NetworkName, RunFolder
 from .listener import Listener
 from .lock import locked
-from .networks import keep_network, key_of, trained_networks
-from .tables import SCORE_COLUMNS, SPREAD_COLUMNS, score_rows, spread_rows
+from .network_options import FileNetwork
+from .networks import control_network, key_of, trained_networks
+from .outcome import is_scored, read_found, write_outcome
 
 
 def run(
@@ -31,6 +31,7 @@ def run(
     listener: Listener,
     data: Dataset | None = None,
     finish: Callable[[RunFolder], None] | None = None,
+    command: str | None = None,
 ) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
@@ -44,6 +45,7 @@ def run(
         data: the data of ``experiment.data`` where they are loaded already, so that what is made
             of them is not made again for another experiment.
         finish: is given the run folder in the end, while no other run may write to it.
+        command: to repeat the run with; it is kept beside the environment.
 
     Returns:
         The run folder.
@@ -63,11 +65,12 @@ def run(
             method.check(model, data.reference, targets)
         if not isinstance(experiment.network, FileNetwork):
             experiment.training.check(model, len(data.train_labels))
-        folder.create(experiment.networks.seeds)
+        data.reference.moments  # noqa: B018 — so is scoring, of images that are too large
+        folder.create([*range(experiment.networks.seeds), *experiment.controls])
         with locked(folder.path) as alone:
             if alone:
                 clear_leftovers(folder.path)
-            _fill(folder, experiment, targets, data, listener)
+            _fill(folder, experiment, targets, data, listener, command)
             if finish:
                 finish(folder)
     return folder
@@ -79,27 +82,26 @@ def _fill(
     targets: np.ndarray,
     data: Dataset,
     listener: Listener,
+    command: str | None,
 ) -> None:
     """Do what the folder lacks."""
-    _begin(folder, experiment, data)
-    networks = trained_networks(folder, experiment, data, listener)
+    _begin(folder, experiment, data, command)
+    networks: dict[NetworkName, NetworkFile] = dict(
+        enumerate(trained_networks(folder, experiment, data, listener))
+    )
+    for control in experiment.controls:
+        networks[control] = control_network(control, folder, experiment, data, listener)
     _autoencoders(folder, experiment, data, listener)
-    for number, network in enumerate(networks):
+    new = False
+    for name, network in networks.items():
         for alike in programs(experiment.methods):
-            _invert(alike, experiment, folder, number, network, targets, data, listener)
-    results = [
-        [folder.read_result(folder.inversion(k, n, m)) for n, m in enumerate(experiment.methods)]
-        for k in range(len(networks))
-    ]
-    judge = _judge(folder, experiment, data, listener) if experiment.judge else None
-    scale = data.once("naturalness", lambda: NaturalnessScale(data))
-    folder.write_json(NATURALNESS, scale.real)
-    rows = score_rows(results, networks[0].model.output, data, scale, judge)
-    write_csv(folder.scores, SCORE_COLUMNS, rows)
-    write_csv(folder.spread, SPREAD_COLUMNS, spread_rows(results))
+            new |= _invert(alike, experiment, folder, name, network, targets, data, listener)
+    found = read_found(folder, experiment, networks)
+    if new or not is_scored(folder):
+        write_outcome(folder, experiment, networks, found, data, listener)
 
 
-def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
+def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: str | None) -> None:
     """Write config and environment, or check that a begun run is about the same data."""
     if folder.read_json("config.json") is None:
         folder.write_json("config.json", experiment.resolved())
@@ -108,7 +110,8 @@ def _begin(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
     if isinstance(experiment.network, FileNetwork):
         checksums["network_sha256"] = network_checksum(experiment.network.open(data))
     if known is None:
-        folder.write_json("environment.json", environment(experiment.precision) | checksums)
+        about = environment(experiment.precision) | ({"command": command} if command else {})
+        folder.write_json("environment.json", about | checksums)
         return
     for name, checksum in checksums.items():
         if not isinstance(known, dict) or known.get(name) != checksum:
@@ -152,46 +155,41 @@ def _invert(
     numbers: Sequence[int],
     experiment: Experiment,
     folder: RunFolder,
-    which: int,
+    which: NetworkName,
     network: NetworkFile,
     targets: np.ndarray,
     data: Dataset,
     listener: Listener,
-) -> None:
-    """Run the methods of one program, all of them if any is missing, and write what is."""
+) -> bool:
+    """Run the methods of one program, all of them if any is missing, and write what is.
+
+    Returns:
+        Whether any was.
+    """
     methods = [experiment.methods[n] for n in numbers]
     paths = [folder.inversion(which, n, m) for n, m in zip(numbers, methods, strict=True)]
     label = describe(methods[0])
     if len(methods) > 1:
         label += f" and {len(methods) - 1} more with other numbers"
-    if experiment.networks.seeds > 1:
+    if isinstance(which, str):
+        label = f"{which}: {label}"
+    elif experiment.networks.seeds > 1:
         label = f"network {which}: {label}"
     if all(path.exists() for path in paths):
         listener.say(f"{label}: done already")
-        return
+        return False
+    # A control is the first network of its kind, and its methods start where they do there.
+    own = 0 if isinstance(which, str) else which
     results = sweep(
         methods,
         network.model,
         network.params,
         targets,
         reference=data,
-        key=jax.random.fold_in(key_of(experiment, "methods", which), numbers[0]),
+        key=jax.random.fold_in(key_of(experiment, "methods", own), numbers[0]),
         progress=lambda done, total: listener.progress(label, done, total),
     )
     for path, result in zip(paths, results, strict=True):
         if not path.exists():
             folder.write_result(path, result)
-
-
-def _judge(folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener) -> Judge:
-    if not folder.judge.exists():
-        listener.say("judge: training")
-        judge = data.once(
-            ("judge", experiment.seed, experiment.precision),
-            lambda: Judge.trained_on(data, key_of(experiment, "judge")),
-        )
-        keep_network(folder.judge, judge.model, judge.params, data)
-    saved = load_network(folder.judge)
-    judge = Judge.of(saved.model, saved.params, data)
-    listener.say(f"judge: reads {judge.test_accuracy:.1%} of the test images right")
-    return judge
+    return True

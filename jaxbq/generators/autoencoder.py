@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
 from ..activations import HiddenName, activation
+from ..cache import digest, kept
 from ..data import Reference
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
@@ -94,9 +95,9 @@ class Autoencoder:
             )
 
     def trained(self, reference: Reference, dtype: Any) -> CodeSpace:
-        """Train it on the training images of a reference, once for each."""
+        """Train it on the training images of a reference, or take it from the cache."""
         dtype = jnp.dtype(dtype)
-        return reference.once((self, dtype.name), lambda: self._train(reference, dtype))
+        return reference.once((self, dtype.name), lambda: self._kept(reference, dtype))
 
     def encode(self, space: CodeSpace, images: Float[Array, "n pixels"]) -> Float[Array, "n code"]:
         """Compute the whitened codes of images."""
@@ -123,6 +124,34 @@ class Autoencoder:
         return _EncoderDecoder(
             MLP(sizes, self.activation, "identity"), MLP(sizes[::-1], self.activation, "sigmoid")
         )
+
+    def _kept(self, reference: Reference, dtype: Any) -> CodeSpace:
+        """Train it, or read what an earlier process has trained, to the same bits."""
+        images = reference.need_images("an autoencoder")
+        where = reference.space
+        identity = {
+            "options": dataclasses.asdict(self),
+            "dtype": dtype.name,
+            "wide": jax.config.read("jax_enable_x64"),
+            "space": dataclasses.asdict(where),
+            "images": digest(images),
+        }
+
+        def make() -> dict[str, np.ndarray]:
+            leaves = jax.device_get(jax.tree.leaves(self._train(reference, dtype)))
+            return {f"{number:03d}": leaf for number, leaf in enumerate(leaves)}
+
+        arrays = kept("autoencoders", identity, make)
+        structure = jax.tree.structure(jax.eval_shape(lambda: self._blank(where.pixels)))
+        leaves = [jnp.asarray(arrays[name]) for name in sorted(arrays)]
+        space: CodeSpace = jax.tree.unflatten(structure, leaves)
+        return space
+
+    def _blank(self, pixels: int) -> CodeSpace:
+        """Make one of the same structure, to give names to arrays."""
+        networks, zero = self._networks(pixels), jnp.zeros(())
+        encoder, decoder = networks.init(jax.random.key(0), jnp.float32)
+        return CodeSpace(encoder, networks.decoder.freeze(decoder), *(zero,) * 6)
 
     def _train(self, reference: Reference, dtype: Any) -> CodeSpace:
         networks = self._networks(reference.space.pixels)

@@ -83,6 +83,9 @@ class Method(abc.ABC):
     @property
     def standard(self) -> tuple[str, Any]:
         """A name, and the options that it stands for; a table says only what differs."""
+        label = getattr(self, "label", "")
+        if label:
+            return label, self
         return self.kind, type(self)()  # type: ignore[attr-defined]
 
     @property

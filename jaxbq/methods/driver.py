@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from ..mlp import MLP, Function, Network, float_type
 from ..options import check, replace_option
 from . import clock
 from .base import Inversion, Iterative, Method, Reason
+from .operations import operations
 
 M = TypeVar("M", bound=Method)
 Progress = Callable[[int, int], None]
@@ -51,6 +53,8 @@ class Result:
         diagnostics: the method's further numbers by name, each (targets, samples, …).
         space: shape of one image and the pixel range.
         seconds: wall time.
+        operations: floating-point operations of the matrix products of one inversion of all
+            targets, preparation left out; an estimate, see :mod:`~jaxbq.methods.operations`.
     """
 
     method: Method
@@ -63,6 +67,7 @@ class Result:
     diagnostics: dict[str, np.ndarray]
     space: ImageSpace
     seconds: Seconds
+    operations: float = math.nan
 
 
 def invert(
@@ -198,7 +203,7 @@ def _solve(
         planned = [each.plan(points * len(wanted), where.space.pixels) for each in methods]
         method = jax.tree.map(lambda *leaves: np.asarray(leaves, batch.dtype), *planned)
     with full_precision(), clock.Stopwatch() as running:
-        inversion = _run(method, network, params, state, batch, key, progress)
+        inversion, programs_run = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
         answers = _query(network, params, inversion.images)
         inversion, (logits, outputs) = jax.device_get(jax.block_until_ready((inversion, answers)))
@@ -207,6 +212,8 @@ def _solve(
         (preparing.compiling + running.compiling) / points,
         (running.total - running.compiling) / points,
     )
+    rounds = _rounds(method, inversion.iterations)
+    spent = sum(operations(traced, rounds) for traced in programs_run) / points
 
     def part(values: np.ndarray, point: int) -> np.ndarray:
         return values[point * len(wanted) : (point + 1) * len(wanted)]
@@ -223,6 +230,7 @@ def _solve(
             {name: part(values, n) for name, values in inversion.diagnostics.items()},
             where.space,
             seconds,
+            spent,
         )
         for n, one in enumerate(methods)
     ]
@@ -246,19 +254,29 @@ def _run(
     targets: Array,
     key: Array,
     progress: Progress | None,
-) -> Inversion:
+) -> tuple[Inversion, list[Any]]:
+    """Invert, at once or in chunks; return the programs too, traced, which costs nothing twice."""
+    given = method, model, params, state, targets
     if progress is None or not isinstance(method, Iterative):
-        return _invert(method, model, params, state, targets, key)
-    carry = _begin(method, model, params, state, targets, key)
+        return _invert(*given, key), [_invert.trace(*given, key)]
+    carry = _begin(*given, key)
     size = max(1, -(-method.steps // _CHUNKS))
+    # Before the carry is given away to the first chunk.
+    traced = [_begin.trace(*given, key), _advance.trace(*given, carry, size)]
     running: Any = True
     progress(0, method.steps)
     while running:
-        carry, running, share = _advance(method, model, params, state, targets, carry, size)
+        carry, running, share = _advance(*given, carry, size)
         if running:
             progress(min(int(share * method.steps), method.steps - 1), method.steps)
     progress(method.steps, method.steps)
-    return _finish(method, model, params, state, targets, carry)
+    return _finish(*given, carry), [*traced, _finish.trace(*given, carry)]
+
+
+def _rounds(method: Method, iterations: np.ndarray) -> float:
+    """How often the loop over a method's steps turned, when rows take turns in its lanes."""
+    lanes = getattr(method, "lanes", None) or iterations.size
+    return max(float(iterations.max(initial=0)), float(iterations.sum()) / lanes)
 
 
 @partial(jax.jit, static_argnums=1)

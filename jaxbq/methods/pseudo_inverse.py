@@ -52,6 +52,7 @@ class PseudoInverse(Analytic):
         rcond: singular values below this share of the largest count as zero; by default
             machine epsilon, of the type that W is held in, times its larger side.
         ridge: λ of the ridge solution, with singular values s/(s² + λ) in place of 1/s.
+        label: what tables and figures call it; by default its kind and options.
     """
 
     kind: Literal["pseudo_inverse"] = "pseudo_inverse"
@@ -61,6 +62,7 @@ class PseudoInverse(Analytic):
     hidden_range: tuple[float, float] = (0.01, 0.99)
     rcond: Annotated[float, Ge(0), Lt(1)] | None = None
     ridge: Annotated[float, Ge(0)] = 0.0
+    label: str = ""
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse networks that cannot be run back and policies that leave a domain."""

@@ -1,107 +1,95 @@
-"""All pictures of a run folder, from its files alone."""
+"""The report of a run: figures, tables and the page, from its files alone."""
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
+
+import jax
 
 from ..errors import JaxbqError
 from ..experiment import RunFolder
 from ..experiment.folder import NATURALNESS, read_csv
-from ..methods import Result, programs
+from ..methods import Result
 from ..options import describe, get_option, varied
+from ..targets import name_target
 from ..weights import load_network
 from .curve import CurvePoint, curve_figure
-from .figures import Row, image_grid, save_figure, training_curve
+from .figures import Row, image_grid, training_curve
+from .page import write_page
 from .paths import path_strip, save_animation
+from .plane import PlanePoint, plane_figure
+from .score_values import read_scores
+from .style import Style, save_all
+from .summary import Summary, sum_up
+from .tables import MethodSummary, summarise, write_tables
+from .trade_off import TradeOff, trade_off_figure
 
 _MOST_ROWS = 10
+_USUAL = Style()
 
 
-class Summary(NamedTuple):
-    """One line of the summary table: a method over all networks and targets, best sample of each.
+def build(folder: RunFolder, style: Style = _USUAL) -> list[Summary]:
+    """Make the report of a run: figures, tables and the page.
+
+    The same files give the same bytes.
 
     Args:
-        method: its name.
-        right: targets whose image the network reads as intended.
-        targets: how many there are, of all networks.
-        largest_error: largest output error of any.
-        right_before: targets read as intended in the image before the pixel policy; None for
-            methods without one.
-        outside_before: mean share of pixels outside the range before it.
-        probability: mean probability of the intended class; None where no target has one.
-        correlation: mean correlation with the intended class's mean image; None where unknown.
-        seconds: computing time a network, compilation left out.
-        mean_error: mean over targets of the largest output error.
-        naturalness: mean Mahalanobis percentile among real test images; None where unknown.
-        judged: targets whose image the judge reads as intended; None without a judge.
-        distance: mean squared Mahalanobis distance, a pixel; likewise.
-        distinct: mean number of distinct optima among the samples; None for a single sample.
-        alike: mean correlation between samples; likewise.
-    """
-
-    method: str
-    right: int
-    targets: int
-    largest_error: float
-    right_before: int | None
-    outside_before: float | None
-    probability: float | None
-    correlation: float | None
-    seconds: float
-    mean_error: float
-    naturalness: float | None
-    judged: int | None
-    distance: float | None
-    distinct: float | None
-    alike: float | None
-
-
-def build(folder: RunFolder) -> list[Summary]:
-    """Draw the figures of a run and sum its scores up.
+        folder: of a finished run.
+        style: of the figures.
 
     Returns:
-        One line a method, in the order of the config; over all networks.
+        One line a method, in the order of the config; over all trained networks.
 
     Raises:
         JaxbqError: the folder lacks a file or one is damaged.
     """
     networks = read_results(folder)
     results = networks[0]
-    network = load_network(folder.network())
-    names, figures = network.class_names, folder.figures
-    grid = image_grid([Row.of(result, names) for result in results], network.space, names)
-    save_figure(grid, figures / "images.png")
+    names = load_network(folder.network()).class_names
+    space, inches = results[0].space, style.inches
+
+    def save(figure: Any, name: str) -> None:
+        save_all(figure, folder.figures / name, style)
+
+    rows = [Row.of(result, names) for result in results]
+    save(image_grid(rows, space, names, width=inches), "images")
     histories = [folder.read_history(number) for number in range(len(networks))]
     if all(histories):  # a control with random weights was never trained
-        save_figure(training_curve(histories), figures / "training.png")
+        save(training_curve(histories, width=inches), "training")
     for number, result in enumerate(results):
-        _draw(number, [own[number] for own in networks], folder, names)
+        if result.images.shape[1] > 1:
+            rows = _sample_rows(result, names)
+            save(image_grid(rows, space, names, width=inches), f"samples-{number:02d}")
+        if len(networks) > 1:
+            own = [each[number] for each in networks[:_MOST_ROWS]]
+            rows = [Row.of(each, names, 0, f"network {k}") for k, each in enumerate(own)]
+            save(image_grid(rows, space, names, width=inches), f"networks-{number:02d}")
         if "path" in result.diagnostics:
-            save_figure(path_strip(result, names), figures / f"path-{number:02d}.png")
-            save_animation(result, figures / f"path-{number:02d}.gif", names)
-    lines = _summarise(folder, networks)
-    for numbers in programs([result.method for result in results]):
-        option = varied([results[n].method for n in numbers])
-        if option is not None:
-            points = [_point(results[n], lines[n], option) for n in numbers]
-            figure = curve_figure(option, points, _real_distances(folder))
-            save_figure(figure, figures / f"curve-{numbers[0]:02d}.png")
+            save(path_strip(result, names, width=inches), f"path-{number:02d}")
+            save_animation(result, folder.figures / f"path-{number:02d}.gif", names)
+    lines = sum_up(folder, networks)
+    swept = _swept(results)
+    for option, numbers in swept:
+        points = [_point(results[n], lines[n], option) for n in numbers]
+        figure = curve_figure(option, points, _real_distances(folder), width=inches)
+        save(figure, f"curve-{numbers[0]:02d}")
+    targets = len(results[0].images)
+    # The first stands in the plane: of digits a 3, which is not easily taken for another.
+    shown = list(dict.fromkeys((targets // 3, 0, max(targets - 2, 0))))
+    summaries = summarise(read_scores(folder), read_csv(folder.cost))
+    if len(swept) > 1:
+        save(trade_off_figure(_trade_offs(results, summaries, swept), inches), "trade-off")
+    methods = _plane_points(results, summaries, shown)
+    if any(method.place for method in methods):  # without judges there is no readability
+        titles = [name_target(results[0].targets[n], names) for n in shown]
+        save(plane_figure(methods, space, titles=titles, width=inches), "plane")
+    write_tables(folder)
+    write_page(folder)
     return lines
 
 
-def _draw(number: int, own: list[Result], folder: RunFolder, names: Sequence[str]) -> None:
-    """Draw a method's samples for the first network, and its best ones for every network."""
-    space = own[0].space
-    if own[0].images.shape[1] > 1:
-        samples = image_grid(_sample_rows(own[0], names), space, names)
-        save_figure(samples, folder.figures / f"samples-{number:02d}.png")
-    if len(own) > 1:
-        rows = [Row.of(each, names, 0, f"network {k}") for k, each in enumerate(own[:_MOST_ROWS])]
-        save_figure(image_grid(rows, space, names), folder.figures / f"networks-{number:02d}.png")
-
-
 def read_results(folder: RunFolder) -> list[list[Result]]:
-    """Read what every method returned, in the order of the config, for every network.
+    """Read what every method returned, in the order of the config, for every trained network.
 
     Raises:
         JaxbqError: there is none.
@@ -125,55 +113,78 @@ def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:
     return rows
 
 
+def _swept(results: Sequence[Result]) -> list[tuple[str, list[int]]]:
+    """Find the methods, by number, that differ in one option alone, and which it is."""
+    groups: dict[Any, list[int]] = {}
+    for number, result in enumerate(results):
+        # The structure of options is all of them but their numbers.
+        groups.setdefault(jax.tree.structure(result.method), []).append(number)
+    varying = ((varied([results[n].method for n in own]), own) for own in groups.values())
+    return [(option, own) for option, own in varying if option is not None]
+
+
+def _trade_offs(
+    results: Sequence[Result],
+    summaries: Sequence[MethodSummary],
+    swept: Sequence[tuple[str, list[int]]],
+) -> list[TradeOff]:
+    def line(label: str, numbers: Sequence[int], values: Sequence[float] = ()) -> TradeOff:
+        places = [summaries[n].scores for n in numbers]
+        return TradeOff(
+            label,
+            [each["naturalness"].mean for each in places],
+            [each["fidelity"].mean for each in places],
+            values,
+        )
+
+    lines = []
+    for option, numbers in swept:
+        ordered = sorted(numbers, key=lambda n: get_option(results[n].method, option))
+        values = [get_option(results[n].method, option) for n in ordered]
+        lines.append(line(_sweep_name(results[numbers[0]].method, option), ordered, values))
+    single = set(range(len(results))) - {n for _, numbers in swept for n in numbers}
+    return lines + [line(describe(results[n].method), [n]) for n in sorted(single)]
+
+
+def _sweep_name(method: Any, option: str) -> str:
+    """Name a method that is swept: "ascent, total_variation weight"."""
+    holder, _, last = option.rpartition(".")
+    part = f"{get_option(method, holder).kind} " if holder else ""
+    return f"{describe(method).partition('(')[0]}, {part}{last}"
+
+
+def _plane_points(
+    results: Sequence[Result], summaries: Sequence[MethodSummary], shown: Sequence[int]
+) -> list[PlanePoint]:
+    points = []
+    for result, summary in zip(results, summaries, strict=True):
+        fidelity, readability, naturalness = (
+            summary.scores[name] for name in ("fidelity", "readability", "naturalness")
+        )
+        points.append(
+            PlanePoint(
+                summary.method,
+                result.method.kind,  # type: ignore[attr-defined]
+                fidelity[:3],
+                readability[:3],
+                naturalness[:3],
+                result.images[list(shown), 0],
+            )
+        )
+    return points
+
+
 def _real_distances(folder: RunFolder) -> tuple[float, float, float]:
     low, middle, high = folder.read_json(NATURALNESS)["mahalanobis"]
     return low, middle, high
 
 
-def _point(result: Result, line: "Summary", option: str) -> CurvePoint:
+def _point(result: Result, line: Summary, option: str) -> CurvePoint:
     return CurvePoint(
         get_option(result.method, option),
         math.nan if line.probability is None else line.probability,
         line.mean_error,
         math.nan if line.distance is None else line.distance,
         math.nan if line.correlation is None else line.correlation,
-        None if line.judged is None else line.judged / line.targets,
+        line.readability,
     )
-
-
-def _summarise(folder: RunFolder, networks: list[list[Result]]) -> list[Summary]:
-    table, spreads = read_csv(folder.scores), read_csv(folder.spread)
-    lines = []
-    for own in zip(*networks, strict=True):
-        name = describe(own[0].method)
-        best = [row for row in table if row["method"] == name and row["sample"] == "0"]
-        before = _mean(best, "right_before")
-        judged = _mean(best, "judged_right")
-        samples = [row for row in spreads if row["method"] == name]
-        errors = [float(row["largest_error"]) for row in best]
-        lines.append(
-            Summary(
-                name,
-                sum(row["right"] == "True" for row in best),
-                len(best),
-                max(errors),
-                None if before is None else round(before * len(best)),
-                _mean(best, "outside_before"),
-                _mean(best, "target_probability"),
-                _mean(best, "correlation_own"),
-                sum(result.seconds.run for result in own) / len(own),
-                sum(errors) / len(errors),
-                _mean(best, "mahalanobis_percentile"),
-                None if judged is None else round(judged * len(best)),
-                _mean(best, "mahalanobis"),
-                _mean(samples, "distinct"),
-                _mean(samples, "mean_correlation"),
-            )
-        )
-    return lines
-
-
-def _mean(rows: list[dict[str, str]], column: str) -> float | None:
-    """Mean of the cells that are not empty; None where all are."""
-    known = [float(row[column]) for row in rows if row[column]]
-    return sum(known) / len(known) if known else None

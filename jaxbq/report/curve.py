@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..evaluation import Scores
-from .figures import BLUE, DPI, ORANGE
+from .style import BLUE, ORANGE, styled, two_plots
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class CurvePoint:
         largest_error: of the outputs.
         distance: squared Mahalanobis distance to the training images, a pixel.
         correlation: with the intended class's mean image.
-        judged: share that the judge reads as intended; None without a judge.
+        judged: share of judges that read the intended class; None without judges.
     """
 
     value: float
@@ -40,7 +40,7 @@ class CurvePoint:
             known = values[:, 0][~np.isnan(values[:, 0])]
             return float(known.mean()) if len(known) else math.nan
 
-        judged = mean(scores.judged_right)
+        judged = mean(scores.readability)
         return cls(
             value,
             mean(scores.target_probability),
@@ -51,8 +51,12 @@ class CurvePoint:
         )
 
 
+@styled()
 def curve_figure(
-    option: str, points: Sequence[CurvePoint], real: tuple[float, float, float]
+    option: str,
+    points: Sequence[CurvePoint],
+    real: tuple[float, float, float],
+    width: float | None = None,
 ) -> Figure:
     """Draw fidelity against naturalness, and what an option that was swept does to both.
 
@@ -60,10 +64,10 @@ def curve_figure(
         option: its dotted name.
         points: one a value, in any order.
         real: 5 %, 50 % and 95 % quantile of the distance of real test images.
+        width: inches, 9 by default; both plots stand below each other where that is little.
     """
     points = sorted(points, key=lambda point: point.value)
-    figure = Figure(figsize=(9.0, 3.6), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, left, right = two_plots(width or 9.0, 3.6 if width is None else 0.4 * max(width, 6.0))
     distance = [point.distance for point in points]
     probability = [point.probability for point in points]
     left.axvspan(real[0], real[2], color="0.92", zorder=0)
@@ -89,14 +93,17 @@ def curve_figure(
     left.set_xscale("log")
     left.set_ylim(-0.05, 1.08)
     left.set_xlabel("distance to the data: squared Mahalanobis, a pixel", fontsize=8)
-    left.set_ylabel("fidelity: probability of the intended class", fontsize=8)
+    fidelity = "fidelity: probability of the intended class"
+    if width is not None and width < 5.0:
+        fidelity = fidelity.replace(" of", "\nof")
+    left.set_ylabel(fidelity, fontsize=8)
     values = [point.value for point in points]
     lines: list[tuple[str, list[Any], str, str]] = [
         ("probability", probability, BLUE, "o-"),
         ("correlation with class mean", [p.correlation for p in points], ORANGE, "s--"),
     ]
     if points[0].judged is not None:
-        lines.append(("read right by the judge", [p.judged for p in points], "0.3", "x-."))
+        lines.append(("share of judges who read it", [p.judged for p in points], "0.3", "x-."))
     for name, column, colour, style in lines:
         right.plot(values, column, style, color=colour, markersize=3, linewidth=1, label=name)
     if min(values) > 0 and max(values) > 20 * min(values):
@@ -106,6 +113,7 @@ def curve_figure(
     right.legend(fontsize=7, frameon=False)
     for axis in (left, right):
         axis.tick_params(labelsize=7)
+        axis.tick_params(which="minor", labelsize=6)
         axis.grid(alpha=0.3, linewidth=0.5)
         axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -14,9 +14,11 @@ from ..files import write_atomically
 from ..methods import Ascent, Result
 from ..targets import name_target
 from .drawing import as_bytes, check_drawable, draw_image, proportion
-from .figures import DPI
+from .style import AS_IS, DPI, SMALLEST, styled
 
 ANIMATIONS = (".gif", ".webp")
+# Of a strip: its most steps, and inches of a picture, of the least one, and of the names.
+_STEPS, _CELL, _LEAST, _NAMES = 12, 0.75, 0.42, 0.5
 _COLUMNS = 5
 _SCALE_TO = 112  # pixels of the screen that an image is wide, about
 _LOWEST = 12  # and high, at least: a strip of pixels is to be seen
@@ -29,15 +31,27 @@ def default_path(steps: int) -> tuple[int, ...]:
     return tuple(sorted({0, steps, *np.geomspace(1, steps, 40).round().astype(int).tolist()}))
 
 
-def path_strip(result: Result, class_names: Sequence[str]) -> Figure:
+@styled()
+def path_strip(result: Result, class_names: Sequence[str], *, width: float | None = None) -> Figure:
     """Draw the way of the best image of each target: a row a target, a column a kept step.
+
+    Args:
+        result: of an ascent that kept a path.
+        class_names: one an output.
+        width: inches; by default as wide as twelve steps are. In less room there are fewer.
 
     Raises:
         JaxbqError: the method kept no path.
     """
     steps, images = _path(result)
-    chosen = np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int)
-    size = (0.5 + 0.75 * len(chosen), 0.35 + 0.75 * proportion(result.space) * len(images))
+    names = [name_target(target, class_names) for target in result.targets]
+    number, cell, points = min(len(steps), _STEPS), _CELL, 8.0
+    if width is not None:
+        number = max(1, min(number, int((width - _NAMES) / _LEAST)))
+        cell = min((width - _NAMES) / number, _CELL)
+        points = min(8.0, max(SMALLEST, 60 * cell / max(4, len(str(steps[-1])))))
+    chosen = np.linspace(0, len(steps) - 1, number).round().astype(int)
+    size = (width or _NAMES + cell * number, 0.35 + cell * proportion(result.space) * len(images))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(len(images), len(chosen), squeeze=False)
     for (line, column), axis in np.ndenumerate(grid):
@@ -46,11 +60,10 @@ def path_strip(result: Result, class_names: Sequence[str]) -> Figure:
         draw_image(axis, images[line, chosen[column]], result.space)
         if line == 0:
             step = steps[chosen[column]]
-            axis.set_title(f"step {step}" if column == 0 else str(step), fontsize=8)
+            axis.set_title(f"step {step}" if column == 0 else str(step), fontsize=points)
         if column == 0:
-            name = name_target(result.targets[line], class_names)
-            look: Any = {"rotation": 0, "ha": "right", "va": "center", "parse_math": False}
-            axis.set_ylabel(name, fontweight="bold", **look)
+            look: Any = {"rotation": 0, "ha": "right", "va": "center", **AS_IS}
+            axis.set_ylabel(names[line], fontweight="bold", fontsize=points + 2, **look)
     return figure
 
 

@@ -7,29 +7,39 @@ from matplotlib.figure import Figure
 
 from ..diagnosis import LayerTrace, Trace
 from .drawing import draw_image
-from .figures import BLUE, DPI, ORANGE
+from .style import AS_IS, BLUE, DPI, ORANGE, shorten, styled
+
+_NARROW = 5.0  # inches
 
 
-def trace_figure(trace: Trace) -> Figure:
+@styled()
+def trace_figure(trace: Trace, width: float | None = None) -> Figure:
     """Draw a trace, from the target down to the image.
 
     A row a layer: in blue the activation that the way back asks of it, in orange the one that the
     returned image gives, units in the order of what is asked, so that a faithful image draws one
     line; beside it the pre-activations, one against the other. The last row is the image before
     and after the policy.
+
+    Args:
+        trace: what :func:`jaxbq.diagnosis.trace` returned.
+        width: inches, 8.5 by default.
     """
-    rows = len(trace.layers) + 1
-    figure = Figure(figsize=(8.5, 2.1 * rows + 0.5), dpi=DPI, layout="constrained")
+    rows, width = len(trace.layers) + 1, width or 8.5
+    size = (width, (2.1 if width > _NARROW else 1.7) * rows + 0.5)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(rows, 2, width_ratios=(3, 1))
+    small = 8.0 if width > _NARROW else 6.0
     for line, layer in zip(grid, reversed(trace.layers), strict=False):
-        _draw_vectors(line[0], layer, len(trace.layers))
+        _draw_vectors(line[0], layer, len(trace.layers), small)
         _draw_agreement(line[1], layer)
-    _draw_pixels(grid[-1], trace)
-    figure.suptitle(f"{trace.method}: {trace.reason}", fontsize=10)
+    _draw_pixels(grid[-1], trace, small)
+    title, points = f"{trace.method}: {trace.reason}", small + 2
+    figure.suptitle(shorten(title, points, width - 0.1), fontsize=points, **AS_IS)
     return figure
 
 
-def _draw_vectors(axis: Any, layer: LayerTrace, last: int) -> None:
+def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float) -> None:
     order = np.arange(len(layer.answered))
     # Outputs keep their order, a target is read by class; hidden units have none to keep.
     if layer.asked is not None and layer.number < last:
@@ -47,7 +57,7 @@ def _draw_vectors(axis: Any, layer: LayerTrace, last: int) -> None:
     else:
         apart = "this method asks nothing of this layer"
     name = "output" if layer.number == last else f"hidden {layer.number}"
-    axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=8, loc="left")
+    axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=points, loc="left")
     axis.set_xlabel("unit" if layer.number == last else "unit, by what is asked", fontsize=7)
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
@@ -68,7 +78,7 @@ def _draw_agreement(axis: Any, layer: LayerTrace) -> None:
     axis.set_ylabel("z given", fontsize=7)
 
 
-def _draw_pixels(axes: Any, trace: Trace) -> None:
+def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
     left, right = axes
     first, space = trace.layers[0], trace.space
     if first.found is not None:
@@ -77,11 +87,11 @@ def _draw_pixels(axes: Any, trace: Trace) -> None:
         left.plot(pixels, first.found[order], color=BLUE, ls="--", label="before the policy")
         left.plot(pixels, trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
         outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
-        left.set_title(outside, fontsize=8, loc="left")
+        left.set_title(outside, fontsize=points, loc="left")
         left.legend(fontsize=7, frameon=False)
     else:
         left.plot(np.sort(trace.image), color=ORANGE)
-        left.set_title("pixels of the image", fontsize=8, loc="left")
+        left.set_title("pixels of the image", fontsize=points, loc="left")
     left.axhspan(space.low, space.high, color="0.92", zorder=0)
     left.set_xlabel("pixel, by value", fontsize=7)
     left.tick_params(labelsize=7)
@@ -89,4 +99,4 @@ def _draw_pixels(axes: Any, trace: Trace) -> None:
     right.set_xticks([])
     right.set_yticks([])
     draw_image(right, trace.image, space)
-    right.set_title("the image", fontsize=8)
+    right.set_title("the image", fontsize=points)

@@ -88,7 +88,8 @@ def train(
     training = checked(model, data, training, dtype)
     key = jax.random.key(0) if key is None else key
     init_key, order_key = jax.random.split(key)
-    params = model.init(init_key, jnp.dtype(dtype)) if params is None else params
+    if params is None:
+        params = model.init(init_key, jnp.dtype(dtype), training.initial_scale)
     model.check(params)
     arrays = arrays_of(model, data, data.train_labels, training, dtype)
     state = training.start(model, params, len(arrays.images))

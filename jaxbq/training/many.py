@@ -120,7 +120,7 @@ def _train_together(
     training = checked(model, data, training, dtype)
     number, examples = labels.shape
     begin, orders = zip(*(jax.random.split(key) for key in keys), strict=True)
-    params = _stack([model.init(key, jnp.dtype(dtype)) for key in begin])
+    params = _stack([model.init(key, jnp.dtype(dtype), training.initial_scale) for key in begin])
     alike = [arrays_of(model, data, own, training, dtype) for own in labels]
     arrays = alike[0]._replace(codes=jnp.stack([each.codes for each in alike]))
     state = jax.vmap(lambda p: training.start(model, p, examples))(params)

@@ -57,6 +57,7 @@ class Training:
         jacobian: weight of ‖∂logits/∂image‖² / outputs in the loss, estimated along one random
             direction an image (Hoffman et al., "Robust learning with Jacobian regularization",
             2019).
+        initial_scale: weights start from N(0, initial_scale² / fan_in), biases from zero.
     """
 
     rule: Literal["gradient"] = "gradient"
@@ -69,6 +70,7 @@ class Training:
     adversary: Annotated[Adversary | None, NONE_SHORTHAND] = None
     noise: Annotated[float, Ge(0)] | None = None
     jacobian: Annotated[float, Ge(0)] | None = None
+    initial_scale: Annotated[float, Gt(0)] = 1.0
 
     @property
     def codes(self) -> Codes:
@@ -136,6 +138,11 @@ class BookTraining:
     def codes(self) -> Codes:
         """How labels become wanted outputs."""
         return Codes(on=self.on, off=self.off)
+
+    @property
+    def initial_scale(self) -> float:
+        """The book's."""
+        return 1.0
 
     def check(self, model: MLP, examples: int) -> None:
         """Refuse what the book's rule does not have."""

@@ -1,0 +1,272 @@
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from jaxbq.data import ImageSpace
+from jaxbq.errors import JaxbqError
+from jaxbq.report.plane import PlanePoint, plane_figure
+from jaxbq.report.plane.placement import Board, emptiest, grouped
+from jaxbq.report.plane.points import arrange, family_of, say_numbers
+from jaxbq.report.plane.zoom import spread_out
+from jaxbq.report.style import SMALLEST, Style, save_all
+
+SPACE = ImageSpace((6, 5))
+# Label, kind, fidelity, readability, naturalness.
+METHODS = [
+    ("transpose", "transpose", 0.3, 0.9, 0.0),
+    ("pseudo_inverse", "pseudo_inverse", 1.0, 0.1, 0.0),
+    ("preimage", "preimage", 1.0, 0.9, 1.0),
+    ("whitened", "ascent", 0.996, 1.0, 100.0),
+    ("$x_1$ \\frac ^", "ascent", 0.995, 1.0, 99.0),
+    ("decoder(source=outputs)", "decoder", 0.982, 1.0, 97.0),
+    ("a label of many words that goes on and on and on (with=options)", "decoder", 0.99, 1.0, 96.0),
+    ("class_mean", "class_mean", 0.976, 1.0, 98.0),
+    ("exemplars", "exemplars", 0.97, 1.0, 58.0),
+    ("grey", "grey", 0.1, 0.1, 0.0),
+    ("noise", "noise", 0.1, 0.1, 0.0),
+    ("mine", "of_my_own", 0.6, 0.4, 20.0),
+]
+
+
+def around(value, most=1.0):
+    return value, max(0.0, value - 0.1 * most), min(most, value + 0.05 * most)
+
+
+def point(label, kind, x, y, natural):
+    images = np.linspace(0, 1, 60).reshape(2, 30)
+    return PlanePoint(label, kind, around(x), around(y), around(natural, 100.0), images)
+
+
+POINTS = [point(*each) for each in METHODS]
+
+
+@pytest.fixture(scope="module")
+def page():
+    figure = plane_figure(POINTS, SPACE, titles=["a", "b"])
+    figure.draw_without_rendering()
+    return figure
+
+
+@pytest.fixture(scope="module")
+def column():
+    figure = plane_figure(POINTS, SPACE, titles=["a class with a name", "b"], width=3.4)
+    figure.draw_without_rendering()
+    return figure
+
+
+def texts(figure, gid=None):
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text())
+    return [text for text in found if gid in (None, text.get_gid())]
+
+
+def lines(axis, gid):
+    return [line for line in axis.lines if line.get_gid() == gid]
+
+
+def panel(figure, label):
+    return next(axis for axis in figure.axes if axis.get_label() == label)
+
+
+def overlap(a, b, slack=1.0):
+    wide = min(a.x1, b.x1) - max(a.x0, b.x0)
+    high = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return wide > slack and high > slack
+
+
+def test_points_and_whiskers_are_where_the_numbers_say(page):
+    axis = panel(page, "plane")
+    at = [tuple(line.get_xydata()[0]) for line in lines(axis, "point")]
+    assert sorted(at) == sorted((x, y) for _, _, x, y, _ in METHODS)
+    ends = {tuple(line.get_xydata().ravel()) for line in lines(axis, "whisker")}
+    for one in POINTS:
+        (x, *across), (y, *up) = one.fidelity, one.readability
+        assert (across[0], y, across[1], y) in ends
+        assert (x, up[0], x, up[1]) in ends
+    assert len(ends) == 2 * len(POINTS) - 2  # grey and noise are at one place
+
+
+def test_a_crowd_is_drawn_again_larger(page):
+    zoom, axis = panel(page, "zoom"), panel(page, "plane")
+    at = sorted(tuple(line.get_xydata()[0]) for line in lines(zoom, "point"))
+    assert at == sorted((x, y) for _, _, x, y, _ in METHODS if y == 1)
+    ends = [part.transData.transform([(0.97, 1), (0.996, 1)])[:, 0] for part in (zoom, axis)]
+    assert np.diff(ends[0]) > 10 * np.diff(ends[1])
+    for x, y in at:
+        assert zoom.get_xlim()[0] < x < zoom.get_xlim()[1]
+        assert zoom.get_ylim()[0] < y < zoom.get_ylim()[1]
+
+
+def test_a_point_stands_where_the_axis_says(page):
+    axis = panel(page, "plane")
+    line = next(n for n in lines(axis, "point") if tuple(n.get_xydata()[0]) == (0.3, 0.9))
+    x, _ = line.get_transform().transform((0.3, 0.9))
+    zero, half = (axis.transData.transform((v, 0))[0] for v in (0, 0.5))
+    assert x == pytest.approx(zero + 0.6 * (half - zero))
+
+
+def test_the_list_names_every_method_once_with_its_naturalness(page):
+    names = texts(page, "name")
+    said = " ".join(text.get_text() for text in names).replace(" (", "(")
+    for label, *_ in METHODS:
+        assert label[:30] in said
+    assert not any(text.get_parse_math() for text in names)
+    axis = panel(page, "list")
+    dots = sorted(line.get_xdata()[0] for line in lines(axis, "naturalness"))
+    assert dots == sorted(each[-1] for each in METHODS)
+    # Each dot is level with the name of its method.
+    level = {}
+    for line in lines(axis, "naturalness"):
+        level[round(axis.transData.transform((0, line.get_ydata()[0]))[1])] = line.get_xdata()[0]
+    for label, *_, natural in METHODS[:4]:
+        name = next(text for text in names if text.get_text() == label)
+        y = name.get_transform().transform(name.get_position())[1]
+        assert level[min(level, key=lambda other: abs(other - y))] == natural
+
+
+@pytest.mark.parametrize("name", ["page", "column"])
+def test_every_number_stands_in_the_plane_and_covers_nothing(name, request):
+    figure = request.getfixturevalue(name)
+    numbers = texts(figure, "number")
+    alone = {int(text.get_text()) for text in numbers if text.get_text().isdigit()}
+    together = {text.get_text() for text in numbers if not text.get_text().isdigit()}
+    # Seven methods in a corner share a label there, and have one each where it is magnified.
+    assert alone | {11, 12} == set(range(1, 13))
+    assert together == {"1–6", "11, 12"}
+    boxes = [text.get_window_extent() for text in numbers]
+    for a, b in itertools.combinations(boxes, 2):
+        assert not overlap(a, b)
+    axis = panel(figure, "plane")
+    for line in lines(axis, "point"):
+        x, y = axis.transData.transform(line.get_xydata()[0])
+        assert not any(b.x0 < x < b.x1 and b.y0 < y < b.y1 for b in boxes)
+
+
+@pytest.mark.parametrize(("name", "width"), [("page", 7.0), ("column", 3.4)])
+def test_the_width_is_kept_and_all_text_is_in_it_and_legible(name, width, request):
+    figure = request.getfixturevalue(name)
+    assert figure.get_size_inches()[0] == width
+    wide, high = figure.bbox.size
+    for text in texts(figure):
+        if text.get_visible() and text.axes is not None:
+            box = text.get_window_extent()
+            assert text.get_fontsize() >= SMALLEST
+            assert box.x0 >= 0, text.get_text()
+            assert box.x1 <= wide, text.get_text()
+            assert box.y0 >= 0, text.get_text()
+            assert box.y1 <= high, text.get_text()
+
+
+def test_beside_or_below(page, column):
+    plane, names = panel(page, "plane").get_position(), panel(page, "list").get_position()
+    assert names.x0 > plane.x1
+    plane, names = panel(column, "plane").get_position(), panel(column, "list").get_position()
+    assert names.y1 < plane.y0
+    said = " ".join(text.get_text() for text in texts(column))
+    assert "Images, from the left: a class with a name, b." in said
+    assert plane_figure(POINTS[:1], SPACE, width=1.0).get_size_inches()[0] == 3.0
+
+
+def test_numbers_go_by_quadrant_and_naturalness():
+    groups = arrange([*POINTS, dataclasses.replace(POINTS[0], readability=None)])
+    assert [group.words for group in groups] == [
+        "faithful and readable",
+        "readable, not faithful",
+        "faithful, not readable",
+        "neither",
+        "not measured",
+    ]
+    entries = [entry for group in groups for entry in group.entries]
+    assert [entry.number for entry in entries] == list(range(1, 14))
+    assert [e.point.label for e in groups[0].entries][:3] == [
+        "whitened",
+        METHODS[4][0],
+        "class_mean",
+    ]
+    assert [e.point.label for e in groups[3].entries] == ["grey", "noise"]
+
+
+def test_the_same_figure_is_the_same_bytes(tmp_path):
+    style = Style("column", ("png", "pdf"))
+    both = [
+        save_all(plane_figure(POINTS[:4], SPACE, width=style.inches), tmp_path / name, style)
+        for name in "ab"
+    ]
+    for one, other in zip(*both, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_what_is_not_known_is_left_out_or_said():
+    unknown = dataclasses.replace(POINTS[0], readability=None, naturalness=None, images=None)
+    open_ended = dataclasses.replace(POINTS[1], fidelity=(0.5, math.nan, math.nan))
+    nowhere = dataclasses.replace(POINTS[2], readability=(math.nan,) * 3)
+    figure = plane_figure([unknown, open_ended, nowhere], SPACE)
+    assert len(lines(panel(figure, "plane"), "point")) == 1
+    assert [text.get_text() for text in texts(figure)].count("not measured") == 2
+    with pytest.raises(JaxbqError, match="no methods to draw"):
+        plane_figure([], SPACE)
+    with pytest.raises(JaxbqError, match="cannot be drawn"):
+        plane_figure([unknown], ImageSpace((2, 3, 2)))
+
+
+def test_controls_are_hollow_and_have_no_number():
+    control = dataclasses.replace(POINTS[3], readability=(0.1, 0.0, 0.2))
+    figure = plane_figure(POINTS[:2], SPACE, controls=[control])
+    (drawn,) = lines(panel(figure, "plane"), "control")
+    assert tuple(drawn.get_xydata()[0]) == (0.996, 0.1)
+    assert drawn.get_markerfacecolor() == "none"
+    assert {text.get_text() for text in texts(figure, "number")} == {"1", "2"}
+    assert any("learnt nothing" in text.get_text() for text in texts(figure))
+
+
+def test_kinds_share_the_sign_of_their_family():
+    assert family_of("transpose") == family_of("pseudo_inverse")
+    assert family_of("what").name == "another way"
+    families = [family_of(each.kind) for each in POINTS]
+    assert len({f.marker for f in families}) == len({f.colour for f in families}) == 6
+
+
+def test_numbers_are_said_in_short():
+    assert say_numbers([5]) == "5"
+    assert say_numbers([2, 1]) == "1, 2"
+    assert say_numbers([7, 1, 2, 3, 9, 10, 11]) == "1–3, 7, 9–11"
+
+
+def test_labels_cover_nothing_and_lead_across_nothing_where_that_is_asked(rng):
+    anchors = rng.uniform(0.3, 3.7, (12, 2))
+    taken = [(x - 0.05, y - 0.05, 0.1, 0.1) for x, y in anchors.tolist()]
+    board = Board((0, 0, 4, 4), taken=list(taken))
+    placed = [board.place((x, y), (0.3, 0.2), 0.08, 2.0).box for x, y in anchors.tolist()]
+    for (x, y, w, h), (u, v, s, t) in itertools.combinations([*taken, *placed], 2):
+        if (x, y, w, h) in placed or (u, v, s, t) in placed:
+            assert x + w <= u or u + s <= x or y + h <= v or v + t <= y
+    assert all(x >= 0 and x + w <= 4 and y >= 0 and y + h <= 4 for x, y, w, h in placed)
+    # A wall with the only free room behind it.
+    wall = Board((0, 0, 4, 1), taken=[(0, 0, 1, 1), (1.2, 0, 0.2, 1)])
+    assert wall.place((1.1, 0.5), (0.5, 0.5), 0.05, 2.0, plainly=True) is None
+    assert wall.place((1.1, 0.5), (0.5, 0.5), 0.05, 2.0).box[0] >= 1.4
+    assert wall.place((1.1, 0.5), (3.0, 0.5), 0.05, 2.0) is None
+
+
+def test_the_emptiest_place():
+    left, bottom, *_ = emptiest((1, 1), (0, 0, 4, 4), [(0, 0, 4, 2.5)], (4, 4))
+    assert bottom > 2.5
+    assert left == 3
+    assert emptiest((1, 1), (0, 0, 4, 4), [(0, 0, 4, 4)], (0, 0)) is None
+    assert emptiest((5, 1), (0, 0, 4, 4), [], (0, 0)) is None
+
+
+def test_what_touches_is_a_group():
+    places = np.array([[0.0, 0], [5, 5], [0.9, 0], [1.8, 0], [5, 5.5], [9, 9]])
+    assert grouped(places, 1.0) == [[0, 2, 3], [1, 4], [5]]
+    assert grouped(places, 0.1) == [[0], [1], [2], [3], [4], [5]]
+
+
+def test_places_are_spread_out_no_farther_than_they_must_be():
+    np.testing.assert_allclose(spread_out(np.array([1.0, 3.0]), 1.0, (0, 9)), [1, 3])
+    np.testing.assert_allclose(spread_out(np.array([5.0, 5.0, 5.0]), 1.0, (0, 9)), [4, 5, 6])
+    np.testing.assert_allclose(spread_out(np.array([8.9, 9.0]), 1.0, (0, 9)), [8, 9])
+    np.testing.assert_allclose(spread_out(np.array([0.0, 0.1, 4.0]), 1.0, (0, 9)), [0, 1, 4])
+    assert spread_out(np.array([]), 1.0, (0, 9)).size == 0

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity as scikit
+
+from jaxbq.evaluation.ssim import structural_similarity
+from jaxbq.imaging import Grid
+
+
+def pairs(rng, number, grid, low=0.0, high=1.0):
+    """Images and their likes, from nearly equal to nothing in common."""
+    images = rng.uniform(low, high, (number, np.prod(grid.shape)))
+    other = rng.uniform(low, high, images.shape)
+    share = np.linspace(0, 1, number)[:, None]
+    return images, (1 - share) * images + share * other
+
+
+@pytest.mark.parametrize("grid", [Grid(7, 7, 1), Grid(12, 9, 1), Grid(8, 11, 3)], ids=str)
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0), (0.01, 1.0)])
+def test_it_is_scikit_images(rng, grid, low, high):
+    images, others = pairs(rng, 6, grid, low, high)
+    found = structural_similarity(images, others, grid, high - low)
+    colour = {"channel_axis": 2} if grid.channels > 1 else {}
+    shape = grid.shape if colour else grid.sides
+    expected = [
+        scikit(x.reshape(shape), y.reshape(shape), data_range=high - low, **colour)
+        for x, y in zip(images, others, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    assert found[0] == 1
+    assert np.ptp(found) > 0.8
+
+
+def test_it_is_scikit_images_on_digits(mnist_10k):
+    images, others = mnist_10k.test_images[:40], mnist_10k.test_images[40:80]
+    found = structural_similarity(images, others, Grid(28, 28, 1))
+    expected = [
+        scikit(x.reshape(28, 28).astype(np.float64), y.reshape(28, 28), data_range=1.0)
+        for x, y in zip(images, others.astype(np.float64), strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "window"),
+    [(1, 20, (1, 7)), (6, 5, (5, 5)), (4, 9, (3, 7)), (1, 1, (1, 1)), (2, 2, (1, 1))],
+)
+def test_a_small_image_has_the_largest_odd_window_that_fits(rng, height, width, window):
+    x, y = rng.random((2, height, width))
+    rows, columns = window
+    number = rows * columns
+    values = []
+    for top in range(height - rows + 1):
+        for left in range(width - columns + 1):
+            a, b = (each[top : top + rows, left : left + columns] for each in (x, y))
+            var_a, var_b, cov = (
+                ((p - p.mean()) * (q - q.mean())).sum() / max(number - 1, 1)
+                for p, q in ((a, a), (b, b), (a, b))
+            )
+            brightness = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+            values.append(brightness * (2 * cov + 9e-4) / (var_a + var_b + 9e-4))
+    found = structural_similarity(x.reshape(1, -1), y.reshape(1, -1), Grid(height, width, 1))
+    np.testing.assert_allclose(found, np.mean(values), rtol=1e-9)
+
+
+def test_known_answers(rng):
+    grid = Grid(10, 10, 1)
+    one, board = rng.random((1, 100)), np.indices((10, 10)).sum(axis=0).reshape(1, 100) % 2.0
+    assert structural_similarity(one, one, grid) == 1
+    # Of flat images only the brightness counts: (2ab + c) / (a² + b² + c).
+    dark, bright = np.full((1, 100), 0.25), np.full((1, 100), 0.75)
+    assert structural_similarity(dark, bright, grid) == pytest.approx(0.3751 / 0.6251)
+    assert structural_similarity(board, 1 - board, grid) < -0.9
+
+
+def test_values_far_outside_the_range_give_a_number(rng):
+    grid = Grid(12, 12, 1)
+    images = rng.random((4, 144))
+    wild = images.copy()
+    wild[0, 30], wild[1], wild[2, ::2], wild[3, 50:60] = 1e6, -1e6, 1e9, -1e12
+    found = structural_similarity(wild, images, grid)
+    assert (np.abs(found) <= 1).all()
