@@ -1,5 +1,7 @@
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +50,38 @@ def test_run_trains_inverts_scores_and_draws(place, capsys):
     assert str(folder.relative_to(place)) in out
     assert (folder / "figures" / "images.png").exists()
     assert json.loads((folder / "config.json").read_text())["training"]["epochs"] == 2
+    command = json.loads((folder / "environment.json").read_text())["command"]
+    assert command == "jaxbq run small.toml --set training.epochs=2"
+    assert out.splitlines()[-1] == f"report: {folder.relative_to(place)}/report/index.html"
+
+
+def test_a_report_is_rebuilt_from_the_folder(place, capsys):
+    assert main(["run", "small.toml", "--set", "training.epochs=2"]) == 0
+    folder = next((place / "runs").iterdir())
+    page = (folder / "report" / "index.html").read_bytes()
+    (folder / "report" / "index.html").unlink()
+    shutil.rmtree(place / "data")
+    arguments = ["report", str(folder), "--format", "pdf", "--width", "column"]
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {folder}/report/index.html"
+    assert (folder / "report" / "index.html").read_bytes() == page
+    assert (folder / "figures" / "images.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_variants_are_compared_with_the_first(place, capsys):
+    with (place / "small.toml").open("a") as file:
+        file.write('[variants.sigmoid]\n[variants.tanh.network]\nactivation = "tanh"\n')
+    assert main(["run", "small.toml", "--set", "training.epochs=1"]) == 0
+    out = capsys.readouterr().out
+    (table,) = (place / "runs/comparisons").glob("*/comparison.csv")
+    assert f"comparison: {table.relative_to(place)}" in out
+    with table.open() as file:
+        assert {row["run"] for row in csv.DictReader(file)} == {"sigmoid", "tanh"}
+    runs = sorted(str(path) for path in (place / "runs").glob("small-*"))
+    assert main(["compare", *runs, "--score", "fidelity", "--out", "both"]) == 0
+    assert (place / "both" / "comparison.tex").exists()
+    assert "fidelity" in capsys.readouterr().out
 
 
 def test_train_then_invert(place, capsys):
@@ -227,6 +261,14 @@ MISTAKES = [
     (["run", "small.toml", "--set", "training=3"], "training"),
     (["run", "small.toml", "--set", "training.on=5.0"], "5 is outside [0, 1]"),
     (["run", "small.toml", "--set", "training.off=0.995"], "on = 0.99 must be above off"),
+    (["run", "small.toml", "--set", "scores=fast"], '"quick", or "full"'),
+    (["run", "small.toml", "--set", "scores.network=none"], "none: no such file"),
+    (["run", "small.toml", "--set", 'controls=["grey"]'], "controls.0"),
+    (["report", "none"], "none: is no run folder"),
+    (["report", "data"], "data: is no run folder"),
+    (["report", "data", "--width", "0"], "use 1 to 20 inches"),
+    (["report", "data", "--width", "wide"], "use natural, column, page or inches"),
+    (["compare", "data", "data"], "data"),
     (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
     (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
     (["invert", "none.safetensors", "--method", "ascent"], "no such file"),

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, load_config, run
 from jaxbq.methods import Ascent, Transpose, invert
-from jaxbq.report import build, image_grid, plot, training_curve
+from jaxbq.report import Style, build, image_grid, plot, training_curve
 from jaxbq.report.figures import Row, save_figure
+from jaxbq.report.trade_off import trade_off_figure
 from jaxbq.targets import Codes
 from jaxbq.training import EpochMetrics
 
@@ -87,18 +89,40 @@ def test_plot_of_results(standard, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.pdf"]
 
 
+def made(folder):
+    """All that a report is made of."""
+    parts = (folder.figures, folder.tables, folder.report.parent)
+    return {path: path.read_bytes() for part in parts for path in sorted(part.iterdir())}
+
+
 def test_a_report_comes_from_files_alone_and_sums_up(config, tmp_path):  # noqa: F811
     folder = run(load_config(config), tmp_path / "runs", Quiet())
     summary = build(folder)
     assert [line.method for line in summary] == ["transpose", "ascent(steps=20, restarts=2)"]
     assert all(line.targets == 3 for line in summary)
-    first = {p.name: p.read_bytes() for p in folder.figures.iterdir()}
-    assert sorted(first) == ["images.png", "samples-01.png", "training.png"]
+    first = made(folder)
+    assert [path.name for path in first if path.suffix == ".png"] == [
+        "images.png",
+        "samples-01.png",
+        "training.png",
+    ]
+    tables = [path.name for path in first if path.parent == folder.tables]
+    assert tables == [f"{n}.{end}" for n in ("pairs", "summary") for end in ("csv", "md", "tex")]
+    assert folder.report in first
     # The data is gone, the report is not; and it changes no byte.
     for path in (tmp_path / "data").iterdir():
         path.unlink()
     assert build(RunFolder(folder.path)) == summary
-    assert {p.name: p.read_bytes() for p in folder.figures.iterdir()} == first
+    assert made(folder) == first
+
+
+def test_figures_of_a_paper_are_as_wide_as_asked_for(config, tmp_path):  # noqa: F811
+    folder = run(load_config(config, ["scores=full"]), tmp_path / "runs", Quiet())
+    build(folder, Style("column", ("png", "pdf")))
+    for name in ("images", "training", "plane"):
+        assert (folder.figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        width = imread(folder.figures / f"{name}.png").shape[1]
+        assert width == pytest.approx(3.4 * 300, abs=2)
 
 
 def test_a_folder_without_results(tmp_path):
@@ -130,3 +154,32 @@ sweep = { "regularisers.0.weight" = [0.1, 1.0, 10.0] }
     assert lines[0].distinct is None
     assert 1 <= lines[1].distinct <= 2
     assert lines[4].distance <= lines[2].distance
+
+
+def test_several_sweeps_are_traded_off_in_one_picture(config, tmp_path, monkeypatch):  # noqa: F811
+    with config.open("a") as file:
+        file.write(
+            """sweep = { "optimiser.learning_rate" = [0.1, 0.2] }
+[[methods]]
+kind = "pseudo_inverse"
+hidden_policy = "clip"
+pixel_policy = "clip"
+sweep = { ridge = [0.1, 1.0] }
+"""
+        )
+    drawn = []
+    monkeypatch.setattr(
+        importlib.import_module("jaxbq.report.build"),
+        "trade_off_figure",
+        lambda lines, width: drawn.extend(lines) or trade_off_figure(lines, width),
+    )
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    lines = build(folder)
+    assert (folder.figures / "trade-off.png").exists()
+    assert [line.label for line in drawn] == [
+        "ascent, adam learning_rate",
+        "pseudo_inverse, ridge",
+        "transpose",
+    ]
+    assert [line.values for line in drawn] == [[0.1, 0.2], [0.1, 1.0], ()]
+    assert drawn[1].fidelity == [pytest.approx(line.fidelity) for line in lines[3:]]

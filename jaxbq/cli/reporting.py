@@ -40,6 +40,7 @@ def _report(chosen: argparse.Namespace) -> None:
     from ..report import build
     from ..report.style import Style
 
+    style = Style(_width(chosen.width), tuple(dict.fromkeys(chosen.format)) or ("png",))
     folder = RunFolder(Path(chosen.run))
     if not (folder.path / "config.json").exists():
         raise JaxbqError(
@@ -47,7 +48,6 @@ def _report(chosen: argparse.Namespace) -> None:
         )
     if not folder.scores.exists():
         raise JaxbqError(f"{folder.path}: the run is not finished; run its config again first")
-    style = Style(_width(chosen.width), tuple(dict.fromkeys(chosen.format)) or ("png",))
     with Terminal() as terminal, locked(folder.path):
         build(folder, style)
         terminal.say(f"pictures: {folder.figures}; tables: {folder.tables}")

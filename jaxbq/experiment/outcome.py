@@ -89,7 +89,7 @@ def is_scored(folder: RunFolder) -> bool:
 def _judges(
     folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
 ) -> tuple[Judge, ...]:
-    judges = experiment.scores.reading(data)
+    judges = experiment.scores.judges_of(data)
     rows = []
     for judge in judges:
         noise = on_noise(judge, data)

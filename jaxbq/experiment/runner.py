@@ -63,9 +63,10 @@ def run(
         # Before the first minute of training: is there a method that will refuse?
         for method in experiment.methods:
             method.check(model, data.reference, targets)
-        if not isinstance(experiment.network, FileNetwork):
+        trains = not isinstance(experiment.network, FileNetwork)
+        if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
-        data.reference.moments  # noqa: B018 — so is scoring, of images that are too large
+        experiment.scores.check(data)
         folder.create([*range(experiment.networks.seeds), *experiment.controls])
         with locked(folder.path) as alone:
             if alone:

@@ -11,6 +11,7 @@ from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
 from ..generators import Autoencoder
 from ..options import options
+from ..weights import NetworkFile
 from .network_options import FileNetwork
 
 
@@ -36,15 +37,14 @@ class Scoring:
     components: Annotated[int, Gt(0)] = 50
     network: str | None = None
 
-    def reading(self, data: Dataset) -> tuple[Judge, ...]:
-        """Make the judges.
+    def given(self, data: Dataset) -> NetworkFile | None:
+        """Read the network that was given.
 
         Raises:
-            JaxbqError: the network that was given cannot be read, or does not fit the images.
+            JaxbqError: it cannot be read, or does not fit the images.
         """
-        judges = trained_judges(data) if self.judges else ()
         if self.network is None:
-            return judges
+            return None
         network = FileNetwork(file=self.network).open(data)
         if network.space != data.space:
             raise JaxbqError(
@@ -52,7 +52,27 @@ class Scoring:
                 f"[{network.space.low:g}, {network.space.high:g}], these images are in "
                 f"[{data.space.low:g}, {data.space.high:g}]; give one trained on such images"
             )
-        return (*judges, given_judge(network, data))
+        return network
+
+    def check(self, data: Dataset) -> None:
+        """Refuse, before anything is computed, what images cannot be scored by.
+
+        Raises:
+            JaxbqError: images have too many pixels, or as :meth:`given`.
+        """
+        self.given(data)
+        # Naturalness needs a covariance, and makes it once.
+        _ = data.reference.moments
+
+    def judges_of(self, data: Dataset) -> tuple[Judge, ...]:
+        """Make the judges.
+
+        Raises:
+            JaxbqError: as :meth:`given`.
+        """
+        judges = trained_judges(data) if self.judges else ()
+        network = self.given(data)
+        return judges if network is None else (*judges, given_judge(network, data))
 
     def panel(self, data: Dataset) -> Panel | None:
         """Make the networks that an answer is to hold for too."""

@@ -149,7 +149,10 @@ def _trade_offs(
 def _sweep_name(method: Any, option: str) -> str:
     """Name a method that is swept: "ascent, total_variation weight"."""
     holder, _, last = option.rpartition(".")
-    part = f"{get_option(method, holder).kind} " if holder else ""
+    part = ""
+    if holder:
+        # A regulariser's kind, an optimiser's name.
+        part = describe(get_option(method, holder)).partition("(")[0] + " "
     return f"{describe(method).partition('(')[0]}, {part}{last}"
 
 
