@@ -318,12 +318,12 @@ def test_the_digest_changes_with_every_option():
     assert Experiment(methods=(Transpose(),)).digest == base.digest
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: path.stem)
 def test_configs_of_the_project_are_valid_and_say_what_to_expect(path):
     name = path.stem
     assert {each.name for _, each in load_configs(path)} == {name}
     head = path.read_text().splitlines()[:3]
-    assert head[0] == f"# jaxbq run configs/{name}.toml"
+    assert head[0] == f"# jaxbq run {path.relative_to(CONFIGS.parent).as_posix()}"
     assert head[1].startswith("# Expect: ")
 
 

@@ -76,7 +76,8 @@ def _run(chosen: argparse.Namespace) -> None:
     if len(folders) > 1:
         labelled = [(w, folder) for (w, _), folder in zip(experiments, folders, strict=True)]
         _compare(labelled, out, terminal)
-    for folder in folders:
+    if len(folders) == 1:
+        folder = folders[0]
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
     for folder in folders:
         terminal.say(f"report: {folder.report}")

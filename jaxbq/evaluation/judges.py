@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float
 from scipy.special import softmax
 
 from ..data import Dataset
@@ -21,14 +21,13 @@ from ..training.rules import TrainingArrays
 from ..weights import NetworkFile, agreed_names
 from .convolutional import Convolutional
 from .independent import finite, logits_of, on_host, some_of, trained_once
+from .standardising import PIXELS_A_SHIFT, shifted, standardise, standardised
 
 _VERSION = 1  # raised whenever a change of code makes other judges of the same options
 _SEED = 2_718_281  # of no experiment's, and of none of its data
 _STRENGTH = 1.0  # the most noise, in units of the image's own deviation
 _NOISE_SHARE = 0.05  # images of noise alone, for each one of the data
 _LEAST_ROWS = 2500  # an epoch; smaller data sets are repeated, disturbed anew each time
-_PIXELS_A_SHIFT = 20  # of the shorter side: images of 28×28 are shifted by one pixel at most
-_FLAT = 1e-6  # deviation, as a share of the largest value, that is rounding
 _NOISE_IMAGES = 1000
 
 
@@ -163,25 +162,6 @@ def on_noise(judge: Judge, data: Dataset, seed: int = 0) -> NoiseAnswers:
     )
 
 
-def standardise(images: Float[np.ndarray, "n pixels"]) -> Float32[np.ndarray, "n pixels"]:
-    """Bring every image to mean 0 and standard deviation 1; one without contrast to 0."""
-    rows = np.nan_to_num(np.asarray(images))
-    # First to at most 1: squares of large numbers would overflow.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    rows = rows / np.where(largest > 0, largest, 1)
-    # Centred twice: a faint image on a bright ground has lost its last digits to the first mean.
-    return _standardised((rows - rows.mean(axis=1, keepdims=True)).astype(np.float32))
-
-
-def _standardised(rows: Float32[np.ndarray, "n pixels"]) -> Float32[np.ndarray, "n pixels"]:
-    """Standardise rows of ordinary size."""
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    # Six times as fast as `std`, and done every epoch.
-    deviation = np.sqrt(np.einsum("ij,ij->i", rows, rows) / np.float32(rows.shape[1]))[:, None]
-    flat = deviation < _FLAT
-    return np.where(flat, np.float32(0), rows) / np.where(flat, np.float32(1), deviation)
-
-
 def _trained_judges(data: Dataset) -> tuple[Judge, ...]:
     pixels, classes = data.space.pixels, data.classes
     dense = MLP((pixels, 256, classes), "relu", "softmax")
@@ -197,7 +177,7 @@ def _trained_judges(data: Dataset) -> tuple[Judge, ...]:
 
 
 def _trained(name: str, what: str, network: Any, recipe: _Recipe, data: Dataset) -> Judge:
-    settings = [_VERSION, *recipe, _SEED, _STRENGTH, _NOISE_SHARE, _LEAST_ROWS, _PIXELS_A_SHIFT]
+    settings = [_VERSION, *recipe, _SEED, _STRENGTH, _NOISE_SHARE, _LEAST_ROWS, PIXELS_A_SHIFT]
     shown = standardise(data.test_images)
     params, accuracy = trained_once(
         "judges",
@@ -238,35 +218,10 @@ def _epochs(data: Dataset, recipe: _Recipe) -> Iterator[TrainingArrays]:
         seen = shifted(images, data.space.shape, recipe.shifted, random)
         strength = random.uniform(0, _STRENGTH, (number, 1)).astype(np.float32)
         noise = random.standard_normal((number + noisy, images.shape[1]), np.float32)
-        rows = _standardised(np.concatenate([seen + strength * noise[:number], noise[number:]]))
+        rows = standardised(np.concatenate([seen + strength * noise[:number], noise[number:]]))
         # Drawn anew every epoch: noise has no label that one could learn.
         answers = np.concatenate([labels, random.integers(0, data.classes, noisy)])
         yield TrainingArrays(jnp.asarray(rows), jnp.asarray(codes[answers]), -jnp.inf, jnp.inf)
-
-
-def shifted(
-    images: Float[np.ndarray, "n pixels"],
-    shape: tuple[int, ...],
-    share: float,
-    random: np.random.Generator,
-) -> Float[np.ndarray, "n pixels"]:
-    """Shift a share of images by some pixels at random, up to a twentieth of their shorter side.
-
-    Edges are repeated. Images smaller than that, and what is no grid, stay.
-    """
-    most = min(shape[:2]) // _PIXELS_A_SHIFT if len(shape) > 1 else 0
-    if most == 0:
-        return images
-    grids = images.reshape(len(images), *shape[:2], -1)
-    moves = random.random((len(images), 1)) < share
-
-    def places(length: int) -> Int[np.ndarray, "n length"]:
-        by = moves * random.integers(-most, most + 1, (len(images), 1))
-        return np.clip(np.arange(length)[None] + by, 0, length - 1)
-
-    rows, columns = places(shape[0]), places(shape[1])
-    number = np.arange(len(images))[:, None, None]
-    return grids[number, rows[:, :, None], columns[:, None, :]].reshape(images.shape)
 
 
 def _count(params: Any) -> int:
