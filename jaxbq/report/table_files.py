@@ -12,6 +12,8 @@ from ..files import write_text
 
 # Beyond these a number is written by powers of ten.
 _LARGEST, _MOST_DECIMALS = 1e6, 6
+# Decimals of a number that is not small; below it, powers of ten are shorter.
+_SMALL, _FEW_DECIMALS = 0.01, 4
 _PLAIN_DECIMALS = 3  # of a number without a known uncertainty
 _PAGE = 40  # rows of a LaTeX tabular, which does not break over pages
 _TEX = {
@@ -106,7 +108,8 @@ def rounded(found: Interval) -> str:
     """Write a mean and its interval, like ``0.87 [0.81, 0.92]``, in as many digits as it is known.
 
     All three have the place of the last digit that half the interval's width has when it is written
-    in two significant digits where its first is 1 or 2, else in one. A mean without an interval, or
+    in two significant digits where its first is 1 or 2, else in one; numbers that are not small have
+    at most so many decimals that a reader still sees how large they are. A mean without an interval, or
     with one of no width, has three decimals. Empty where there is no mean.
     """
     if math.isnan(found.mean):
@@ -120,6 +123,8 @@ def rounded(found: Interval) -> str:
     first, power = f"{half:e}"[0], int(f"{half:e}".partition("e")[2])
     decimals = (1 if first in "12" else 0) - power
     largest = max(abs(found.low), abs(found.high))
+    if largest >= _SMALL:
+        decimals = min(decimals, _FEW_DECIMALS)
     powers = decimals > _MOST_DECIMALS or largest >= _LARGEST
     mean, low, high = (_written(value, decimals, powers) for value in found[:3])
     return f"{mean} [{low}, {high}]"
