@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 .PHONY: demo test slow coverage check format smoke fuzz torch clean
 
 demo: $(CORE)
-	$(VENV)/bin/jaxbq run configs/quickstart.toml
+	$(VENV)/bin/jaxbq run configs/all_methods.toml
 
 # Tests mostly compile: programs are kept, for the other worker and the next time.
 test slow: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
