@@ -108,9 +108,9 @@ def rounded(found: Interval) -> str:
     """Write a mean and its interval, like ``0.87 [0.81, 0.92]``, in as many digits as it is known.
 
     All three have the place of the last digit that half the interval's width has when it is written
-    in two significant digits where its first is 1 or 2, else in one; numbers that are not small have
-    at most so many decimals that a reader still sees how large they are. A mean without an interval, or
-    with one of no width, has three decimals. Empty where there is no mean.
+    in two significant digits where its first is 1 or 2, else in one; but at most four decimals
+    where a number is not small. A mean without an interval, or with one of no width, has three
+    decimals. Empty where there is no mean.
     """
     if math.isnan(found.mean):
         return ""

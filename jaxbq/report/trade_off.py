@@ -75,7 +75,9 @@ def trade_off_figure(lines: Sequence[TradeOff], width: float | None = None) -> F
     axis.grid(alpha=0.3, linewidth=0.5)
     axis.spines[["top", "right"]].set_visible(False)
     if swept:
-        axis.legend(fontsize=7, frameon=False, title="swept", title_fontsize=7, loc="center left")
+        # Below the plot: lines may be anywhere in it.
+        columns = 3 if width > 5 else 1
+        figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=columns)
     return figure
 
 
