@@ -443,9 +443,8 @@ def test_nearest_training_images_are_kept(config, tmp_path):
     data = load_config(config).data.load()
     with np.load(folder.nearest) as file:
         assert file["index"].shape == (2 * 3, 3)
-        for row, (number, target) in enumerate(
-            zip(file["method_number"], file["target"], strict=True)
-        ):
+        numbers = file["method_number"].tolist()
+        for row, (number, target) in enumerate(zip(numbers, file["target"], strict=True)):
             method = load_config(config).methods[number]
             image = folder.read_result(folder.inversion(0, number, method)).images[target, 0]
             apart = np.square(data.train_images - image).sum(axis=1)

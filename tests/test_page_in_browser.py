@@ -12,7 +12,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright
 BROWSER = os.environ.get("JAXBQ_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium: set JAXBQ_CHROMIUM to it")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium: set JAXBQ_CHROMIUM to it"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")
