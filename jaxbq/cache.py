@@ -69,7 +69,7 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def _key(kind: str, identity: Any) -> str:
-    versions = {name: _version(name) for name in _PACKAGES}
+    versions = {name: version_of(name) for name in _PACKAGES}
     whole = [kind, identity, versions, platform.machine()]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -91,7 +91,8 @@ def _plain(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Look up which version of a package is installed; None where it is not."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

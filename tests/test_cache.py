@@ -69,7 +69,7 @@ def test_another_question_has_another_answer():
 def test_another_version_makes_anew(monkeypatch):
     make = Maker({"x": np.zeros(2)})
     kept("a", 1, make)
-    monkeypatch.setattr(cache, "_version", lambda package: "99")
+    monkeypatch.setattr(cache, "version_of", lambda package: "99")
     kept("a", 1, make)
     monkeypatch.setattr(cache.platform, "machine", lambda: "abacus")
     kept("a", 1, make)

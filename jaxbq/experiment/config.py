@@ -14,7 +14,7 @@ from ..options import options, shorthand
 from ..targets import Codes
 from ..training import Training, TrainingRule
 from .network_options import AnyNetwork, Control, NetworkConfig
-from .scoring import Scoring, quick
+from .scoring import Scoring, expand_scores
 
 
 @options
@@ -63,7 +63,7 @@ class Experiment:
     targets: Codes = Codes()
     methods: tuple[AnyMethod, ...] = ()
     controls: tuple[Control, ...] = ()
-    scores: Annotated[Scoring, shorthand(quick)] = Scoring()
+    scores: Annotated[Scoring, shorthand(expand_scores)] = Scoring()
 
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as plain data."""

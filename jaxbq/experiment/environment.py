@@ -3,13 +3,13 @@
 import hashlib
 import platform
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from ..cache import version_of
 from ..data import Dataset
 from ..weights import NetworkFile
 
@@ -22,7 +22,7 @@ def environment(precision: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "device": {"platform": device.platform, "kind": device.device_kind},
         "precision": precision,
         "commit": _commit(),
@@ -43,13 +43,6 @@ def network_checksum(network: NetworkFile) -> str:
     for leaf in jax.tree.leaves(network.params):
         digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -13,7 +13,7 @@ from ..methods import expand_preset
 from ..options import describe, validate
 from .config import Experiment
 from .network_options import FileNetwork
-from .scoring import quick
+from .scoring import expand_scores
 
 _MAX_CONFIG_BYTES = 2**20
 
@@ -216,7 +216,7 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
 def _written_out(key: str, text: str) -> dict[str, Any]:
     """Write the table that a string is short for."""
     if key == "scores" and text in ("quick", "full"):
-        return {**quick(text)}
+        return {**expand_scores(text)}
     if key == "network":
         return {"file": text.removeprefix("file:")}
     return {("name" if key == "optimiser" else "kind"): text}

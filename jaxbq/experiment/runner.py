@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..files import clear_leftovers
+from ..files import clear_leftovers, remove
 from ..generators import Autoencoder, reconstruction
 from ..methods import programs, sweep
 from ..options import describe
@@ -93,12 +93,11 @@ def _fill(
     for control in experiment.controls:
         networks[control] = control_network(control, folder, experiment, data, listener)
     _autoencoders(folder, experiment, data, listener)
-    new = False
     for name, network in networks.items():
         for alike in programs(experiment.methods):
-            new |= _invert(alike, experiment, folder, name, network, targets, data, listener)
+            _invert(alike, experiment, folder, name, network, targets, data, listener)
     found = read_found(folder, experiment, networks)
-    if new or not is_scored(folder):
+    if not is_scored(folder):
         write_outcome(folder, experiment, networks, found, data, listener)
 
 
@@ -161,12 +160,8 @@ def _invert(
     targets: np.ndarray,
     data: Dataset,
     listener: Listener,
-) -> bool:
-    """Run the methods of one program, all of them if any is missing, and write what is.
-
-    Returns:
-        Whether any was.
-    """
+) -> None:
+    """Run the methods of one program, all of them if any is missing, and write what is."""
     methods = [experiment.methods[n] for n in numbers]
     paths = [folder.inversion(which, n, m) for n, m in zip(numbers, methods, strict=True)]
     label = describe(methods[0])
@@ -178,7 +173,9 @@ def _invert(
         label = f"network {which}: {label}"
     if all(path.exists() for path in paths):
         listener.say(f"{label}: done already")
-        return False
+        return
+    # They are of other files than there will be; stopped in between, nobody could tell.
+    remove(folder.scores)
     # A control is the first network of its kind, and its methods start where they do there.
     own = 0 if isinstance(which, str) else which
     results = sweep(
@@ -193,4 +190,3 @@ def _invert(
     for path, result in zip(paths, results, strict=True):
         if not path.exists():
             folder.write_result(path, result)
-    return True

@@ -90,7 +90,7 @@ class Scoring:
         return scale
 
 
-def quick(given: Any) -> Any:
+def expand_scores(given: Any) -> Any:
     """Expand the shorthand of a section ``scores``."""
     if not isinstance(given, str):
         return given
