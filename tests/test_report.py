@@ -125,6 +125,32 @@ def test_figures_of_a_paper_are_as_wide_as_asked_for(config, tmp_path):  # noqa:
         assert width == pytest.approx(3.4 * 300, abs=2)
 
 
+def test_every_damage_to_a_run_is_one_line(config, tmp_path):  # noqa: F811
+    folder = run(load_config(config), tmp_path / "runs", Quiet())
+    rows = folder.scores.read_bytes()
+    some = folder.inversions / "0/00-transpose.npz"
+    for path, content in (
+        (folder.scores, rows[: len(rows) // 2]),
+        (folder.scores, rows.replace(b"0,transpose,1,0,", b"0,other,1,0,")),
+        (folder.scores, rows.replace(b",True,", b",perhaps,")),
+        (some, b""),
+        (some, None),
+        (folder.cost, b"\xff"),
+        (folder.path / "judges.json", b"{"),
+        (folder.nearest, b"PK"),
+    ):
+        good = path.read_bytes()
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(JaxbqError) as caught:
+            build(folder)
+        assert str(folder.path) in str(caught.value) or "scores.csv" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        path.write_bytes(good)
+    build(folder)
+
+
 def test_a_folder_without_results(tmp_path):
     with pytest.raises(JaxbqError, match="run its config first"):
         build(RunFolder(tmp_path))

@@ -217,7 +217,7 @@ class RunFolder:
                 seconds=Seconds(**about["seconds"]),
                 operations=math.nan if about["operations"] is None else about["operations"],
             )
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
             raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
 
 

@@ -92,13 +92,20 @@ def read_results(folder: RunFolder) -> list[list[Result]]:
     """Read what every method returned, in the order of the config, for every trained network.
 
     Raises:
-        JaxbqError: there is none.
+        JaxbqError: there is none, one is missing, or one is damaged.
     """
     parts = sorted(folder.inversions.glob("[0-9]*"), key=lambda part: int(part.name))
     paths = [sorted(part.glob("*.npz")) for part in parts]
     if not paths or not all(paths):
         raise JaxbqError(f"{folder.path}: no inversions there; run its config first")
-    return [[folder.read_result(path) for path in own] for own in paths]
+    results = [[folder.read_result(path) for path in own] for own in paths]
+    named = [[describe(result.method) for result in own] for own in results]
+    scored = list(dict.fromkeys(row["method"] for row in read_scores(folder)))
+    if any(names != scored for names in named):
+        raise JaxbqError(
+            f"{folder.path}: its inversions are not those of its scores.csv; run its config again"
+        )
+    return results
 
 
 def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:

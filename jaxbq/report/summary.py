@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..errors import JaxbqError
 from ..experiment import RunFolder
 from ..experiment.folder import read_csv
 from ..methods import Result
@@ -59,12 +60,24 @@ def sum_up(folder: RunFolder, networks: Sequence[Sequence[Result]]) -> list[Summ
     Raises:
         JaxbqError: a table is missing or damaged.
     """
+    try:
+        return _summed(folder, networks)
+    except (ValueError, KeyError) as fault:
+        raise JaxbqError(
+            f"{folder.path}: a table of scores is damaged ({fault}); delete scores.csv there and "
+            "run its config again"
+        ) from None
+
+
+def _summed(folder: RunFolder, networks: Sequence[Sequence[Result]]) -> list[Summary]:
     table, spreads = read_scores(folder), read_csv(folder.spread)
     trained = [row for row in table if _is_trained(row)]
     lines = []
     for own in zip(*networks, strict=True):
         name = describe(own[0].method)
         best = [row for row in trained if row["method"] == name and row["sample"] == "0"]
+        if len(best) < sum(len(result.images) for result in own):
+            raise ValueError(f"it lacks images of {name}")
         before = _mean(best, "right_before")
         samples = [row for row in spreads if row["method"] == name and _is_trained(row)]
         errors = [float(row["largest_error"]) for row in best]
