@@ -171,8 +171,8 @@ def go(experiment, out, data, listener=None, finish=None):
 @pytest.mark.parametrize(
     "what",
     [
-        "half a file",
         "removal",
+        pytest.param("half a file", marks=pytest.mark.slow),
         pytest.param("after the rename", marks=pytest.mark.slow),
         # Like half a file, but for what the temporary file holds.
         pytest.param("before the rename", marks=pytest.mark.slow),
@@ -214,6 +214,7 @@ def test_killed_again_and_again(config, tmp_path, every_epoch):
     assert contents(RunFolder.of(experiment, out).path) == whole
 
 
+@pytest.mark.slow
 def test_killed_while_drawing(config, tmp_path):
     experiment = load_config(config())
     data = experiment.data.load()
