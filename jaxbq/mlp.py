@@ -121,9 +121,9 @@ class MLP:
     ) -> Float[Array, "batch outputs"]:
         """Compute the pre-activation of the last layer."""
         a = jnp.asarray(x)
-        for layer, phi in zip(params[:-1], self.activations, strict=False):
-            a = phi.apply(_affine(layer, a))
-        return _affine(params[-1], a)
+        for number, (layer, phi) in enumerate(zip(params[:-1], self.activations, strict=False)):
+            a = phi.apply(_affine(layer, a, first=number == 0))
+        return _affine(params[-1], a, first=len(params) == 1)
 
     def apply(
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
@@ -136,7 +136,7 @@ class MLP:
         pre: list[Array] = []
         post = [jnp.asarray(x)]
         for layer, phi in zip(params, self.activations, strict=True):
-            pre.append(_affine(layer, post[-1]))
+            pre.append(_affine(layer, post[-1], first=len(pre) == 0))
             post.append(phi.apply(pre[-1]))
         return Trace(tuple(pre), tuple(post))
 
@@ -202,25 +202,61 @@ def float_type(params: Any) -> Any:
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
 
-def _affine(layer: Layer, a: Array) -> Array:
+def _affine(layer: Layer, a: Array, *, first: bool) -> Array:
     if layer.transpose is None:
         z = a @ layer.weight
     else:
-        z = _frozen_product(a, layer.weight, layer.transpose)
+        product = _first_product if first else _later_product
+        z = product(a, layer.weight, layer.transpose)
     return z if layer.bias is None else z + layer.bias[None]
 
 
-@jax.custom_vjp
-def _frozen_product(a: Array, weight: Array, transpose: Array) -> Array:
-    return a @ weight
+# From so many rows on, CPUs multiply faster with the rows as columns of the result: forward at
+# 1.05 of the speed of a 2048² product against 0.93, backward at 0.94 against 0.82 (640 rows, 784
+# pixels, 200 units, jaxlib 0.10.2). Few rows are faster as they are, and so is everything on GPUs.
+_MANY_ROWS = 128
 
 
-def _forward(a: Array, weight: Array, transpose: Array) -> tuple[Array, Array]:
-    return a @ weight, transpose
+def _as_columns(a: Array) -> bool:
+    return len(a) >= _MANY_ROWS and jax.default_backend() == "cpu"
 
 
-def _backward(transpose: Array, cotangent: Array) -> tuple[Array, None, None]:
-    return cotangent @ transpose, None, None
+def _turned(columns: Array) -> Array:
+    """Transpose without leave for XLA to turn the product before it round again."""
+    return jax.lax.optimization_barrier(columns).T
 
 
-_frozen_product.defvjp(_forward, _backward)
+def _times(a: Array, weight: Array, transpose: Array) -> Array:
+    if not _as_columns(a):
+        return a @ weight
+    return _turned(_contract(transpose, a, 1, 1))
+
+
+def _contract(a: Array, b: Array, i: int, j: int) -> Array:
+    return jax.lax.dot_general(a, b, (((i,), (j,)), ((), ())))
+
+
+def _forward(a: Array, weight: Array, transpose: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _times(a, weight, transpose), (weight, transpose)
+
+
+def _back_to_images(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, None, None]:
+    _, transpose = saved
+    if not _as_columns(cotangent):
+        return cotangent @ transpose, None, None
+    # Images are rows, whatever their units were.
+    return _contract(jax.lax.optimization_barrier(cotangent.T), transpose, 0, 0), None, None
+
+
+def _back_to_units(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, None, None]:
+    weight, transpose = saved
+    if not _as_columns(cotangent):
+        return cotangent @ transpose, None, None
+    return _turned(_contract(weight, cotangent, 1, 1)), None, None
+
+
+# Products with stored transposes: of the first layer, and of the later ones.
+_first_product = jax.custom_vjp(_times)
+_first_product.defvjp(_forward, _back_to_images)
+_later_product = jax.custom_vjp(_times)
+_later_product.defvjp(_forward, _back_to_units)

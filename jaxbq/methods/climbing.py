@@ -382,9 +382,9 @@ class Climber:
             # What is climbed is not what would be returned.
             seen = self._look(lanes, lanes.u)
         lanes = self._record(lanes, *seen, gradient, count)
-        # Best images first: else XLA copies the moving ones, to move them in place (5 % of a step).
-        best, gradient = jax.lax.optimization_barrier((lanes.best, gradient))
-        lanes = lanes._replace(best=best)
+        # Best images first: else XLA copies the moving ones, to move them in place. What is added
+        # is zero, which XLA does not know; a barrier is gone before it decides on copies.
+        gradient += jnp.minimum(jnp.isnan(lanes.best[0, 0]).astype(gradient.dtype), 0)
         moved = lanes.reason == Reason.RUNNING
         if isinstance(self.method.optimiser, LBFGS):
             lanes = self._quasi_newton(lanes, value, gradient)
