@@ -1,0 +1,1 @@
+"""The benchmark: training and every method against what a user would pick instead."""
