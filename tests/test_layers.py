@@ -20,6 +20,7 @@ LAYERS = [
     {"diagnosis"},
     {"experiment"},
     {"report"},
+    {"benchmark"},
     {"console"},
     {"cli"},
 ]
