@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,9 +42,9 @@ def measure(
     space = ImageSpace((1, sizes[0]))
     wanted = targets_of(sizes[-1], images)
     program = _program(method, model, params, space, jnp.asarray(wanted, precision))
-    before = _most()
+    before = _most(anew=True)
     invert(method, model, params, wanted, reference=space)
-    after = _most()
+    after = _most(anew=False)
     grown = None if before is None or after is None else after - before
     return {"program": program, "process": grown}
 
@@ -61,13 +62,20 @@ def _program(method: Method, model: MLP, params: Any, space: ImageSpace, targets
     return int(sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes)
 
 
-def _most() -> int | None:
-    """Look up the most memory that this process has held, in bytes."""
-    with contextlib.suppress(ImportError):
-        import resource
+def _most(*, anew: bool) -> int | None:
+    """Look up the most memory that this process has held, in bytes, where Linux says so.
 
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else 1024 * most
+    Not by getrusage: a process inherits that number from the one that began it.
+
+    Args:
+        anew: forget what it held before, and begin with what it holds now.
+    """
+    with contextlib.suppress(OSError):
+        if anew:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     return None
 
 

@@ -124,6 +124,7 @@ class Benchmark:
     Args:
         parts: which parts, in this order.
         rounds: timed rounds of every contender.
+        seconds: that the rounds of a case may take; fewer rounds are timed then, one at least.
         seed: of weights and starts.
         precision: that all contenders compute in.
         data: where images come from; by default the full MNIST where JAXBQ_DATA names its folder,
@@ -141,6 +142,7 @@ class Benchmark:
 
     parts: tuple[PartName, ...] = PARTS
     rounds: Count = 5
+    seconds: Annotated[float, Gt(0)] = 40.0
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
     data: Source | None = None

@@ -98,7 +98,7 @@ class Session:
         """
         self.say(f"measuring: {title}")
         chosen = self.options.rounds if rounds is None else min(rounds, self.options.rounds)
-        timings = alternate([*contenders, *self.peak.products], chosen)
+        timings = alternate([*contenders, *self.peak.products], chosen, limit=self.options.seconds)
         peak = self.peak.gflops(timings)
         rows = [
             row_of(

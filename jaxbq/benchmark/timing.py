@@ -65,6 +65,7 @@ def alternate(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
     hush: float = _HUSH,
+    limit: float | None = None,
 ) -> dict[str, Timing]:
     """Time contenders in turn, every round beginning with another.
 
@@ -73,6 +74,7 @@ def alternate(
         rounds: timed ones; before them every contender is called to warm up.
         clock: in seconds.
         hush: seconds of silence before every call.
+        limit: seconds that all rounds together may take, of which there is at least one.
 
     Returns:
         What was measured, by name. A peer that fails has a fault in place of seconds; a fault of
@@ -84,7 +86,11 @@ def alternate(
             found[contender.name] = timing = Timing()
             _warm_up(contender, contender.call, timing, clock)
     running = [c for c in contenders if c.call is not None and not found[c.name].fault]
+    began = clock()
     for number in range(rounds):
+        # As long again as the rounds so far took on average.
+        if number and limit is not None and (clock() - began) * (1 + 1 / number) > limit:
+            break
         begin = number % max(len(running), 1)
         for contender in running[begin:] + running[:begin]:
             interrupts.check()

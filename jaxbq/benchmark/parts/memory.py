@@ -56,7 +56,7 @@ def _judge(name: str, cases: list[dict[str, Any]]) -> None:
     rows = [row for case in cases for row in case["rows"] if row["contender"] == name]
     images = np.array([case["x"] for case in cases], float)
     sizes = np.array([row["bytes_peak"] for row in rows], float)
-    if len(set(images)) < 3:
+    if len(set(images)) < 3 or not sizes.all():
         return
     slope, base = np.polyfit(images, sizes, 1)
     away = np.abs(base + slope * images - sizes).max() / sizes.max()

@@ -1,7 +1,7 @@
 """What every contender of the training is given, and what it has to be able to do."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Task:
     seed: int
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A network that is being trained."""
 
