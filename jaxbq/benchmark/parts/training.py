@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ...errors import JaxbqError
 from ...training import train_many
+from ...training.loop import accuracy
 from ...training.rules import TrainingArrays
 from .. import work
 from ..peers import offer
@@ -51,8 +52,8 @@ class Ours:
 
     def accuracy(self) -> float:
         """Compute the share of test images that are read right."""
-        found = self._model.logits(self._params, self._data.test_images).argmax(axis=1)
-        return float((found == self._data.test_labels).mean())
+        data = self._data
+        return accuracy(self._model, self._params, data.test_images, data.test_labels)
 
 
 def training(session: Session) -> Iterator[dict[str, Any]]:
