@@ -158,7 +158,8 @@ class ProjectedAdam:
         return found
 
 
-COSTS = ("bce", "logits")
+# The quicker first: it cuts the other off.
+COSTS = ("logits", "bce")
 
 
 @dataclass(frozen=True)
