@@ -18,7 +18,19 @@ from jaxbq.data import ImageSpace
 from jaxbq.weights import NetworkFile, load_network, save_network
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["run", "report", "compare", "train", "import", "invert", "sweep", "trace", "explain"]
+COMMANDS = [
+    "run",
+    "report",
+    "compare",
+    "train",
+    "import",
+    "invert",
+    "sweep",
+    "trace",
+    "explain",
+    "bench",
+]
+SCRIPTS = {"bench": "benchmark"}
 
 
 @pytest.fixture
@@ -351,6 +363,11 @@ MISTAKES = [
     (["trace", "net.safetensors", "--target", "0"], "no such class"),
     (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
     (["explain", "none.safetensors"], "no such file"),
+    (["bench", "none.toml"], "none.toml: no such file"),
+    (["bench", "--only", "nothing"], "'nothing' is none of 'training', 'book'"),
+    (["bench", "--rounds", "0"], "rounds: input should be greater than 0"),
+    (["bench", "--set", "sweep.batch=[1]"], "did you mean 'sweeps'?"),
+    (["bench", "--set", "data=none"], "data"),
     (["explain", "net.safetensors", "--json", "none/x"], "there is no folder none"),
 ]
 
@@ -442,6 +459,6 @@ def test_help_and_version_load_nothing_heavy():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_scripts_are_the_commands(name):
-    answer = python(f"scripts/{name}.py", "--help")
+    answer = python(f"scripts/{SCRIPTS.get(name, name)}.py", "--help")
     assert answer.returncode == 0
     assert f"usage: jaxbq {name}" in answer.stdout

@@ -10,6 +10,7 @@ from importlib import metadata
 from .. import interrupts
 from ..errors import JaxbqError
 from .arguments import MISTAKE, Parser
+from .benchmarking import add_bench
 from .comparing import add_compare
 from .diagnosis import add_explain, add_trace
 from .experiments import add_run, add_train
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_trace(commands)
     add_explain(commands)
+    add_bench(commands)
     return parser
 
 

@@ -38,7 +38,7 @@ def load_configs(path: Path | str, changes: Sequence[str] = ()) -> list[tuple[st
     many = [c for c in changes if c.strip().startswith(("variants.", "sweep"))]
     # What is changed for one run is changed for every variant.
     others = [c for c in changes if c not in many]
-    table = _read(Path(path), many)
+    table = read_table(Path(path), many)
     variants, sweep = table.pop("variants", {}), table.pop("sweep", {})
     found = []
     for name, varied in _variants(path, table, variants):
@@ -130,7 +130,7 @@ def load_config(
     Raises:
         JaxbqError: the file cannot be read, or something in it is wrong; one line says what.
     """
-    table = _read(Path(path), changes)
+    table = read_table(Path(path), changes)
     for key, what in (("sweep", "a sweep"), ("variants", "variants")):
         if key in table:
             raise JaxbqError(f"{path}: holds {what}, many experiments; this needs a config of one")
@@ -160,7 +160,12 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
     return experiment
 
 
-def _read(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """Read a TOML file and change it.
+
+    Raises:
+        JaxbqError: it cannot be read, or a change cannot be made.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_CONFIG_BYTES + 1)

@@ -1,0 +1,199 @@
+"""Training: an epoch by Adam against what a user would pick, and many networks at once."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...errors import JaxbqError
+from ...training import train_many
+from ...training.loop import accuracy
+from ...training.rules import TrainingArrays
+from .. import work
+from ..peers import offer
+from ..peers.learning import Learner, Task
+from ..session import Session, layers_of
+from ..timing import Contender
+from .book import BookCase
+
+_ACCURACY, _TIME = "test accuracy", "seconds to the book's accuracy"
+_LOADER = "PyTorch eager, DataLoader"
+
+
+class Ours:
+    """jaxbq's compiled epoch, from where the last one ended.
+
+    Args:
+        session: options and data.
+        task: what is trained.
+    """
+
+    def __init__(self, session: Session, task: Task) -> None:
+        self._rule, self._model = session.options.training, session.model
+        dtype = session.options.precision
+        images = jnp.asarray(task.data.train_images, dtype)
+        self._arrays = TrainingArrays(images, jnp.asarray(task.codes), *task.data.pixel_range)
+        self._params = _first_params(session)
+        self._state = self._rule.start(self._model, self._params, len(images))
+        self._key, self._data, self._epoch = jax.random.key(task.seed), task.data, 0
+
+    def epoch(self) -> Any:
+        """Train for another epoch; return its sums."""
+        self._epoch += 1
+        key = jax.random.fold_in(self._key, self._epoch)
+        order = self._rule.order(key, len(self._arrays.images))
+        self._params, self._state, sums = self._rule.epoch(
+            self._model, self._params, self._state, self._arrays, order, key
+        )
+        return sums
+
+    def accuracy(self) -> float:
+        """Compute the share of test images that are read right."""
+        data = self._data
+        return accuracy(self._model, self._params, data.test_images, data.test_labels)
+
+
+def training(session: Session) -> Iterator[dict[str, Any]]:
+    """Time an epoch of every contender; then train each anew, to see what it reaches."""
+    task, book = task_of(session), BookCase(session)
+    learners = _learners(session, task)
+    ours, *others = (
+        offer(name, partial(_contender, name, make)) for name, make in learners.items()
+    )
+    number = len(task.codes)
+    sizes, batch = session.model.sizes, task.batch
+    case = session.measure(
+        "training",
+        f"an epoch, Adam, batch {batch}, {number} images",
+        [ours, *others, *book.peers()],
+        unit="epochs",
+        work=1.0,
+        flops=work.training_flops(sizes, number),
+        bytes_moved=work.training_bytes(sizes, number, batch),
+    )
+    session.say("measuring: the accuracy that each reaches")
+    for row in case["rows"]:
+        _judge(row, learners.get(row["contender"]), session, book)
+    yield case
+    if session.options.networks > 1:
+        yield _together(session)
+
+
+def task_of(session: Session) -> Task:
+    """Make the task that all contenders are given.
+
+    Raises:
+        JaxbqError: the peers do not train as the options say.
+    """
+    rule, data = session.options.training, session.data
+    if rule.loss != "bce" or rule.optimiser.name != "adam":
+        raise JaxbqError(
+            "benchmark: the others train by Adam on the cross-entropy; leave training.loss at "
+            "'bce' and training.optimiser.name at 'adam'"
+        )
+    codes = rule.codes.matrix(data.classes)[data.train_labels].astype(session.options.precision)
+    layers = layers_of(_first_params(session))
+    rate = float(rule.optimiser.learning_rate)
+    return Task(data, codes, layers, rule.batch_size, rate, session.options.seed)
+
+
+def _first_params(session: Session) -> Any:
+    key = jax.random.key(session.options.seed)
+    return session.model.init(key, jnp.dtype(session.options.precision))
+
+
+def _learners(session: Session, task: Task) -> dict[str, Callable[[], Learner]]:
+    def compiled() -> Learner:
+        from ..peers.pytorch_training import Compiled
+
+        return Compiled(task)
+
+    def eager(loader: bool) -> Learner:
+        from ..peers.pytorch_training import Eager
+
+        return Eager(task, loader=loader)
+
+    def classifier() -> Learner:
+        from ..peers.sklearn_training import Classifier
+
+        return Classifier(task)
+
+    return {
+        "jaxbq": partial(Ours, session, task),
+        "PyTorch eager, batches by index": partial(eager, False),
+        _LOADER: partial(eager, True),
+        "PyTorch, torch.compile": compiled,
+        "scikit-learn": classifier,
+    }
+
+
+def _contender(name: str, make: Callable[[], Learner]) -> Contender:
+    learner, peer = make(), name != "jaxbq"
+    note = "softmax outputs: it has no others" if name == "scikit-learn" else ""
+    return Contender(name, learner.epoch, peer=peer, warm=1 if peer else 2, note=note)
+
+
+def _judge(
+    row: dict[str, Any], make: Callable[[], Learner] | None, session: Session, book: BookCase
+) -> None:
+    """Say how well a contender's network reads, and when it read as well as the book's."""
+    if row["median"] is None:
+        return
+    if make is None:
+        epochs = session.options.book.epochs
+        row["quality"] = {_ACCURACY: book.accuracy, _TIME: epochs * row["median"]}
+        row["note"] += f"; after {epochs} epochs, accuracy of jaxbq, the same up to rounding"
+        return
+    if row["contender"] == _LOADER:
+        row["note"] = "the same updates as by index: not trained again"
+        return
+    learner, needed = make(), None
+    for epoch in range(1, session.options.training.epochs + 1):
+        learner.epoch()
+        reached = learner.accuracy()
+        if needed is None and reached >= book.accuracy:
+            needed = epoch
+    row["quality"] = {
+        _ACCURACY: reached,
+        _TIME: None if needed is None else needed * row["median"],
+    }
+
+
+def _together(session: Session) -> dict[str, Any]:
+    """Time many networks at once, and one after another, against one."""
+    number, data, model = session.options.networks, session.data, session.model
+    rule = session.options.training
+    one = _for_an_epoch(rule)
+    keys = [jax.random.key(seed) for seed in range(number)]
+    contenders = []
+    for name, chosen, together in (
+        ("jaxbq, one network", keys[:1], False),
+        (f"jaxbq, {number} at once", keys, True),
+        (f"jaxbq, {number} one after another", keys, False),
+    ):
+        call = partial(
+            train_many,
+            model,
+            data,
+            one,
+            keys=chosen,
+            dtype=session.options.precision,
+            together=together,
+        )
+        note = "" if len(chosen) == 1 else f"{number} times the work"
+        contenders.append(Contender(name, call, peer=False, note=note))
+    return session.measure(
+        "training",
+        f"{number} networks for an epoch, from start to end",
+        contenders,
+        rounds=3,
+        unit="calls",
+        work=1.0,
+    )
+
+
+def _for_an_epoch(rule: Any) -> Any:
+    return dataclasses.replace(rule, epochs=1)

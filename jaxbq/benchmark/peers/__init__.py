@@ -1,0 +1,24 @@
+"""What a user would pick instead, one library or way a module, each imported only when it is timed.
+
+All of them are optional. :func:`offer` makes a contender of one that is here, and a row that says
+what to install of one that is not.
+"""
+
+from collections.abc import Callable
+
+from ..timing import Contender
+
+_NAMES = {"torch": "PyTorch", "lucent": "Lucent", "sklearn": "scikit-learn"}
+
+
+def offer(name: str, make: Callable[[], Contender]) -> Contender:
+    """Make a peer's contender, or one that says why there is none."""
+    try:
+        return make()
+    except ImportError as fault:
+        package = (fault.name or "").partition(".")[0]
+        if package in _NAMES:
+            note = f"{_NAMES[package]} is not installed: pip install 'jaxbq[bench]'"
+        else:
+            note = f"cannot be imported: {fault}"
+        return Contender(name, None, note=note)
