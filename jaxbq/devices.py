@@ -196,3 +196,14 @@ def everywhere(tree: Any) -> Any:
         return jax.device_put(leaf, sharding) if isinstance(leaf, jax.Array | np.ndarray) else leaf
 
     return jax.tree.map(copied, tree)
+
+
+def at_home(tree: Any) -> Any:
+    """Bring arrays that lie on several devices back to the usual one."""
+
+    def brought(leaf: Any) -> Any:
+        apart = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+        # By way of the host: so it is bound to no device, like any new array.
+        return jnp.asarray(np.asarray(leaf)) if apart else leaf
+
+    return jax.tree.map(brought, tree)
