@@ -1,15 +1,17 @@
-"""Precision of a computation: the type of its arrays, and how matrices are multiplied."""
+"""Precision of a computation: the type of its arrays, and how an ascent multiplies matrices."""
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import jax
 
 Precision = Literal["float32", "float64", "tf32"]
-"""``float32``; ``float64``; or ``tf32``, float32 arrays whose products accelerators may round."""
+"""``float32``; ``float64``; or ``tf32``: float32, but accelerators may round what an ascent
+multiplies. CPUs never do."""
 
-_TF32 = "tensorfloat32"
+_rounded: ContextVar[bool] = ContextVar("rounded", default=False)
 
 
 def type_of(precision: Precision) -> str:
@@ -19,20 +21,23 @@ def type_of(precision: Precision) -> str:
 
 @contextlib.contextmanager
 def computing(precision: Precision) -> Iterator[None]:
-    """Compute in a precision: float64 is allowed, or products are rounded to TF32, or neither."""
-    products: Any = tf32() if precision == "tf32" else contextlib.nullcontext()
-    with jax.enable_x64(precision == "float64"), products:
-        yield
-
-
-def tf32() -> contextlib.AbstractContextManager[Any]:
-    """Let accelerators round the factors of products of float32; CPUs do not."""
-    return jax.default_matmul_precision(_TF32)
+    """Compute in a precision: float64 is allowed, or ascents in TF32, or neither."""
+    before = _rounded.set(precision == "tf32")
+    try:
+        with jax.enable_x64(precision == "float64"):
+            yield
+    finally:
+        _rounded.reset(before)
 
 
 def rounds_products() -> bool:
-    """Tell whether products may be rounded to TF32, by :func:`computing` or by JAX's own option."""
-    return jax.config.jax_default_matmul_precision == _TF32  # type: ignore[attr-defined]
+    """Tell whether an ascent may round what it multiplies to TF32; see :func:`computing`."""
+    return _rounded.get()
+
+
+def tf32() -> contextlib.AbstractContextManager[Any]:
+    """Let accelerators round the factors of products of float32 to TF32."""
+    return jax.default_matmul_precision("tensorfloat32")
 
 
 def full_precision() -> contextlib.AbstractContextManager[Any]:

@@ -1,6 +1,5 @@
 """The one driver of all methods: checks, compilation, progress, timing, and the re-query."""
 
-import contextlib
 import functools
 import itertools
 import math
@@ -216,7 +215,7 @@ def _solve(
         batch = jnp.asarray(wanted, float_type(params))
         params, state, batch, key = everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()
-        with tf32() if rounded else contextlib.nullcontext():
+        with tf32() if rounded else full_precision():
             inversion, programs_run = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
         answers = _query(network, params, inversion.images)
