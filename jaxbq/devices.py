@@ -40,16 +40,15 @@ def over(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
     """
     mesh = jax.sharding.get_mesh()
     enclosed = mesh.axis_names == (_AXIS,)
-    named = jax.config.jax_default_device is not None  # type: ignore[attr-defined]
-    if devices is None and (enclosed or named):
-        if several or not enclosed:
+    if devices is None and enclosed:
+        if several:
             yield
             return
         devices = mesh.local_devices
     chosen = chosen_devices(devices)[: None if several else 1]
     if len(chosen) == 1 and not enclosed:
-        # No mesh; and where it is the usual device, nothing at all.
-        usual = chosen[0] == jax.local_devices()[0]
+        # No mesh; and where JAX takes this device by itself, nothing at all.
+        usual = chosen[0] == _usual()
         with contextlib.nullcontext() if usual else jax.default_device(chosen[0]):
             yield
         return
@@ -65,6 +64,9 @@ def chosen_devices(devices: Devices = None) -> list[jax.Device]:
         JaxbqError: there are no such devices.
     """
     there = jax.local_devices()
+    named = jax.config.jax_default_device is not None  # type: ignore[attr-defined]
+    if devices == 1 or (devices is None and named):
+        return [_usual()]
     if devices is None:
         return there
     if not isinstance(devices, int):
@@ -78,6 +80,14 @@ def chosen_devices(devices: Devices = None) -> list[jax.Device]:
             f"{len(there)}, or make more of a CPU before JAX starts: --devices, jax_num_cpu_devices"
         )
     return there[:devices]
+
+
+def _usual() -> jax.Device:
+    """Find the device that JAX takes by itself: what ``jax.default_device`` names, or the first."""
+    named = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if isinstance(named, jax.Device):
+        return named
+    return jax.local_devices(backend=named)[0]
 
 
 def count() -> int:
