@@ -33,7 +33,7 @@ def over(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
             that ``jax.default_device`` names, else all of this process. Devices of other processes
             may be among them where all processes run the same; every process then has all of the
             results.
-        several: whether the work is worth more than the first of them.
+        several: whether the work is worth more than the first of them that this process has.
 
     Raises:
         JaxbqError: there are no such devices.
@@ -45,7 +45,11 @@ def over(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
             yield
             return
         devices = mesh.local_devices
-    chosen = chosen_devices(devices)[: None if several else 1]
+    chosen = chosen_devices(devices)
+    if not several:
+        # Another process's device is of no use alone.
+        here = [device for device in chosen if device.process_index == jax.process_index()]
+        chosen = here[:1] or [_usual()]
     if len(chosen) == 1 and not enclosed:
         # No mesh; and where JAX takes this device by itself, nothing at all.
         usual = chosen[0] == _usual()
@@ -203,7 +207,18 @@ def everywhere(tree: Any) -> Any:
 
     def copied(leaf: Any) -> Any:
         # A plain number stays one: as an array it could change the type of what it meets.
-        return jax.device_put(leaf, sharding) if isinstance(leaf, jax.Array | np.ndarray) else leaf
+        if not isinstance(leaf, jax.Array | np.ndarray):
+            return leaf
+        if sharding.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        if not getattr(leaf, "is_fully_addressable", True):
+            return leaf  # made on all of them
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            numbers = copied(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+        # Each process has all of it, and puts it on its own devices.
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     return jax.tree.map(copied, tree)
 

@@ -210,9 +210,9 @@ def _solve(
     # On one device: what is made of a data set must not depend on how many there are.
     with over(devices, several=False), full_precision(), clock.Stopwatch() as preparing:
         state = jax.block_until_ready(methods[0].prepare(network, params, where, key))
+        batch = jnp.asarray(wanted, float_type(params))
     with over(devices, several=methods[0].spreads), full_precision(), clock.Stopwatch() as running:
         method = _planned(methods, points * len(wanted), where.space.pixels, float_type(params))
-        batch = jnp.asarray(wanted, float_type(params))
         params, state, batch, key = everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()
         with tf32() if rounded else full_precision():
