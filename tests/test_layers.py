@@ -7,8 +7,8 @@ import jaxbq
 
 ROOT = Path(jaxbq.__file__).parent
 LAYERS = [
-    {"errors", "interrupts"},
-    {"archives", "files", "options"},
+    {"errors", "interrupts", "precision"},
+    {"archives", "devices", "files", "options"},
     {"cache"},
     {"activations", "data", "solvers"},
     {"mlp", "targets", "optimisers"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import JaxbqError
+from .hardware import add_hardware, add_precision
 from .opening import add_foreign
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def add_network(command: argparse.ArgumentParser) -> None:
         "file, a folder of IDX files, or a folder with one folder of images a class",
     )
     command.add_argument("--seed", type=int, default=0, help="all randomness comes from it")
-    command.add_argument(
-        "--precision", choices=("float32", "float64"), default="float32", help="of the computation"
-    )
+    add_precision(command, "float32")
+    add_hardware(command)
 
 
 def add_method(command: argparse.ArgumentParser, *, required: bool) -> None:

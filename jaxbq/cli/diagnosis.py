@@ -15,6 +15,7 @@ from .arguments import (
     show_number,
     show_short,
 )
+from .hardware import use_hardware
 from .opening import open_with_images
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ def _trace(chosen: argparse.Namespace) -> None:
 
     from ..console import Terminal
     from ..diagnosis import trace
+    from ..precision import computing
     from ..report import trace_figure
     from ..report.figures import save_figure
 
+    use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
     check_outputs(chosen.json, chosen.figure)
-    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+    with computing(chosen.precision), Terminal() as terminal:
         network, _, reference = open_with_images(chosen)
         if len(chosen.target) + len(chosen.target_vector) != 1:
             raise JaxbqError("a trace is of one target: give one --target or one --target-vector")
@@ -113,11 +116,13 @@ def _explain(chosen: argparse.Namespace) -> None:
 
     from ..console import Terminal
     from ..diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
+    from ..precision import computing
     from ..report import sensitivity_figure
     from ..report.figures import save_figure
 
+    use_hardware(chosen)
     check_outputs(chosen.json, chosen.figure)
-    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+    with computing(chosen.precision), Terminal() as terminal:
         network, data, reference = open_with_images(chosen)
         targets = read_targets(chosen, network)
         key = jax.random.key(read_seed(chosen.seed))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import add_config, check_writable, show_number
+from .hardware import add_hardware, add_precision, changes, use_hardware
 
 if TYPE_CHECKING:
     from ..console import Terminal
@@ -23,6 +24,8 @@ def add_run(commands: Any) -> None:
         epilog="example: jaxbq run configs/quickstart.toml --set training.epochs=10 --out runs",
     )
     add_config(run)
+    add_precision(run, None)
+    add_hardware(run)
     run.add_argument(
         "--out", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
     )
@@ -38,6 +41,8 @@ def add_train(commands: Any) -> None:
         epilog="example: jaxbq train configs/quickstart.toml --save digits.safetensors",
     )
     add_config(train)
+    add_precision(train, None)
+    add_hardware(train)
     train.add_argument("--save", metavar="FILE", required=True, help="network file to write")
     train.set_defaults(command=_train)
 
@@ -47,7 +52,8 @@ def _run(chosen: argparse.Namespace) -> None:
     from ..experiment import load_configs, run
     from ..report import build
 
-    experiments = load_configs(chosen.config, chosen.set)
+    use_hardware(chosen)
+    experiments = load_configs(chosen.config, changes(chosen))
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
     drawn: dict[RunFolder, list[Summary]] = {}
@@ -126,10 +132,11 @@ def _train(chosen: argparse.Namespace) -> None:
     from ..console import Terminal
     from ..experiment import load_config, train_network
 
+    use_hardware(chosen)
     save = Path(chosen.save)
     check_writable(save)
     # A config for training alone needs no methods.
-    experiment = load_config(chosen.config, chosen.set, need_methods=False)
+    experiment = load_config(chosen.config, changes(chosen), need_methods=False)
     with Terminal() as terminal:
         history = train_network(experiment, save, terminal)
     reached = f"test accuracy {history[-1].test_accuracy:.4f}; " if history else ""

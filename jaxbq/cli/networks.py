@@ -15,6 +15,7 @@ from .arguments import (
     read_targets,
     show_number,
 )
+from .hardware import use_hardware
 from .opening import open_with_images
 
 if TYPE_CHECKING:
@@ -80,13 +81,15 @@ def _invert(chosen: argparse.Namespace) -> None:
     from ..evaluation import score
     from ..experiment.folder import write_npz
     from ..methods import invert
+    from ..precision import computing
     from ..report import plot
 
+    use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
     check_outputs(chosen.out, chosen.figure)
     if chosen.path:
         method = _keep_path(method, chosen.path)
-    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+    with computing(chosen.precision), Terminal() as terminal:
         network, data, reference = open_with_images(chosen)
         targets = read_targets(chosen, network)
         result = invert(
@@ -144,15 +147,17 @@ def _sweep(chosen: argparse.Namespace) -> None:
     from ..evaluation import NaturalnessScale, score
     from ..experiment.folder import write_csv
     from ..methods import sweep, vary
+    from ..precision import computing
     from ..report import CurvePoint, curve_figure
     from ..report.figures import save_figure
 
+    use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
     option, values = _read_values(chosen.over)
     check_outputs(chosen.out, chosen.figure)
     if chosen.data is None:
         raise JaxbqError("naturalness is measured against images; name them, like --data mnist-10k")
-    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+    with computing(chosen.precision), Terminal() as terminal:
         network, data, reference = open_with_images(chosen)
         assert data is not None
         results = sweep(

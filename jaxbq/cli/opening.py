@@ -52,6 +52,7 @@ def open_with_images(
         The network, the data in its pixel range or None, and what methods may know.
     """
     from ..data import Reference
+    from ..precision import type_of
     from ..weights import is_native, load_network, open_network
 
     said: dict[str, Any] = {
@@ -70,7 +71,7 @@ def open_with_images(
         said["image_shape"] = chosen.shape or data.space.shape
         said["pixel_range"] = chosen.pixel_range or data.pixel_range
         said["class_names"] = data.class_names
-    network = open_network(chosen.weights, chosen.precision, **said)
+    network = open_network(chosen.weights, type_of(chosen.precision), **said)
     if data is None:
         return network, None, Reference(network.space)
     data = fitted(data, network)

@@ -123,7 +123,8 @@ def _trained(make: _Make, data: Dataset) -> tuple[Member, MLP, Params]:
         {"rule": repr(rule), "seed": make.seed, "version": _VERSION},
         data,
         network,
-        lambda: train(network, seen, rule, key=key).params,
+        # On one device, so that all machines have the same up to their products.
+        lambda: train(network, seen, rule, key=key, devices=1).params,
         lambda params: logits_of(network, params, seen.test_images),
     )
     name = f"{'-'.join(map(str, sizes))} {make.activation}, seed {make.seed}"

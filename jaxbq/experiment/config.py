@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 from pydantic import StringConstraints
@@ -11,6 +11,7 @@ from pydantic import StringConstraints
 from ..data import Mnist10k, Source
 from ..methods import AnyMethod
 from ..options import options, shorthand
+from ..precision import Precision, type_of
 from ..targets import Codes
 from ..training import Training, TrainingRule
 from .network_options import AnyNetwork, Control, NetworkConfig
@@ -39,7 +40,8 @@ class Experiment:
     Args:
         name: first part of the run folder's name.
         seed: all randomness comes from it.
-        precision: of the computation.
+        precision: of the computation: ``float32``, ``float64``, or ``tf32``, which is float32
+            whose matrix products in an ascent accelerators may round to TF32; on CPUs the same.
         data: where images come from.
         network: what is trained, or a file.
         networks: how many of them.
@@ -55,7 +57,7 @@ class Experiment:
         str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     ] = "run"
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
     data: Source = Mnist10k()
     network: AnyNetwork = NetworkConfig()
     networks: NetworksConfig = NetworksConfig()
@@ -64,6 +66,11 @@ class Experiment:
     methods: tuple[AnyMethod, ...] = ()
     controls: tuple[Control, ...] = ()
     scores: Annotated[Scoring, shorthand(expand_scores)] = Scoring()
+
+    @property
+    def dtype(self) -> str:
+        """Type of all arrays."""
+        return type_of(self.precision)
 
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as plain data."""

@@ -23,7 +23,11 @@ def environment(precision: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "packages": {name: version_of(name) for name in _PACKAGES},
-        "device": {"platform": device.platform, "kind": device.device_kind},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.local_device_count(),
+        },
         "precision": precision,
         "commit": _commit(),
     }

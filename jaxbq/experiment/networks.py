@@ -13,6 +13,7 @@ from ..diagnosis import plausibility
 from ..errors import JaxbqError
 from ..files import remove
 from ..mlp import MLP, Params
+from ..precision import computing
 from ..training import (
     Checkpoint,
     EpochMetrics,
@@ -47,7 +48,7 @@ def train_network(
     """
     if isinstance(experiment.network, FileNetwork):
         raise JaxbqError(f"network {experiment.network.file} is trained already; use jaxbq import")
-    with jax.enable_x64(experiment.precision == "float64"):
+    with computing(experiment.precision):
         data = experiment.data.load()
         listener.say(f"data: {data.describe()}")
         histories: list[tuple[EpochMetrics, ...]] = []
@@ -144,7 +145,7 @@ def _taken_over(
     if folder.history().exists() and folder.network().exists():
         return load_network(folder.network())
     network = source.open(data)
-    params = jax.tree.map(lambda leaf: leaf.astype(experiment.precision), network.params)
+    params = jax.tree.map(lambda leaf: leaf.astype(experiment.dtype), network.params)
     network = dataclasses.replace(network, params=params)
     found = plausibility(network.model, network.params, data)
     listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
@@ -194,9 +195,7 @@ def _train(
         for number, key in zip(numbers, keys, strict=True):
             keep(
                 number,
-                Trained(
-                    model.init(key, experiment.precision, experiment.training.initial_scale), ()
-                ),
+                Trained(model.init(key, experiment.dtype, experiment.training.initial_scale), ()),
             )
         return
     labels = None
@@ -224,7 +223,7 @@ def _train(
             experiment.training,
             keys=keys,
             labels=labels,
-            dtype=experiment.precision,
+            dtype=experiment.dtype,
             together=experiment.networks.together,
             on_epoch=hear,
             on_trained=lambda place, trained: keep(numbers[place], trained),

@@ -14,6 +14,7 @@ from ..files import clear_leftovers, remove
 from ..generators import Autoencoder, reconstruction
 from ..methods import programs, sweep
 from ..options import describe
+from ..precision import computing
 from ..weights import NetworkFile
 from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
@@ -54,7 +55,7 @@ def run(
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
     folder = RunFolder.of(experiment, out)
-    with jax.enable_x64(experiment.precision == "float64"):
+    with computing(experiment.precision):
         data = experiment.data.load() if data is None else data
         data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")
@@ -131,7 +132,7 @@ def _autoencoders(
         return
     rows = []
     for autoencoder in wanted:
-        found = reconstruction(autoencoder, data.reference, data.test_images, experiment.precision)
+        found = reconstruction(autoencoder, data.reference, data.test_images, experiment.dtype)
         listener.say(
             f"{describe(autoencoder)}: mean squared error of test images {found.error:.4f} a pixel "
             f"({autoencoder.code} principal components {found.pca:.4f}, "

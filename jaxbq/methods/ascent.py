@@ -1,7 +1,7 @@
 """Activation maximisation: gradient ascent on the image, pixels kept in range."""
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Annotated, Any, Literal
 
 import jax
@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Bool, Float
 
 from ..data import Reference
+from ..devices import apart, collected, count
 from ..errors import JaxbqError
 from ..imaging import (
     AnyOperator,
@@ -34,8 +35,8 @@ from ..mlp import MLP, Network, float_type
 from ..optimisers import LBFGS, AnyOptimiser, Optimiser
 from ..options import defaulting_to, options
 from ..targets import check_targets
-from .base import Inversion, Iterative, Targets
-from .climbing import Climb, Climber, Scene
+from .base import Inversion, Iterative, Reason, Targets
+from .climbing import Climb, Climber, Record, Scene
 
 # Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
 # error of 0.001 to 0.007, optax's 0.999 one of 0.006 to 0.010, since it remembers the large
@@ -80,7 +81,7 @@ class Ascent(Iterative):
         restarts: images a target.
         stop: when an image is done.
         path: steps at which the image is kept on its way, in rising order, like (0, 10, 100).
-        lanes: images that are worked on at a time; by default chosen by number and size.
+        lanes: images that a device works on at a time; by default chosen by number.
         label: how tables name it, in place of its options.
     """
 
@@ -130,6 +131,18 @@ class Ascent(Iterative):
     def tolerance(self) -> Any:
         """The stop rule's tolerance, or its default."""
         return _REACHED if self.stop.tolerance is None else self.stop.tolerance
+
+    @property
+    def spreads(self) -> bool:
+        """Rows."""
+        return True
+
+    def confirmed(self, reasons: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> Any:
+        """Take back that a target was reached where the network's own answer is not so near."""
+        if not self.may_reach:
+            return reasons
+        missed = np.abs(outputs - targets[:, None]).max(axis=-1) > self.tolerance
+        return np.where(missed & (reasons == Reason.REACHED), Reason.STALLED, reasons)
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse what does not go with the network, the images, or each other."""
@@ -183,10 +196,10 @@ class Ascent(Iterative):
         return box or self.parameterisation.is_squashed
 
     def plan(self, targets: int, pixels: int) -> "Ascent":
-        """Choose the number of lanes."""
+        """Choose the number of lanes, of every device."""
         if self.lanes is not None:
             return self
-        rows = targets * self.restarts
+        rows = -(-targets * self.restarts // count())
         reached = self.may_reach and self.tolerance > 0
         ends_early = reached or self.stop.gradient is not None or self.stop.patience > 0
         # Fewer at a time waste fewer steps on rows that are done; many are faster each.
@@ -212,29 +225,71 @@ class Ascent(Iterative):
             grid=grid_of(reference.space, "transforms") if self.transforms else None,
         )
 
+    def _apart(
+        self, do: Callable[..., Any], model: Network, state: Any, targets: Array, *what: Any
+    ) -> Any:
+        """Let every device do something with its share of the rows.
+
+        Args:
+            do: is given what makes the climber of the share from a key, and the device's own part
+                of ``what``.
+            model: the network.
+            state: what was prepared.
+            targets: one a row.
+            what: first what every device has whole, then what each has of its own.
+        """
+        devices = count()
+
+        def own(device: Any, given: Any, *mine: Any) -> Any:
+            *parts, more = given
+            method, state, targets = parts
+
+            def climber(key: Array) -> Climber:
+                return Climber(method, model, state, targets, key, device, devices)
+
+            return do(climber, more, *mine)
+
+        given, *mine = what
+        return apart(own, (self, state, targets, given), *mine)
+
     def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Climb:
         """Lay out targets × restarts as rows."""
-        return Climber(self, model, state, targets, key).begin()
+        return self._apart(lambda climber, key: climber(key).begin(), model, state, targets, key)
 
     def advance(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb, number: Any
     ) -> Climb:
-        """Climb on."""
-        return Climber(self, model, state, targets, carry.key).advance(carry, number)
+        """Climb on, every device through its own rows."""
+
+        def advance(climber: Callable[..., Climber], number: Any, own: Climb) -> Climb:
+            return climber(own.key).advance(own, number)
+
+        return self._apart(advance, model, state, targets, number, carry)
 
     def progress(
         self, model: Network, state: Any, targets: Array, carry: Climb
     ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
         """Tell whether a row has no reason to stop yet or still waits, and how far all are."""
-        climber = Climber(self, model, state, targets, carry.key)
-        return climber.running(carry), climber.share_done(carry)
+
+        def tell(climber: Callable[..., Climber], _: Any, own: Climb) -> tuple[Array, Array]:
+            climbing = climber(own.key)
+            return climbing.running(own), climbing.share_done(own)
+
+        running, share = self._apart(tell, model, state, targets, None, carry)
+        return running.any(), share.mean()
 
     def finish(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb
     ) -> Inversion:
         """Look at the last iterate too, then order the restarts of each target, best first."""
+
+        def finish(climber: Callable[..., Climber], _: Any, own: Climb) -> Record:
+            return climber(own.key).finish(own)
+
+        shares = self._apart(finish, model, state, targets, None, carry)
         climber = Climber(self, model, state, targets, carry.key)
-        record = climber.finish(carry)
+        rows = collected(shares, climber.group)
+        record = jax.tree.map(lambda a: a[: climber.all_rows], rows)
         groups = len(record.reason) // self.restarts
         grouped = jax.tree.map(
             lambda a: a.reshape(groups, self.restarts, *a.shape[1:]), record._asdict()

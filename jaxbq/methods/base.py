@@ -40,7 +40,7 @@ class Reason(enum.IntEnum):
     CONSTANT = 5
     """A vector with all values equal had to be rescaled; the image is meaningless."""
     STALLED = 6
-    """No further gain."""
+    """No further gain; of products rounded to TF32, none that float32 confirms."""
 
 
 class Inversion(NamedTuple):
@@ -62,6 +62,21 @@ class Inversion(NamedTuple):
 
 class Method(abc.ABC):
     """A way from targets to images; subclasses are `options` classes with a field ``kind``."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it has work for several devices, and shares it out when there are."""
+        return False
+
+    def confirmed(self, reasons: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> Any:
+        """Correct the reasons of images found with rounded products by the network's answers.
+
+        Args:
+            reasons: of images, shape (targets, samples).
+            outputs: the network's answers to them in full precision, (targets, samples, outputs).
+            targets: wanted outputs, shape (targets, outputs).
+        """
+        return reasons
 
     @abc.abstractmethod
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:

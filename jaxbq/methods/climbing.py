@@ -108,12 +108,17 @@ class Climb(NamedTuple):
 class Climber:
     """One ascent: its options, the network, and what was asked; lives within one trace.
 
+    Of several devices each has a climber with its share of the rows: group d, d + devices, … for
+    device d, counted from 0 for itself; what the last ones lack is no row and done from the start.
+
     Args:
         method: options; with a leading axis on every number, the points of a sweep.
         model: the network.
         scene: what was prepared.
         targets: one a row, shape (targets, outputs).
         key: random key.
+        device: whose share this is.
+        devices: how many share the rows.
     """
 
     method: "Ascent"
@@ -121,6 +126,8 @@ class Climber:
     scene: Scene
     targets: Float[Array, "targets outputs"]
     key: Array
+    device: Any = 0
+    devices: int = 1
 
     @cached_property
     def points(self) -> int | None:
@@ -129,9 +136,21 @@ class Climber:
         return shape[0] if shape else None
 
     @property
-    def rows(self) -> int:
-        """Number of images to climb to."""
+    def all_rows(self) -> int:
+        """Number of images to climb to, on all devices."""
         return (self.points or 1) * len(self.targets) * self.method.restarts
+
+    @property
+    def rows(self) -> int:
+        """Number of them in this share, with those that fill it up."""
+        return -(-self.all_rows // (self.group * self.devices)) * self.group
+
+    def _number(self, row: Int[Array, " lanes"]) -> Int[Array, " lanes"]:
+        """Give rows of this share their numbers among all; beyond the last is none."""
+        if self.devices == 1:
+            return row
+        groups = row // self.group * self.devices + self.device
+        return groups * self.group + row % self.group
 
     @property
     def group(self) -> int:
@@ -224,7 +243,8 @@ class Climber:
         """Options of every lane, and the axis that says so: none without a sweep."""
         if self.points is None:
             return self.method, None
-        point = (lanes.row // (self.method.restarts * len(self.targets))) % self.points
+        asked = self.method.restarts * len(self.targets)
+        point = (self._number(lanes.row) // asked) % self.points
         return jax.tree.map(lambda leaf: leaf[point], self.method), 0
 
     def _each(self, function: Callable[..., Any], lanes: Lanes, *values: Any) -> Any:
@@ -235,7 +255,7 @@ class Climber:
     def _enter(self, row: Int[Array, " lanes"]) -> Lanes:
         """Begin with these rows."""
         method, scene = self.method, self.scene
-        number, dtype = len(row), scene.starts.dtype
+        number, dtype, which = len(row), scene.starts.dtype, self._number(row)
         lowest = jnp.full(number, -jnp.inf, dtype)
         zeros = jnp.zeros(number, jnp.int32)
         # Enough of the lanes to find the options and starts of each.
@@ -248,7 +268,7 @@ class Climber:
             raw = options.constraint.before(start, scene.span)
             return start, options.parameterisation.init(scene.parameterisation, raw)
 
-        start, u = self._each(begin, lanes, row % method.restarts)
+        start, u = self._each(begin, lanes, which % method.restarts)
         raw = jax.vmap(partial(method.parameterisation.to_image, scene.parameterisation))(u)
         pixels = raw.shape[1]
         if isinstance(method.optimiser, LBFGS):
@@ -257,7 +277,7 @@ class Climber:
             optimiser = self._each(lambda o, x: o.optimiser.build(o.steps).init(x), lanes, u)
         return Lanes(
             row=row,
-            wanted=self.targets[(row // method.restarts) % len(self.targets)],
+            wanted=self.targets[(which // method.restarts) % len(self.targets)],
             u=u,
             optimiser=optimiser,
             start=start,
@@ -266,7 +286,7 @@ class Climber:
             value=lowest,
             curve=jnp.zeros((number, method.steps + 1), dtype),
             path=jnp.zeros((number, len(method.path), pixels), dtype),
-            reason=jnp.where(row < self.rows, int(Reason.RUNNING), int(Reason.COMPUTED)),
+            reason=jnp.where(which < self.all_rows, int(Reason.RUNNING), int(Reason.COMPUTED)),
             taken=zeros,
             mark=lowest,
             waited=zeros,
@@ -321,7 +341,8 @@ class Climber:
             spread = grid.spread(image)
             return jax.vmap(lambda k: chain(options.transforms, k, spread).reshape(-1))(keys)
 
-        return self._each(view, lanes, lanes.row % method.restarts, lanes.taken, images)
+        restart = self._number(lanes.row) % method.restarts
+        return self._each(view, lanes, restart, lanes.taken, images)
 
     def _objective(self, lanes: Lanes, answer: Answer) -> Float[Array, "lanes samples"]:
         def value(options: "Ascent", answer: Answer, target: Array) -> Array:

@@ -1,6 +1,5 @@
 """The one driver of all methods: checks, compilation, progress, timing, and the re-query."""
 
-import contextlib
 import functools
 import itertools
 import math
@@ -15,9 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import Dataset, ImageSpace, Reference
+from ..devices import Devices, count, everywhere, over, shared, whole
 from ..errors import JaxbqError
 from ..mlp import MLP, Function, Network, float_type
 from ..options import check, replace_option
+from ..precision import full_precision, rounds_products, tf32
 from . import clock
 from .base import Inversion, Iterative, Method, Reason
 from .operations import operations
@@ -79,6 +80,7 @@ def invert(
     reference: Reference | Dataset | ImageSpace | None = None,
     key: Array | None = None,
     progress: Progress | None = None,
+    devices: Devices = None,
 ) -> Result:
     """Run one method for a batch of targets, then ask the network about the returned images.
 
@@ -91,6 +93,8 @@ def invert(
         reference: the data set, or only the image space; by default square images in [0, 1].
         key: random key; by default seed 0.
         progress: is given steps done and steps in all, from time to time.
+        devices: that share the images out among them: so many of this process, or which; by
+            default all. The images are the same up to rounding.
 
     Returns:
         Images, answers, reasons, diagnostics and wall time.
@@ -98,9 +102,16 @@ def invert(
     Raises:
         JaxbqError: the method cannot do this; raised before anything is computed.
     """
-    return sweep([method], model, params, targets, reference=reference, key=key, progress=progress)[
-        0
-    ]
+    return sweep(
+        [method],
+        model,
+        params,
+        targets,
+        reference=reference,
+        key=key,
+        progress=progress,
+        devices=devices,
+    )[0]
 
 
 def sweep(
@@ -112,6 +123,7 @@ def sweep(
     reference: Reference | Dataset | ImageSpace | None = None,
     key: Array | None = None,
     progress: Progress | None = None,
+    devices: Devices = None,
 ) -> list[Result]:
     """Run many methods on the same targets: those that differ in numbers alone in one program.
 
@@ -125,6 +137,7 @@ def sweep(
         reference: as for :func:`invert`.
         key: as for :func:`invert`; the same for all.
         progress: as for :func:`invert`; is called for every program.
+        devices: as for :func:`invert`.
 
     Returns:
         One result a method, in their order. Methods of one program share its wall time.
@@ -150,9 +163,7 @@ def sweep(
     results: dict[int, Result] = {}
     for numbers in programs(methods):
         alike = [methods[n] for n in numbers]
-        found = _solve(
-            alike, network, params, where, wanted, jnp.asarray(wanted, dtype), key, progress
-        )
+        found = _solve(alike, network, params, where, wanted, key, progress, devices)
         results |= dict(zip(numbers, found, strict=True))
     return [results[n] for n in range(len(methods))]
 
@@ -191,32 +202,39 @@ def _solve(
     params: Any,
     where: Reference,
     wanted: np.ndarray,
-    batch: Array,
     key: Array,
     progress: Progress | None,
+    devices: Devices,
 ) -> list[Result]:
     points = len(methods)
-    method = methods[0].plan(points * len(wanted), where.space.pixels)
-    with full_precision(), clock.Stopwatch() as preparing:
-        state = jax.block_until_ready(method.prepare(network, params, where, key))
-    if points > 1:
-        planned = [each.plan(points * len(wanted), where.space.pixels) for each in methods]
-        method = jax.tree.map(lambda *leaves: np.asarray(leaves, batch.dtype), *planned)
-    with full_precision(), clock.Stopwatch() as running:
-        inversion, programs_run = _run(method, network, params, state, batch, key, progress)
+    # On one device: what is made of a data set must not depend on how many there are.
+    with over(devices, several=False), full_precision(), clock.Stopwatch() as preparing:
+        state = jax.block_until_ready(methods[0].prepare(network, params, where, key))
+        batch = jnp.asarray(wanted, float_type(params))
+    with over(devices, several=methods[0].spreads), full_precision(), clock.Stopwatch() as running:
+        method = _planned(methods, points * len(wanted), where.space.pixels, float_type(params))
+        params, state, batch, key = everywhere((params, state, batch, key))
+        rounded = isinstance(method, Iterative) and rounds_products()
+        with tf32() if rounded else full_precision():
+            inversion, programs_run = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
         answers = _query(network, params, inversion.images)
         inversion, (logits, outputs) = jax.device_get(jax.block_until_ready((inversion, answers)))
+        rounds = _rounds(method, inversion.iterations)
     seconds = Seconds(
         (preparing.total - preparing.compiling) / points,
         (preparing.compiling + running.compiling) / points,
         (running.total - running.compiling) / points,
     )
-    rounds = _rounds(method, inversion.iterations)
     spent = sum(operations(traced, rounds) for traced in programs_run) / points
 
     def part(values: np.ndarray, point: int) -> np.ndarray:
         return values[point * len(wanted) : (point + 1) * len(wanted)]
+
+    def why(method: Method, point: int) -> np.ndarray:
+        reasons, given = part(inversion.reasons, point), part(outputs, point)
+        # What rounded products took for reached has to be it.
+        return method.confirmed(reasons, given, wanted) if rounded else reasons
 
     return [
         Result(
@@ -225,7 +243,7 @@ def _solve(
             part(inversion.images, n),
             part(outputs, n),
             part(logits, n),
-            part(inversion.reasons, n),
+            why(one, n),
             part(inversion.iterations, n),
             {name: part(values, n) for name, values in inversion.diagnostics.items()},
             where.space,
@@ -236,14 +254,12 @@ def _solve(
     ]
 
 
-def full_precision() -> contextlib.AbstractContextManager[Any]:
-    """Multiply matrices in the precision of their type, on accelerators too.
-
-    There the default rounds factors, to TF32 say, which would put a residual of 1e-4 out of reach.
-    """
-    if jax.default_backend() == "cpu":
-        return contextlib.nullcontext()
-    return jax.default_matmul_precision("highest")
+def _planned(methods: list[Method], targets: int, pixels: int, dtype: Any) -> Method:
+    """Let the methods of one program choose, and stack their numbers."""
+    planned = [method.plan(targets, pixels) for method in methods]
+    if len(planned) == 1:
+        return planned[0]
+    return jax.tree.map(lambda *leaves: np.asarray(leaves, dtype), *planned)
 
 
 def _run(
@@ -275,7 +291,7 @@ def _run(
 
 def _rounds(method: Method, iterations: np.ndarray) -> float:
     """How often the loop over a method's steps turned, when rows take turns in its lanes."""
-    lanes = getattr(method, "lanes", None) or iterations.size
+    lanes = (getattr(method, "lanes", None) or iterations.size) * count()
     return max(float(iterations.max(initial=0)), float(iterations.sum()) / lanes)
 
 
@@ -283,7 +299,7 @@ def _rounds(method: Method, iterations: np.ndarray) -> float:
 def _invert(
     method: Method, model: Network, params: Any, state: Any, targets: Array, key: Array
 ) -> Inversion:
-    return method.invert(model, params, state, targets, key)
+    return whole(method.invert(model, params, state, targets, key))
 
 
 @partial(jax.jit, static_argnums=1)
@@ -304,21 +320,22 @@ def _advance(
     number: Any,
 ) -> tuple[Any, Array, Array]:
     carry = method.advance(model, params, state, targets, carry, number)
-    return carry, *method.progress(model, state, targets, carry)
+    return carry, *whole(method.progress(model, state, targets, carry))
 
 
 @partial(jax.jit, static_argnums=1)
 def _finish(
     method: Iterative, model: Network, params: Any, state: Any, targets: Array, carry: Any
 ) -> Inversion:
-    return method.finish(model, params, state, targets, carry)
+    return whole(method.finish(model, params, state, targets, carry))
 
 
 @partial(jax.jit, static_argnums=0)
 def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
-    rows = images.reshape(-1, images.shape[-1])
+    rows = shared(images.reshape(-1, images.shape[-1]))
     shape = (*images.shape[:2], -1)
-    return model.logits(params, rows).reshape(shape), model.apply(params, rows).reshape(shape)
+    answers = model.logits(params, rows), model.apply(params, rows)
+    return whole(tuple(a.reshape(shape) for a in answers))
 
 
 def _as_network(model: Any) -> Network:

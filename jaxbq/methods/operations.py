@@ -32,6 +32,8 @@ def _count(jaxpr: Jaxpr, rounds: float) -> float:
             turns, inner = rounds, 1.0
         elif equation.primitive.name == "scan":
             turns = equation.params["length"]
+        elif equation.primitive.name == "shard_map":
+            turns = equation.params["mesh"].size  # its program is one device's share
         total += turns * sum(_count(part, inner) for part in _parts(equation.params.values()))
     return total
 

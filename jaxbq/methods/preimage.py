@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..activations import activation
 from ..data import Reference
+from ..devices import spread
 from ..errors import JaxbqError
 from ..imaging import given_starts, start_image, start_of
 from ..mlp import MLP, Network
@@ -71,6 +72,11 @@ class Preimage(Method):
     max_iterations: Annotated[int, Gt(0), Le(10**7)] = 300
     damping: Annotated[float, Ge(0)] = 0.0
 
+    @property
+    def spreads(self) -> bool:
+        """Rows of the solver."""
+        return True
+
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse outputs that have no logits, and starts that are not there."""
         activation(model.output).invert(jnp.full((1, 2), 0.5))
@@ -110,17 +116,23 @@ class Preimage(Method):
         shape = starts.shape[:2]
         phi = activation(model.output)
         wanted = jnp.repeat(phi.invert(targets), shape[1], axis=0)
-        found = gauss_newton.solve(
-            lambda x: model.logits(state.params, x),
-            starts.reshape(-1, starts.shape[-1]),
-            wanted,
-            state.low,
-            state.high,
-            tolerance=self._tolerance(targets.dtype),
-            max_iterations=self.max_iterations,
-            damping=self.damping,
-            project=_less_mean if phi.normalises else None,
-        )
+        project = _less_mean if phi.normalises else None
+
+        def solve(given: Any, starts: Array, wanted: Array) -> gauss_newton.Preimages:
+            method, state = given
+            return gauss_newton.solve(
+                lambda x: model.logits(state.params, x),
+                starts,
+                wanted,
+                state.low,
+                state.high,
+                tolerance=method._tolerance(starts.dtype),
+                max_iterations=method.max_iterations,
+                damping=method.damping,
+                project=project,
+            )
+
+        found = spread(solve, (self, state), starts.reshape(-1, starts.shape[-1]), wanted)
         reasons = jnp.asarray(_REASONS)[found.reason]
         grouped = jax.tree.map(
             lambda a: a.reshape(*shape, *a.shape[1:]),

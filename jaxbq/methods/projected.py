@@ -76,6 +76,11 @@ class Projected(Method):
         return f"{self.kind} {describe(self.method)}", Projected(method=self.method)
 
     @property
+    def spreads(self) -> bool:
+        """Whether the other method does; projecting takes a few products."""
+        return self.method.spreads
+
+    @property
     def prepared(self) -> Hashable:
         """What the other method's preparation depends on, and the autoencoder."""
         return self.method.prepared, self.autoencoder

@@ -10,10 +10,11 @@ from jaxtyping import Array, Float
 
 from ..activations import Activation
 from ..data import Reference
+from ..devices import spread
 from ..errors import JaxbqError
 from ..mlp import Layer, Network
 from ..options import options
-from ..solvers import box_least_squares
+from ..solvers import BoxLeastSquares, box_least_squares
 from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 from .transpose import check_hidden_range, rescale
 
@@ -63,6 +64,11 @@ class PseudoInverse(Analytic):
     rcond: Annotated[float, Ge(0), Lt(1)] | None = None
     ridge: Annotated[float, Ge(0)] = 0.0
     label: str = ""
+
+    @property
+    def spreads(self) -> bool:
+        """Rows of the box; all else are a few products."""
+        return "box" in (self.hidden_policy, self.pixel_policy)
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse networks that cannot be run back and policies that leave a domain."""
@@ -117,7 +123,8 @@ class PseudoInverse(Analytic):
             case "clip":
                 return settled(jnp.clip(raw, low, high))
             case "box":
-                found = box_least_squares(layer.weight, _without_bias(layer, z), low, high)
+                box = layer.weight, low, high
+                found = spread(_solve_box, box, _without_bias(layer, z))
                 return settled(found.solution, optimality=found.optimality)
             case "rescale":
                 if phi is not None:
@@ -162,6 +169,11 @@ def threshold(weight: Array | np.ndarray, s: np.ndarray, rcond: float | None) ->
     """
     share = max(weight.shape) * np.finfo(weight.dtype).eps if rcond is None else rcond
     return float(share * s.max(initial=0.0))
+
+
+def _solve_box(box: tuple[Array, Array, Array], z: Array) -> BoxLeastSquares:
+    weight, low, high = box
+    return box_least_squares(weight, z, low, high)
 
 
 def _without_bias(layer: Layer, z: Array) -> Array:

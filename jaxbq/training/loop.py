@@ -1,5 +1,6 @@
 """Training a network from start to end: epochs, metrics, the stop when numbers overflow."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import Dataset
+from ..devices import Devices, at_home, everywhere, over, shared
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
@@ -31,6 +33,11 @@ class Trained:
 
     params: Params
     history: tuple[EpochMetrics, ...]
+
+    @property
+    def at_home(self) -> "Trained":
+        """The same, its parameters on the usual device alone."""
+        return dataclasses.replace(self, params=at_home(self.params))
 
     @property
     def test_accuracy(self) -> float:
@@ -63,6 +70,7 @@ def train(
     dtype: str = "float32",
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    devices: Devices = None,
 ) -> Trained:
     """Train a network; each epoch is one compiled program over data on the device.
 
@@ -76,6 +84,8 @@ def train(
         on_epoch: is given the metrics of every epoch as soon as it ends.
         checkpoint: where the training stands is kept in it, and if it was stopped it goes on from
             there, to the same bits. The caller removes it.
+        devices: that share every batch out among them: so many of this process, or which; by
+            default all. The network is the same up to rounding. The book's rule takes one.
 
     Returns:
         The parameters and the metrics of every epoch.
@@ -91,9 +101,32 @@ def train(
     if params is None:
         params = model.init(init_key, jnp.dtype(dtype), training.initial_scale)
     model.check(params)
-    arrays = arrays_of(model, data, data.train_labels, training, dtype)
+    try:
+        with over(devices, several=training.spreads):
+            trained = _train(
+                model, data, training, key, order_key, params, dtype, on_epoch, checkpoint
+            )
+    except TrainingDivergedError as fault:
+        fault.last_good = fault.last_good.at_home
+        raise
+    return trained.at_home
+
+
+def _train(
+    model: MLP,
+    data: Dataset,
+    training: Training | BookTraining,
+    key: Array,
+    order_key: Array,
+    params: Params,
+    dtype: str,
+    on_epoch: Callable[[EpochMetrics], None] | None,
+    checkpoint: Checkpoint | None,
+) -> Trained:
+    """Train epoch by epoch, on the devices at hand."""
+    arrays = everywhere(arrays_of(model, data, data.train_labels, training, dtype))
     state = training.start(model, params, len(arrays.images))
-    tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
+    tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
     trained = Trained(params, ())
     if checkpoint:
         what = (model, training, dtype)
@@ -101,6 +134,7 @@ def train(
         begin = Progress(params, state, ((),))
         params, state, (history,) = checkpoint.restore(begin, fingerprint)
         trained = Trained(params, history)
+    params, state = everywhere((params, state))
     for epoch in range(len(trained.history) + 1, training.epochs + 1):
         epoch_key = jax.random.fold_in(order_key, epoch)
         order = training.order(epoch_key, len(arrays.images))
@@ -204,7 +238,7 @@ def explain_divergence(training: Training | BookTraining, epoch: int) -> str:
 @partial(jax.jit, static_argnums=0)
 def count_right(model: MLP, params: Params, images: Array, labels: Array) -> Array:
     """Count the images whose largest output is their label's."""
-    return (model.logits(params, images).argmax(axis=-1) == labels).sum()
+    return (model.logits(params, shared(images)).argmax(axis=-1) == labels).sum()
 
 
 @jax.jit

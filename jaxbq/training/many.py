@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from ..data import Dataset
+from ..devices import Devices, everywhere, over, spread
 from ..mlp import MLP, Params
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .loop import (
@@ -41,6 +42,7 @@ def train_many(
     on_epoch: Callable[[int, EpochMetrics], None] | None = None,
     on_trained: Callable[[int, Trained], None] | None = None,
     checkpoint: Callable[[int | None], Checkpoint | None] | None = None,
+    devices: Devices = None,
 ) -> tuple[Trained, ...]:
     """Train networks of one specification, each as :func:`train` with its own key would.
 
@@ -61,6 +63,8 @@ def train_many(
         checkpoint: is given the number of a network and makes its checkpoint, as for
             :func:`train`; or is given None, and makes the one of all networks trained together,
             which is written after the last epoch too.
+        devices: that share the work: the networks where they are trained together, every batch
+            where they are not; as for :func:`train`.
 
     Returns:
         The networks, in the order of the keys.
@@ -74,7 +78,14 @@ def train_many(
     every = np.stack([data.train_labels] * len(keys)) if labels is None else labels
     kept = checkpoint or _ignore
     if trains_together(together, len(keys)):
-        found = _train_together(model, data, training, keys, every, dtype, heard, kept(None))
+        given = model, data, training, keys, every, dtype, heard, kept(None)
+        try:
+            with over(devices):
+                trained = _train_together(*given)
+        except TrainingDivergedError as fault:
+            fault.last_good = fault.last_good.at_home
+            raise
+        found = tuple(one.at_home for one in trained)
         for number, one in enumerate(found):
             done(number, one)
         return found
@@ -91,6 +102,7 @@ def train_many(
                 dtype=dtype,
                 on_epoch=report,
                 checkpoint=kept(number),
+                devices=devices,
             )
         except TrainingDivergedError as fault:
             fault.network = number
@@ -122,9 +134,9 @@ def _train_together(
     begin, orders = zip(*(jax.random.split(key) for key in keys), strict=True)
     params = _stack([model.init(key, jnp.dtype(dtype), training.initial_scale) for key in begin])
     alike = [arrays_of(model, data, own, training, dtype) for own in labels]
-    arrays = alike[0]._replace(codes=jnp.stack([each.codes for each in alike]))
+    arrays = everywhere(alike[0]._replace(codes=jnp.stack([each.codes for each in alike])))
     state = jax.vmap(lambda p: training.start(model, p, examples))(params)
-    tested = jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)
+    tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
     histories: list[tuple[EpochMetrics, ...]] = [()] * number
     if checkpoint:
         what = (model, training, dtype)
@@ -132,6 +144,7 @@ def _train_together(
         begin = Progress(params, state, tuple(histories))
         params, state, known = checkpoint.restore(begin, fingerprint)
         histories = list(known)
+    params, state = everywhere((params, state))
     for epoch in range(len(histories[0]) + 1, training.epochs + 1):
         own_keys = [jax.random.fold_in(key, epoch) for key in orders]
         order = jnp.stack([training.order(key, examples) for key in own_keys])
@@ -170,12 +183,17 @@ def _epoch_of_all(
     orders: Int[Array, "networks n"],
     keys: Array,
 ) -> Any:
-    # One set of images for all; labels of their own.
-    axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
-    return jax.vmap(
-        lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
-        in_axes=(0, 0, axes, 0, 0),
-    )(params, state, arrays, orders, keys)
+    def some(given: Any, params: Params, state: Any, codes: Array, *each: Array) -> Any:
+        training, arrays = given
+        # One set of images for all; labels of their own.
+        axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
+        return jax.vmap(
+            lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
+            in_axes=(0, 0, axes, 0, 0),
+        )(params, state, arrays._replace(codes=codes), *each)
+
+    alike = training, arrays._replace(codes=None)  # type: ignore[arg-type]
+    return spread(some, alike, params, state, arrays.codes, orders, keys)
 
 
 def _stack(trees: Sequence[Any]) -> Any:

@@ -10,6 +10,7 @@ import pydantic
 from annotated_types import Ge, Gt
 from jaxtyping import Array, Float, Int
 
+from ..devices import shared, whole
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Network, Params
 from ..optimisers import Optimiser
@@ -73,6 +74,11 @@ class Training:
     initial_scale: Annotated[float, Gt(0)] = 1.0
 
     @property
+    def spreads(self) -> bool:
+        """Whether several devices can share the work: each takes a part of every batch."""
+        return True
+
+    @property
     def codes(self) -> Codes:
         """How labels become wanted outputs."""
         return Codes(on=self.on, off=self.off)
@@ -133,6 +139,11 @@ class BookTraining:
     learning_rate: Annotated[float, Gt(0)] = 0.1
     on: float = 0.99
     off: float | None = None
+
+    @property
+    def spreads(self) -> bool:
+        """Whether several devices can share the work: not where one image follows another."""
+        return False
 
     @property
     def codes(self) -> Codes:
@@ -212,8 +223,11 @@ def _gradient_epoch(
 
     def update(carry: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], EpochSums]:
         params, state = carry
+        rows = whole(rows)
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
+        # Several devices take a part of every batch each; what is drawn and summed is the same.
+        images, codes = shared((images, codes))
         # Every image is met once an epoch, so its number makes the batch's key.
         own = jax.random.fold_in(key, rows[0])
         seen = _disturbed(training, model, params, images, codes, data, own)
@@ -237,7 +251,7 @@ def _gradient_epoch(
     if len(order) % size:
         carry, rest = update(carry, order[full * size :])
         total = jax.tree.map(jnp.add, total, rest)
-    return *carry, total
+    return *whole(carry), total
 
 
 def _disturbed(

@@ -1,0 +1,160 @@
+"""Several devices give what one gives; JAX is told of them before it starts, so in processes."""
+
+import json
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxbq
+from jaxbq.cli import main
+from jaxbq.cli.hardware import changes, check_hardware, set_hardware, use_hardware
+from jaxbq.devices import apart, at_home, collected, count, everywhere, over, shared, spread, whole
+from jaxbq.errors import JaxbqError
+from jaxbq.experiment import load_config
+from jaxbq.methods import Reason
+from jaxbq.precision import computing, rounds_products, type_of
+
+HERE = Path(__file__).parent
+
+
+def compared(which):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(HERE / "several_devices.py"), which],
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_three_devices_give_the_images_and_networks_of_one():
+    found = compared("quick")
+    assert found["ascent"] < 1e-6
+    assert found["training"] < 1e-6
+
+
+@pytest.mark.slow
+def test_three_devices_give_what_one_gives_whatever_is_done():
+    found = compared("all")
+    assert found.pop("exchanges within loops") == 0
+    assert {name: most for name, most in found.items() if not most < 1e-6} == {}
+
+
+def test_one_device_has_no_mesh_and_nothing_is_changed():
+    rows = jnp.arange(6.0).reshape(3, 2)
+    with over():
+        assert count() == len(jax.local_devices()) == 1
+        assert jax.sharding.get_mesh().empty
+        for same in (everywhere, shared, whole, collected, at_home):
+            assert same(rows) is rows
+        assert apart(lambda device, given, own: (device, given, own), 5, rows) == (0, 5, rows)
+        assert spread(lambda given, own: own + given, 1, rows)[2, 1] == 6
+
+
+@pytest.mark.parametrize(
+    ("devices", "what"), [(0, "ask for 1"), (2, "ask for 1"), ([], "one or more")]
+)
+def test_devices_that_are_not_there_are_refused(devices, what):
+    model = jaxbq.MLP((4, 2))
+    params = model.init(jax.random.key(0), "float32")
+    with pytest.raises(JaxbqError, match=what):
+        jaxbq.invert(jaxbq.Transpose(), model, params, np.full((1, 2), 0.5), devices=devices)
+    twice = jax.devices() * 2
+    with pytest.raises(JaxbqError, match="each once"), over(twice):
+        pass
+
+
+def test_a_precision_is_a_type_and_a_permission_to_round():
+    assert [type_of(p) for p in ("float32", "float64", "tf32")] == ["float32", "float64", "float32"]
+    for precision in ("float32", "float64", "tf32"):
+        with computing(precision):
+            assert rounds_products() == (precision == "tf32")
+            assert jnp.ones(1).dtype == type_of(precision)
+    assert not rounds_products()
+
+
+def test_what_rounded_products_reached_is_checked_in_full():
+    """On a CPU nothing is rounded: the answers are made to disagree."""
+    ascent = jaxbq.Ascent()
+    reasons = np.array([[Reason.REACHED, Reason.REACHED, Reason.DIVERGED]])
+    outputs = np.array([[[0.9, 0.1], [0.9, 0.102], [0.0, 0.0]]])
+    confirmed = ascent.confirmed(reasons, outputs, np.array([[0.9, 0.1]]))
+    assert confirmed.tolist() == [[Reason.REACHED, Reason.STALLED, Reason.DIVERGED]]
+    assert jaxbq.Preimage().confirmed(reasons, outputs, outputs[:, 0]) is reasons
+
+
+def test_an_ascent_in_tf32_rounds_its_own_products_alone(tiny):
+    model = jaxbq.MLP((30, 3))
+    params = model.init(jax.random.key(0), "float32")
+    seen = []
+
+    def network(params, x):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return model.logits(params, x)
+
+    method, function = jaxbq.Ascent(steps=2), jaxbq.Function(network, output="sigmoid")
+    target = np.array([[0.9, 0.1, 0.1]])
+    for precision in ("tf32", "float32"):
+        seen.clear()
+        with computing(precision):
+            jaxbq.invert(method, function, params, target, reference=tiny)
+        assert ("tensorfloat32" in seen) == (precision == "tf32")
+        assert seen[-1] != "tensorfloat32"  # the answers to the images
+
+
+def chosen(**given):
+    return Namespace(**{"devices": None, "platform": None, **given})
+
+
+@pytest.mark.parametrize("devices", [0, -1, 5000])
+def test_a_number_of_devices_that_cannot_be_is_refused(devices):
+    with pytest.raises(JaxbqError, match="from 1 to 1024"):
+        set_hardware(chosen(devices=devices))
+
+
+def test_what_jax_does_not_find_is_refused():
+    """JAX has started by now, with one CPU."""
+    jax.devices()
+    with pytest.raises(JaxbqError, match=r"there is 1 of platform cpu; ask for no more"):
+        use_hardware(chosen(devices=3))
+    with pytest.raises(JaxbqError, match=r"finds no GPU; install .*jaxbq\[cuda\]"):
+        check_hardware(chosen(platform="gpu"))
+    use_hardware(chosen(devices=1, platform="cpu"))
+    use_hardware(chosen())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--devices", "two"],
+        ["--platform", "abacus"],
+        ["--precision", "float16"],
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_line(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "any.toml", *arguments])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_precision_on_the_command_line_takes_the_place_of_the_configs(tmp_path):
+    config = tmp_path / "any.toml"
+    config.write_text('precision = "float64"\nseed = 5\n')
+    read = []
+    for precision in (None, "tf32"):
+        given = changes(Namespace(set=["seed=6"], precision=precision))
+        read.append(load_config(config, given, need_methods=False))
+    assert [(each.seed, each.precision, each.dtype) for each in read] == [
+        (6, "float64", "float64"),
+        (6, "tf32", "float32"),
+    ]
+    assert read[0].digest != read[1].digest
