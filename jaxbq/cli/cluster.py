@@ -65,7 +65,7 @@ def joined(chosen: argparse.Namespace, about: Mapping[str, str]) -> "Iterator[Me
     from ..processes import join
 
     versions = {f"version of {name}": str(version_of(name)) for name in ("jaxbq", "jax")}
-    member = join(place, versions | dict(about), chosen.wait)
+    member = join(place, versions | dict(about), chosen.wait, lambda line: print(line, flush=True))
     member.begin()
     try:
         yield member

@@ -105,6 +105,7 @@ class Leader:
         self._folder, self._listener = folder, listener
         self._done = {kind.__name__: 0 for kind in (Training, Inversions)}
         self._changed = threading.Condition()
+        member.stays = f"what was finished stays in {folder.path}"
         for process in range(1, member.processes):
             threading.Thread(target=self._serve, args=(process,), daemon=True).start()
 
@@ -179,6 +180,8 @@ class Worker:
         self._member, self._name, self._folder = member, name, folder
         self._outbox = Outbox(member.store, f"{name}/from/{member.process}")
         self._inbox = Inbox(member.store, f"{name}/to/{member.process}")
+        # Nothing is called done before its files are where they cannot be lost.
+        self._held: list[str] = []
 
     def work(self, kind: type[C], do: Callable[[C], Sequence[Path]]) -> None:
         """Do this process's cells, and send the files of each as soon as it is finished.
@@ -203,6 +206,8 @@ class Worker:
                 reason = str(fault).replace(str(self._folder.path), told["folder"])
                 raise JaxbqError(reason) from fault
             self._send(files)
+            while self._held:
+                self.say(self._held.pop(0))
             self._outbox.send({"done": kind.__name__})
 
     def fetch(self, path: Path) -> bool:
@@ -224,13 +229,13 @@ class Worker:
         """Tell how a training ended."""
         interrupts.check()
         if metrics.epoch == epochs:
-            self.say(f"{name}: done, accuracy {metrics.test_accuracy:.4f} test")
+            self._held.append(f"{name}: done, accuracy {metrics.test_accuracy:.4f} test")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Tell when something is done."""
         interrupts.check()
         if done >= total:
-            self.say(f"{what}: done")
+            self._held.append(f"{what}: done")
 
     def part(self) -> None:
         """Have nothing more to send."""

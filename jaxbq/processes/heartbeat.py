@@ -7,42 +7,47 @@ from collections.abc import Callable, Mapping
 from .store import Store
 
 BEAT_S = 2.0
-# Longer than a busy machine keeps a thread waiting; well under the minute that is promised.
-SILENCE_S = 20.0
+# Longer than a busy machine keeps a thread waiting; well under the minute that is promised, even
+# on a machine that itself stands still half of the time.
+SILENCE_S = 15.0
 END = "end"
 _BEATS = "beat/"
 
 
 class Silence:
-    """Tells who has been silent for too long, by one's own clock alone.
+    """Tells who has been silent for too long.
+
+    Only the time counts in which this process listened: what was asleep may be this process, or
+    the whole machine, suspended or starved, and nothing can be said of the others then.
 
     Args:
         others: numbers of the processes to listen to.
         now: seconds of a clock that never goes back.
         limit: seconds of silence that are too long.
+        step: the most seconds that count between two looks.
     """
 
-    def __init__(self, others: list[int], now: float, limit: float = SILENCE_S) -> None:
-        self._limit, self._now = limit, now
-        self._heard = dict.fromkeys(others, now)
+    def __init__(
+        self, others: list[int], now: float, limit: float = SILENCE_S, step: float = 1.5 * BEAT_S
+    ) -> None:
+        self._limit, self._step, self._now = limit, step, now
+        self._awake = 0.0
+        self._heard = dict.fromkeys(others, 0.0)
         self._beats: dict[int, bytes] = {}
 
-    def hear(self, beats: Mapping[int, bytes], now: float) -> None:
+    def hear(self, beats: Mapping[int, bytes]) -> None:
         """Note the latest beats: who has another than before lives."""
         for process in self._heard:
             beat = beats.get(process)
             if beat is not None and beat != self._beats.get(process):
                 self._beats[process] = beat
-                self._heard[process] = now
+                self._heard[process] = self._awake
 
     def lost(self, now: float) -> int | None:
         """Return the first process that has been silent for too long."""
-        # Was it this process that slept, suspended or starved? Then it cannot judge the others.
-        slept = now - self._now > self._limit / 2
+        self._awake += min(now - self._now, self._step)
         self._now = now
-        if slept:
-            self._heard = dict.fromkeys(self._heard, now)
-        silent = (n for n, heard in self._heard.items() if now - heard > self._limit)
+        silent = (n for n, heard in self._heard.items() if self._awake - heard > self._limit)
         return next(silent, None)
 
 
@@ -75,8 +80,8 @@ class Heartbeat:
         self._beat_s = beat_s
         others = [number for number in range(processes) if number != process]
         now = time.monotonic()
-        self._silence = Silence(others, now, silence_s)
-        self._answer = Silence([0], now, silence_s)
+        self._silence = Silence(others, now, silence_s, 1.5 * beat_s)
+        self._answer = Silence([0], now, silence_s, 1.5 * beat_s)
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=work, name=f"jaxbq {work.__name__}", daemon=True)
@@ -106,11 +111,10 @@ class Heartbeat:
             # Whatever the store raises: it does not answer, which is judged by the other thread.
             except Exception:
                 continue
-            now = time.monotonic()
-            self._answer.hear({0: str(number).encode()}, now)
-            self._silence.hear({int(k.rpartition("/")[2]): v for k, v in beats.items()}, now)
+            self._answer.hear({0: str(number).encode()})
+            self._silence.hear({int(k.rpartition("/")[2]): v for k, v in beats.items()})
             # Judged here, when the store has just answered: its own silence is nobody else's.
-            lost = self._silence.lost(now)
+            lost = self._silence.lost(time.monotonic())
             if self._stopped.is_set():
                 return
             if end is not None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -70,7 +70,9 @@ def found_place(method: str | None, seconds: float) -> Place | None:
     return Place(Address.read(address), process, processes, tuple(devices) if devices else None)
 
 
-def join(place: Place, about: Mapping[str, str], seconds: float) -> Member:
+def join(
+    place: Place, about: Mapping[str, str], seconds: float, say: Callable[[str], None]
+) -> Member:
     """Meet the other processes and join them by jax.distributed.
 
     Nothing may have been computed by JAX before.
@@ -79,11 +81,14 @@ def join(place: Place, about: Mapping[str, str], seconds: float) -> Member:
         place: of this process.
         about: what must be the same in all of them, by names that an error can show.
         seconds: to wait for the others.
+        say: is given a line about what is waited for.
 
     Raises:
         JaxbqError: they do not meet, or do not fit each other.
     """
-    helper = _coordinator(place, seconds) if place.process == 0 else None
+    helper = _coordinator(place, seconds, say) if place.process == 0 else None
+    who = "the others" if helper else "process 0"
+    say(f"process {place.process} of {place.processes}: waits for {who} at {place.coordinator}")
     try:
         peers = _meet(place, about, seconds)
         store = _connect(place)
@@ -94,13 +99,16 @@ def join(place: Place, about: Mapping[str, str], seconds: float) -> Member:
     return Member(store, place.process, peers, helper.stdin if helper else None)
 
 
-def _coordinator(place: Place, seconds: float) -> "subprocess.Popen[bytes]":
+def _coordinator(
+    place: Place, seconds: float, say: Callable[[str], None]
+) -> "subprocess.Popen[bytes]":
     """Start the coordinator beside process 0, and wait until it listens."""
     listening = place.coordinator.listening()
     told = {"host": listening.host, "port": listening.port}
     told |= {"processes": place.processes, "seconds": seconds}
     # That of a run before may linger.
     until = time.monotonic() + min(seconds, LINGER_S + 5.0)
+    told_so = False
     while True:
         # Not of this session: Ctrl-C is for this process, which then lets it go.
         helper = subprocess.Popen(
@@ -122,6 +130,9 @@ def _coordinator(place: Place, seconds: float) -> "subprocess.Popen[bytes]":
                 f"--coordinator {place.coordinator}: cannot listen there ({reason}); "
                 "choose a free port of this machine, for all processes"
             )
+        if not told_so:
+            say(f"waits for {place.coordinator} to be free; a run before may hold it for a while")
+            told_so = True
         time.sleep(1.0)
 
 
@@ -130,19 +141,28 @@ def _meet(place: Place, about: Mapping[str, str], seconds: float) -> list[Peer]:
     hello = {"process": place.process, "processes": place.processes, "about": dict(about)}
     hello |= {"host": socket.gethostname(), "pid": os.getpid()}
     until = time.monotonic() + seconds
-    with _reach(place.coordinator, until) as connection:
-        # It answers once it has waited long enough itself.
-        connection.settimeout(seconds + 10.0)
+    while True:
+        # The coordinator answers once it has waited long enough itself.
+        answer = _ask(place.coordinator, hello, until, seconds + 10.0)
+        if "peers" in answer:
+            return [Peer(str(peer["host"]), int(peer["pid"])) for peer in answer["peers"]]
+        # Something else answers: the coordinator of a run before, maybe, which soon goes.
+        if "error" in answer or time.monotonic() > until:
+            reason = answer.get("error", "what answers there is no jaxbq; choose another port")
+            raise JaxbqError(f"at {place.coordinator}: {reason}")
+        time.sleep(1.0)
+
+
+def _ask(address: Address, hello: Any, until: float, seconds: float) -> dict[str, Any]:
+    with _reach(address, until) as connection:
+        connection.settimeout(seconds)
         try:
             connection.sendall(json.dumps(hello).encode() + b"\n")
             line = connection.makefile("rb").readline(_MOST_BYTES)
-            answer: Any = json.loads(line) if line else {"error": "process 0 has gone"}
-            if "peers" in answer:
-                return [Peer(str(peer["host"]), int(peer["pid"])) for peer in answer["peers"]]
-            reason = str(answer["error"])
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            reason = f"no answer that jaxbq understands ({fault})"
-    raise JaxbqError(f"at {place.coordinator}: {reason}")
+            answer = json.loads(line) if line else {"error": "process 0 has gone"}
+        except (OSError, ValueError):
+            return {}
+        return answer if isinstance(answer, dict) else {}
 
 
 def _reach(address: Address, until: float) -> socket.socket:
