@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from .. import interrupts
 from ..errors import JaxbqError
@@ -74,6 +74,7 @@ class Inversions(NamedTuple):
 C = TypeVar("C", Training, Inversions)
 
 
+@runtime_checkable
 class Share(Protocol):
     """What part of an experiment this process does, of those that write the run folder."""
 

@@ -1,5 +1,6 @@
 """Joining processes: where they meet, who is there, and jax.distributed over them."""
 
+import contextlib
 import json
 import os
 import socket
@@ -94,7 +95,7 @@ def join(
         store = _connect(place)
     except BaseException:
         if helper:
-            helper.kill()
+            _stop(helper)
         raise
     return Member(store, place.process, peers, helper.stdin if helper else None)
 
@@ -122,8 +123,7 @@ def _coordinator(
         answer = _read_line(helper.stdout)
         if "listens" in answer:
             return helper
-        helper.kill()
-        helper.wait()
+        _stop(helper)
         reason = answer.get("error", "it did not start")
         if not answer.get("busy") or time.monotonic() > until:
             raise JaxbqError(
@@ -205,6 +205,12 @@ def _connect(place: Place) -> JaxStore:
         reason = " ".join(str(fault).split())
         raise JaxbqError(f"jax.distributed cannot join {place.coordinator} ({reason})") from fault
     return JaxStore(distributed.global_state.client)
+
+
+def _stop(helper: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(OSError):
+        helper.kill()
+        helper.communicate()
 
 
 def _write_line(stream: IO[bytes] | None, content: Any) -> None:

@@ -1,6 +1,6 @@
 """The key-value store that processes talk through: what is asked of one, and that of JAX."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import JaxbqError
 
@@ -14,6 +14,7 @@ _NEEDED = (
 )
 
 
+@runtime_checkable
 class Store(Protocol):
     """Bytes by key, seen by all processes at once."""
 
