@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from ..errors import JaxbqError
@@ -113,7 +114,8 @@ def _coordinator(
     while True:
         # Not of this session: Ctrl-C is for this process, which then lets it go.
         helper = subprocess.Popen(
-            [sys.executable, "-m", "jaxbq.processes.coordinator"],
+            [sys.executable, "-P", "-m", "jaxbq.processes.coordinator"],
+            env=_same_package(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -205,6 +207,13 @@ def _connect(place: Place) -> JaxStore:
         reason = " ".join(str(fault).split())
         raise JaxbqError(f"jax.distributed cannot join {place.coordinator} ({reason})") from fault
     return JaxStore(distributed.global_state.client)
+
+
+def _same_package() -> dict[str, str]:
+    """Let the coordinator import this very package, and nothing of the folder it is started in."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = (root, os.environ.get("PYTHONPATH"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _stop(helper: "subprocess.Popen[bytes]") -> None:
