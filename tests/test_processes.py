@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -23,7 +24,18 @@ from jaxbq.cli import main
 from jaxbq.cli.cluster import _among_tasks, _one_device, _tasks_here, add_cluster, without_place
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config, run
-from jaxbq.processes import Address, Inbox, Member, Outbox, Peer, Place, channels, join, shared
+from jaxbq.processes import (
+    Address,
+    Inbox,
+    Member,
+    Outbox,
+    Peer,
+    Place,
+    channels,
+    found_place,
+    join,
+    shared,
+)
 from jaxbq.processes.coordinator import Meeting
 from jaxbq.processes.heartbeat import END, Silence
 from jaxbq.processes.store import JaxStore
@@ -399,6 +411,29 @@ def test_when_a_cluster_is_looked_for():
     assert _tasks_here({"OMPI_COMM_WORLD_LOCAL_SIZE": "2"}) == 2
     assert _one_device({"CUDA_VISIBLE_DEVICES": "3"})
     assert not _one_device({"CUDA_VISIBLE_DEVICES": "0,1"})
+
+
+def test_what_a_cluster_needs_is_said(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(JaxbqError, match=r"mpi4py is needed .*: pip install mpi4py"):
+        found_place("mpi4py", 1.0)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(JaxbqError, match=r"pip install 'jax\[k8s\]'"):
+        found_place(None, 1.0)
+
+
+def test_slurm_says_where_a_task_is(monkeypatch):
+    for name, value in (
+        ("JOB_ID", "4097"),
+        ("STEP_NODELIST", "node[07-09],other"),
+        ("NTASKS", "3"),
+        ("PROCID", "2"),
+        ("LOCALID", "0"),
+    ):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.delenv("JAX_COORDINATOR_PORT", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert found_place(None, 1.0) == Place(Address("node07", 61441), 2, 3, (0,))
 
 
 def test_a_command_is_kept_without_its_place():

@@ -1,6 +1,7 @@
 """Joining processes: where they meet, who is there, and jax.distributed over them."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import socket
@@ -54,6 +55,12 @@ def found_place(method: str | None, seconds: float) -> Place | None:
     Raises:
         JaxbqError: something was found that cannot be used.
     """
+    for found, package, install in (
+        (method == "mpi4py", "mpi4py", "mpi4py"),
+        ("KUBERNETES_SERVICE_HOST" in os.environ, "kubernetes", "'jax[k8s]'"),
+    ):
+        if found and importlib.util.find_spec(package) is None:
+            raise JaxbqError(f"{package} is needed to find the others: pip install {install}")
     try:
         from jax._src.clusters import ClusterEnv
 
