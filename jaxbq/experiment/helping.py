@@ -18,7 +18,9 @@ from .networks import train_cell
 from .shares import Inversions, Training, Worker
 
 
-def help_run(member: Member, experiment: Experiment, targets: np.ndarray, data: Dataset) -> None:
+def help_run(
+    member: Member, work: str, experiment: Experiment, targets: np.ndarray, data: Dataset
+) -> None:
     """Do this process's share of an experiment, and send it to process 0.
 
     Files are written in a temporary folder first, by the code that writes those of a run: file
@@ -33,7 +35,7 @@ def help_run(member: Member, experiment: Experiment, targets: np.ndarray, data: 
     with scratch:
         folder = RunFolder.of(experiment, Path(scratch.name))
         folder.create([*range(experiment.networks.seeds), *experiment.controls])
-        worker = Worker(member, folder.path.name, folder)
+        worker = Worker(member, work, folder)
         device = jax.local_devices()[0]
         worker.say(f"helps, from {member.peers[member.process].host}, on {device.device_kind}")
 

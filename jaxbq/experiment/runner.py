@@ -74,16 +74,17 @@ def run(
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
+        work = member.next_work() if member else ""
         if member:
-            member.agree(folder.path.name, _agreed(experiment, data))
+            member.agree(work, _agreed(experiment, data))
             if not member.leads:
-                help_run(member, experiment, targets, data)
+                help_run(member, work, experiment, targets, data)
                 return folder
         folder.create([*range(experiment.networks.seeds), *experiment.controls])
         with locked(folder.path) as alone:
             if alone:
                 clear_leftovers(folder.path)
-            share = Leader(member, folder.path.name, folder, listener) if member else Alone()
+            share = Leader(member, work, folder, listener) if member else Alone()
             _fill(folder, experiment, targets, data, listener, command, share)
             if finish:
                 finish(folder)

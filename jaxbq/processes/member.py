@@ -66,6 +66,7 @@ class Member:
         # To be done before this process ends at once.
         self.at_end: list[Callable[[], None]] = []
         self._coordinator, self._leave = coordinator, leave
+        self._works = 0
         self._ending = threading.Lock()
         self._busy, self._idle = 0, threading.Condition()
         self._heartbeat = Heartbeat(
@@ -90,6 +91,11 @@ class Member:
     def begin(self) -> None:
         """Begin to tell the others that it lives, and to listen to them."""
         self._heartbeat.start()
+
+    def next_work(self) -> str:
+        """Name the next thing that they do together, the same in all, as no other is named."""
+        self._works += 1
+        return f"work/{self._works}"
 
     def agree(self, name: str, about: dict[str, str]) -> None:
         """Compare something with all other processes.
