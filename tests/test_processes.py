@@ -331,6 +331,28 @@ def test_processes_meet():
     assert [each["process"] for each in found] == [0, 1]
 
 
+def test_who_goes_before_all_have_come_may_come_again():
+    listening = socket.create_server(("127.0.0.1", 0))
+    meeting, found = Meeting(2, 5.0), []
+    thread = threading.Thread(target=lambda: found.extend(meeting.wait(listening)))
+    thread.start()
+
+    def come(process, pid):
+        connection = socket.create_connection(listening.getsockname())
+        connection.sendall(json.dumps(hello(process) | {"pid": pid}).encode() + b"\n")
+        return connection
+
+    come(1, 7).close()
+    with come(0, 8) as first:
+        thread.join(0.3)
+        assert not found
+        with come(1, 9):
+            thread.join(5.0)
+            assert [each["pid"] for each in found] == [8, 9]
+            meeting.tell({"peers": []})
+            assert first.recv(100) == b'{"peers": []}\n'
+
+
 @pytest.mark.parametrize(
     ("hellos", "message"),
     [

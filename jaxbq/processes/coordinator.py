@@ -24,6 +24,7 @@ from .heartbeat import SILENCE_S
 LINGER_S = SILENCE_S + 10.0
 _MOST_BYTES = 10_000
 _HELLO_S = 5.0
+_LOOK_S = 1.0
 # Above those of this package: JAX's own would come with a trace of C++ calls.
 HEARTBEAT_TIMEOUT_S = 120
 _SHUTDOWN_TIMEOUT_S = 30
@@ -49,11 +50,11 @@ class Meeting:
             ValueError: they do not all come, or do not fit each other; the text says why.
         """
         with listening:
-            while len(self._came) < self._processes:
+            while self._drop_gone() < self._processes:
                 left = self._until - time.monotonic()
                 if left <= 0:
                     raise ValueError(self._missing())
-                listening.settimeout(left)
+                listening.settimeout(min(left, _LOOK_S))
                 with contextlib.suppress(OSError):
                     self._meet(listening.accept()[0])
         self._compare()
@@ -76,6 +77,7 @@ class Meeting:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             connection.close()
             return
+        self._drop_gone()
         known = self._came.get(process)
         self._came[process if known is None else -1] = connection, hello
         if processes != self._processes:
@@ -88,6 +90,14 @@ class Meeting:
                 f"two processes are number {process}: {known[1]['host']}, pid {known[1]['pid']}, "
                 f"and {who}; give each a --process-id of its own"
             )
+
+    def _drop_gone(self) -> int:
+        """Forget who has gone while the others were waited for; return how many are there."""
+        for process, (connection, _) in list(self._came.items()):
+            if _is_gone(connection):
+                del self._came[process]
+                connection.close()
+        return len(self._came)
 
     def _missing(self) -> str:
         missing = [str(n) for n in range(self._processes) if n not in self._came]
@@ -109,11 +119,22 @@ class Meeting:
                     )
 
 
+def _is_gone(connection: socket.socket) -> bool:
+    """Tell whether the other side has closed its end. It has nothing to say before the answer."""
+    connection.settimeout(0.0)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def main() -> None:
     """Hold the meeting, then serve until process 0 lets go, and a while if it died."""
     told = json.loads(sys.stdin.readline())
-    gone = threading.Event()
-    threading.Thread(target=_let_go, args=(gone,), daemon=True).start()
+    gone, met = threading.Event(), threading.Event()
+    threading.Thread(target=_let_go, args=(gone, met), daemon=True).start()
     try:
         listening = _listen(told["host"], told["port"])
     except OSError as fault:
@@ -123,6 +144,7 @@ def main() -> None:
     meeting = Meeting(told["processes"], told["seconds"])
     try:
         peers = meeting.wait(listening)
+        met.set()
         # The service takes the place of the meeting at the same address.
         service = _serve(told, told["processes"])
     # Whatever it is, it is said to all of them: nobody reads what comes up here.
@@ -157,10 +179,11 @@ def _answer(content: Mapping[str, Any]) -> None:
     print(json.dumps(content), flush=True)
 
 
-def _let_go(gone: threading.Event) -> None:
-    """Wait for process 0 to let go, or to die."""
+def _let_go(gone: threading.Event, met: threading.Event) -> None:
+    """Wait for process 0 to let go, or to die; who has not met it yet need not hear of that."""
     seconds = sys.stdin.readline()
-    time.sleep(float(seconds) if seconds.strip() else LINGER_S)
+    if met.is_set():
+        time.sleep(float(seconds) if seconds.strip() else LINGER_S)
     gone.set()
     time.sleep(1.0)
     os._exit(0)
