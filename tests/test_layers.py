@@ -9,7 +9,7 @@ ROOT = Path(jaxbq.__file__).parent
 LAYERS = [
     {"errors", "interrupts", "precision"},
     {"archives", "devices", "files", "options"},
-    {"cache"},
+    {"cache", "processes"},
     {"activations", "data", "solvers"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import add_config, check_writable, show_number
-from .hardware import add_hardware, add_precision, changes, use_hardware
+from .cluster import about_experiments, add_cluster, joined, without_place
+from .hardware import (
+    add_hardware,
+    add_precision,
+    changes,
+    check_hardware,
+    set_hardware,
+    use_hardware,
+)
 
 if TYPE_CHECKING:
     from ..console import Terminal
-    from ..experiment import RunFolder
+    from ..experiment import Experiment, RunFolder
+    from ..processes import Member
     from ..report import Summary
 
 
@@ -29,6 +38,7 @@ def add_run(commands: Any) -> None:
     run.add_argument(
         "--out", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
     )
+    add_cluster(run)
     run.set_defaults(command=_run)
 
 
@@ -48,27 +58,63 @@ def add_train(commands: Any) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
+    from ..experiment import load_configs
+
+    # JAX finds its devices once: they are chosen before processes meet, and looked at afterwards.
+    set_hardware(chosen)
+    experiments = load_configs(chosen.config, changes(chosen))
+    with joined(chosen, about_experiments(experiments)) as member:
+        check_hardware(chosen)
+        if member is None or member.leads:
+            _lead(chosen, experiments, member)
+        else:
+            _help(chosen, experiments, member)
+
+
+def _help(
+    chosen: argparse.Namespace, experiments: "list[tuple[str, Experiment]]", member: "Member"
+) -> None:
+    """Do a share of the work; what there is to see is where process 0 runs."""
     from ..console import Terminal
-    from ..experiment import load_configs, run
+    from ..experiment import run
+
+    with Terminal() as terminal:
+        me, first = (member.describe(number) for number in (member.process, 0))
+        terminal.say(f"{me}: works with {first}, which writes and shows what is done")
+        source, data = None, None
+        for _, experiment in experiments:
+            if experiment.data != source:
+                source, data = experiment.data, experiment.data.load()
+            run(experiment, Path(chosen.out), terminal, data, member=member)
+
+
+def _lead(
+    chosen: argparse.Namespace,
+    experiments: "list[tuple[str, Experiment]]",
+    member: "Member | None",
+) -> None:
+    """Do the experiments, alone or with others, and show what came of them."""
+    from ..console import Terminal
+    from ..experiment import run
     from ..report import build
 
-    use_hardware(chosen)
-    experiments = load_configs(chosen.config, changes(chosen))
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
     drawn: dict[RunFolder, list[Summary]] = {}
-    command = shlex.join(["jaxbq", *chosen.given])
+    command = shlex.join(["jaxbq", *without_place(chosen.given)])
 
     def draw(folder: "RunFolder") -> None:
         drawn[folder] = build(folder)
 
     with Terminal() as terminal:
+        if member:
+            member.at_end.append(lambda: terminal.__exit__(None, None, None))
         for what, experiment in experiments:
             if what:
                 terminal.say(f"{what}:")
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
-            folders.append(run(experiment, out, terminal, data, draw, command))
+            folders.append(run(experiment, out, terminal, data, draw, command, member))
             rows += [_summary_row(what, line) for line in drawn[folders[-1]]]
     if len(experiments) == 1:
         rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]

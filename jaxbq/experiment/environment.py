@@ -18,7 +18,7 @@ _PACKAGES = ("jaxbq", "jax", "jaxlib", "optax", "numpy")
 
 def environment(precision: str) -> dict[str, Any]:
     """Describe versions, device, precision and the commit, as plain data."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -97,6 +97,11 @@ class RunFolder:
         """File of where its training stands, or that of all networks trained together."""
         return self.networks / f"{'all' if number is None else number}.checkpoint.npz"
 
+    def network_files(self, number: NetworkName) -> list[Path]:
+        """Files of a network that is there, in the order in which they are written."""
+        files = (self.network(number), self.robustness(number), self.history(number))
+        return [file for file in files if file.exists()]
+
     @property
     def inversions(self) -> Path:
         """Folder of what the methods returned."""
@@ -141,6 +146,11 @@ class RunFolder:
         """File of what one method returned for one network."""
         name = f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
         return self.inversions / str(network) / name
+
+    def inversion_files(self, network: NetworkName, number: int, method: Method) -> list[Path]:
+        """Files of what one method returned, in the order in which they are written."""
+        path = self.inversion(network, number, method)
+        return [path.with_suffix(".json"), path]
 
     def write_json(self, name: str | Path, content: Any) -> None:
         """Write plain data under a name in the folder."""

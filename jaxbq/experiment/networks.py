@@ -25,9 +25,10 @@ from ..training import (
 )
 from ..weights import NetworkFile, load_network, save_network
 from .config import Experiment, NetworksConfig
-from .folder import RunFolder
+from .folder import NetworkName, RunFolder
 from .listener import Listener
-from .network_options import Control, FileNetwork, NetworkConfig
+from .network_options import FileNetwork, NetworkConfig
+from .shares import Share, Training
 
 
 def train_network(
@@ -65,23 +66,62 @@ def train_network(
 
 
 def trained_networks(
-    folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> list[NetworkFile]:
-    """Train the networks that the folder lacks, or take over the one in a file; return all."""
+    folder: RunFolder,
+    experiment: Experiment,
+    data: Dataset,
+    listener: Listener,
+    share: Share,
+) -> dict[NetworkName, NetworkFile]:
+    """Train the networks and controls that the folder lacks, or take over the one in a file.
+
+    Returns:
+        All of them, by number and by name.
+    """
+    taken = isinstance(experiment.network, FileNetwork)
     if isinstance(experiment.network, FileNetwork):
-        return [_taken_over(experiment.network, folder, experiment, data, listener)]
+        _taken_over(experiment.network, folder, experiment, data, listener)
     numbers = range(experiment.networks.seeds)
+    missing = _untrained(folder, experiment)
+    if not taken and all(isinstance(cell.networks[0], str) for cell in missing):
+        listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
+    for cell in share.cells(Training, missing):
+        train_cell(cell, folder, experiment, data, listener)
+    names = [*numbers, *experiment.controls]
+    # That of all together, and what a run left that was stopped after its last network.
+    for name in (None, *names):
+        remove(folder.checkpoint(name))
+    return {name: load_network(folder.network(name)) for name in names}
+
+
+def _untrained(folder: RunFolder, experiment: Experiment) -> list[Training]:
+    """List the trainings that the folder lacks."""
     # The history is written last: where it is, the network is.
-    done = [folder.history(n).exists() and folder.network(n).exists() for n in numbers]
-    missing = [number for number in numbers if not done[number]]
-    together = trains_together(experiment.networks.together, len(numbers))
-    if missing and together and folder.checkpoint().exists():
+    names = [*range(experiment.networks.seeds), *experiment.controls]
+    missing = [n for n in names if not (folder.history(n).exists() and folder.network(n).exists())]
+    apart = [name for name in missing if isinstance(name, str)]
+    numbers = [name for name in missing if isinstance(name, int)]
+    if not trains_together(experiment.networks.together, experiment.networks.seeds):
+        return [Training((name,), (name,)) for name in missing]
+    batch = numbers
+    if numbers and folder.checkpoint().exists():
         # A part of them would be another batch, and the same only up to rounding.
-        missing = list(numbers)
+        batch = list(range(experiment.networks.seeds))
+    cells = [Training(tuple(batch), tuple(numbers))] if batch else []
+    return cells + [Training((name,), (name,)) for name in apart]
+
+
+def train_cell(
+    cell: Training, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+) -> None:
+    """Train the networks of a cell, and write each as soon as it is trained."""
+    (first, *_), wanted = cell
+    if isinstance(first, str):
+        _train_control(first, folder, experiment, data, listener)
+        return
     model = experiment.network.build(data)
 
     def keep(number: int, trained: Trained) -> None:
-        if done[number]:
+        if number not in wanted:
             return
         keep_network(folder.network(number), model, trained.params, data)
         network = load_network(folder.network(number))
@@ -91,44 +131,36 @@ def trained_networks(
         folder.write_history(trained.history, number)
         remove(folder.checkpoint(number))
 
-    if missing:
-        _train(missing, experiment, data, keep, folder.network, folder.checkpoint, listener)
-    else:
-        listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
-    # That of all together, and what a run left that was stopped after its last network.
-    for number in (None, *numbers):
-        remove(folder.checkpoint(number))
-    return [load_network(folder.network(number)) for number in numbers]
+    numbers = [number for number in cell.networks if isinstance(number, int)]
+    _train(numbers, experiment, data, keep, folder.network, folder.checkpoint, listener)
 
 
-def control_network(
-    control: Control, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> NetworkFile:
-    """Make a network that has learnt nothing, of the experiment's specification, or read it.
+def _train_control(
+    control: str, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+) -> None:
+    """Make a network that has learnt nothing, of the experiment's specification.
 
     It is the first network of the same experiment with ``network.control``.
     """
     file, kept = folder.network(control), folder.checkpoint(control)
-    if not (folder.history(control).exists() and file.exists()):
-        model = experiment.network.build(data)
-        network = NetworkConfig(
-            hidden=model.sizes[1:-1],
-            activation=model.hidden,
-            output=model.output,
-            bias=model.bias,
-            control=control,
-        )
-        changed = dataclasses.replace(
-            experiment, network=network, networks=NetworksConfig(), controls=()
-        )
+    model = experiment.network.build(data)
+    network = NetworkConfig(
+        hidden=model.sizes[1:-1],
+        activation=model.hidden,
+        output=model.output,
+        bias=model.bias,
+        control=control,  # type: ignore[arg-type]
+    )
+    changed = dataclasses.replace(
+        experiment, network=network, networks=NetworksConfig(), controls=()
+    )
 
-        def keep(number: int, trained: Trained) -> None:
-            keep_network(file, model, trained.params, data)
-            folder.write_history(trained.history, control)
+    def keep(number: int, trained: Trained) -> None:
+        keep_network(file, model, trained.params, data)
+        folder.write_history(trained.history, control)
 
-        _train([0], changed, data, keep, lambda n: file, lambda n: kept, listener, control)
+    _train([0], changed, data, keep, lambda n: file, lambda n: kept, listener, control)
     remove(kept)
-    return load_network(file)
 
 
 def _taken_over(
@@ -137,13 +169,13 @@ def _taken_over(
     experiment: Experiment,
     data: Dataset,
     listener: Listener,
-) -> NetworkFile:
+) -> None:
     """Copy the network of a file into the folder, where it stands for itself; check what it reads.
 
     It has no history, since nothing was trained.
     """
     if folder.history().exists() and folder.network().exists():
-        return load_network(folder.network())
+        return
     network = source.open(data)
     params = jax.tree.map(lambda leaf: leaf.astype(experiment.dtype), network.params)
     network = dataclasses.replace(network, params=params)
@@ -155,7 +187,6 @@ def _taken_over(
         listener.say(f"warning: {found.advice}")
     save_network(folder.network(), network)
     folder.write_history(())
-    return load_network(folder.network())
 
 
 def _attack(

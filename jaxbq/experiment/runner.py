@@ -1,29 +1,31 @@
 """Doing an experiment: whatever its run folder lacks."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..files import clear_leftovers, remove
 from ..generators import Autoencoder, reconstruction
-from ..methods import programs, sweep
+from ..methods import programs
 from ..options import describe
 from ..precision import computing
-from ..weights import NetworkFile
+from ..processes import Member
 from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NetworkName, RunFolder
+from .helping import help_run
+from .inverting import invert_cell, label_of
 from .listener import Listener
 from .lock import locked
 from .network_options import FileNetwork
-from .networks import control_network, key_of, trained_networks
+from .networks import trained_networks
 from .outcome import is_scored, read_found, write_outcome
+from .shares import Alone, Inversions, Leader, Share
 
 
 def run(
@@ -33,6 +35,7 @@ def run(
     data: Dataset | None = None,
     finish: Callable[[RunFolder], None] | None = None,
     command: str | None = None,
+    member: Member | None = None,
 ) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
@@ -47,9 +50,12 @@ def run(
             of them is not made again for another experiment.
         finish: is given the run folder in the end, while no other run may write to it.
         command: to repeat the run with; it is kept beside the environment.
+        member: this process among several that share the work, each of which calls this with the
+            same experiment. Only process 0 needs ``out`` and writes there, and only its listener
+            hears anything; the others return when all work is done that they can share.
 
     Returns:
-        The run folder.
+        The run folder; in other processes than the first, where it would be.
 
     Raises:
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
@@ -68,11 +74,18 @@ def run(
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
+        work = member.next_work() if member else ""
+        if member:
+            member.agree(work, _agreed(experiment, data))
+            if not member.leads:
+                help_run(member, work, experiment, targets, data)
+                return folder
         folder.create([*range(experiment.networks.seeds), *experiment.controls])
         with locked(folder.path) as alone:
             if alone:
                 clear_leftovers(folder.path)
-            _fill(folder, experiment, targets, data, listener, command)
+            share = Leader(member, work, folder, listener) if member else Alone()
+            _fill(folder, experiment, targets, data, listener, command, share)
             if finish:
                 finish(folder)
     return folder
@@ -85,21 +98,54 @@ def _fill(
     data: Dataset,
     listener: Listener,
     command: str | None,
+    share: Share,
 ) -> None:
     """Do what the folder lacks."""
     _begin(folder, experiment, data, command)
-    networks: dict[NetworkName, NetworkFile] = dict(
-        enumerate(trained_networks(folder, experiment, data, listener))
-    )
-    for control in experiment.controls:
-        networks[control] = control_network(control, folder, experiment, data, listener)
+    networks = trained_networks(folder, experiment, data, listener, share)
     _autoencoders(folder, experiment, data, listener)
-    for name, network in networks.items():
-        for alike in programs(experiment.methods):
-            _invert(alike, experiment, folder, name, network, targets, data, listener)
+    missing = list(_missing_inversions(folder, experiment, networks, listener))
+    if missing:
+        # They are of other files than there will be; stopped in between, nobody could tell.
+        remove(folder.scores)
+    for cell in share.cells(Inversions, missing):
+        invert_cell(cell, folder, experiment, networks[cell.network], targets, data, listener)
     found = read_found(folder, experiment, networks)
     if not is_scored(folder):
         write_outcome(folder, experiment, networks, found, data, listener)
+
+
+def _missing_inversions(
+    folder: RunFolder,
+    experiment: Experiment,
+    networks: Iterable[NetworkName],
+    listener: Listener,
+) -> Iterator[Inversions]:
+    """List what the folder lacks, by program; say what it holds."""
+
+    def there(name: NetworkName, number: int) -> bool:
+        return folder.inversion(name, number, experiment.methods[number]).exists()
+
+    for name in networks:
+        for numbers in programs(experiment.methods):
+            own = [n for n in numbers if not there(name, n)]
+            cell = Inversions(name, tuple(numbers), tuple(own))
+            if own:
+                yield cell
+            else:
+                listener.say(f"{label_of(cell, experiment)}: done already")
+
+
+def _agreed(experiment: Experiment, data: Dataset) -> dict[str, str]:
+    """Sum up what all processes must have the same of."""
+    return {"config": experiment.digest} | _checksums(experiment, data)
+
+
+def _checksums(experiment: Experiment, data: Dataset) -> dict[str, str]:
+    checksums = {"data_sha256": data_checksum(data)}
+    if isinstance(experiment.network, FileNetwork):
+        checksums["network_sha256"] = network_checksum(experiment.network.open(data))
+    return checksums
 
 
 def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: str | None) -> None:
@@ -107,9 +153,7 @@ def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: st
     if folder.read_json("config.json") is None:
         folder.write_json("config.json", experiment.resolved())
     known = folder.read_json("environment.json")
-    checksums = {"data_sha256": data_checksum(data)}
-    if isinstance(experiment.network, FileNetwork):
-        checksums["network_sha256"] = network_checksum(experiment.network.open(data))
+    checksums = _checksums(experiment, data)
     if known is None:
         about = environment(experiment.precision) | ({"command": command} if command else {})
         folder.write_json("environment.json", about | checksums)
@@ -150,44 +194,3 @@ def _used(options: Any) -> Iterator[Autoencoder]:
             yield value
         elif dataclasses.is_dataclass(value):
             yield from _used(value)
-
-
-def _invert(
-    numbers: Sequence[int],
-    experiment: Experiment,
-    folder: RunFolder,
-    which: NetworkName,
-    network: NetworkFile,
-    targets: np.ndarray,
-    data: Dataset,
-    listener: Listener,
-) -> None:
-    """Run the methods of one program, all of them if any is missing, and write what is."""
-    methods = [experiment.methods[n] for n in numbers]
-    paths = [folder.inversion(which, n, m) for n, m in zip(numbers, methods, strict=True)]
-    label = describe(methods[0])
-    if len(methods) > 1:
-        label += f" and {len(methods) - 1} more with other numbers"
-    if isinstance(which, str):
-        label = f"{which}: {label}"
-    elif experiment.networks.seeds > 1:
-        label = f"network {which}: {label}"
-    if all(path.exists() for path in paths):
-        listener.say(f"{label}: done already")
-        return
-    # They are of other files than there will be; stopped in between, nobody could tell.
-    remove(folder.scores)
-    # A control is the first network of its kind, and its methods start where they do there.
-    own = 0 if isinstance(which, str) else which
-    results = sweep(
-        methods,
-        network.model,
-        network.params,
-        targets,
-        reference=data,
-        key=jax.random.fold_in(key_of(experiment, "methods", own), numbers[0]),
-        progress=lambda done, total: listener.progress(label, done, total),
-    )
-    for path, result in zip(paths, results, strict=True):
-        if not path.exists():
-            folder.write_result(path, result)

@@ -1,0 +1,52 @@
+"""The inversions of an experiment: the methods of one program, for one network."""
+
+import jax
+import numpy as np
+
+from ..data import Dataset
+from ..methods import sweep
+from ..options import describe
+from ..weights import NetworkFile
+from .config import Experiment
+from .folder import RunFolder
+from .listener import Listener
+from .networks import key_of
+from .shares import Inversions
+
+
+def invert_cell(
+    cell: Inversions,
+    folder: RunFolder,
+    experiment: Experiment,
+    network: NetworkFile,
+    targets: np.ndarray,
+    data: Dataset,
+    listener: Listener,
+) -> None:
+    """Run the methods of one program, all of them if any is missing, and write what is."""
+    label = label_of(cell, experiment)
+    # A control is the first network of its kind, and its methods start where they do there.
+    own = 0 if isinstance(cell.network, str) else cell.network
+    results = sweep(
+        [experiment.methods[number] for number in cell.methods],
+        network.model,
+        network.params,
+        targets,
+        reference=data,
+        key=jax.random.fold_in(key_of(experiment, "methods", own), cell.methods[0]),
+        progress=lambda done, total: listener.progress(label, done, total),
+    )
+    for number, result in zip(cell.methods, results, strict=True):
+        if number in cell.wanted:
+            path = folder.inversion(cell.network, number, experiment.methods[number])
+            folder.write_result(path, result)
+
+
+def label_of(cell: Inversions, experiment: Experiment) -> str:
+    """Say what a cell is, to the user."""
+    label = describe(experiment.methods[cell.methods[0]])
+    if len(cell.methods) > 1:
+        label += f" and {len(cell.methods) - 1} more with other numbers"
+    if isinstance(cell.network, str):
+        return f"{cell.network}: {label}"
+    return f"network {cell.network}: {label}" if experiment.networks.seeds > 1 else label
