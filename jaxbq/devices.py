@@ -6,6 +6,8 @@ and every program is what it would be without this module.
 """
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -72,18 +74,46 @@ def chosen_devices(devices: Devices = None) -> list[jax.Device]:
     if devices == 1 or (devices is None and named):
         return [_usual()]
     if devices is None:
-        return there
+        # Parts of a CPU are no faster than the whole.
+        return there if threads_for(there) <= threads() else there[:1]
     if not isinstance(devices, int):
         if not devices or len(set(devices)) < len(devices):
             raise JaxbqError("devices: name one or more, each once")
-        return list(devices)
+        return _with_threads(list(devices))
     if not 1 <= devices <= len(there):
         kind = there[0].platform
         raise JaxbqError(
             f"devices = {devices}, but this process has {len(there)} of kind {kind}; ask for 1 to "
             f"{len(there)}, or make more of a CPU before JAX starts: --devices, jax_num_cpu_devices"
         )
-    return there[:devices]
+    return _with_threads(there[:devices])
+
+
+def threads_for(devices: Sequence[jax.Device]) -> int:
+    """Say how many threads JAX needs for devices: while those of all CPUs but one wait, two more.
+
+    With fewer, one that computes may wait for a thread that a waiting one holds: for ever.
+    """
+    here = [d for d in devices if d.process_index == jax.process_index() and d.platform == "cpu"]
+    return len(here) + 1 if len(here) > 1 else 1
+
+
+def threads() -> int:
+    """Say how many threads JAX has for all CPUs: as many as there are cores, or as it was told."""
+    told = os.environ.get("NPROC", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _with_threads(devices: list[jax.Device]) -> list[jax.Device]:
+    needed = threads_for(devices)
+    if needed > threads():
+        raise JaxbqError(
+            f"{needed - 1} CPU devices need {needed} threads, and JAX has {threads()}; set the "
+            f"environment variable NPROC={needed} before JAX starts, as --devices does, or use one"
+        )
+    return devices
 
 
 def _usual() -> jax.Device:

@@ -55,6 +55,16 @@ def same_images(*methods, others=(3,), **options):
     return max(difference(one, inverted(methods, devices=devices, **options)) for devices in others)
 
 
+def same_boxes():
+    """Of products that each take several threads, of which JAX has few: one device waits on."""
+    model, params = problems.random_network((784, 200, 10), np.random.default_rng(6))
+    targets = np.full((10, 10), 0.1) + 0.8 * np.eye(10)
+    one, other = (
+        jaxbq.invert(jaxbq.PseudoInverse(), model, params, targets, devices=n) for n in (1, 2)
+    )
+    return difference(plain(one), plain(other))
+
+
 def networks(training, **options):
     def trained(devices):
         keys = [jax.random.key(n) for n in range(4)]
@@ -134,6 +144,7 @@ ALL = {
     ),
     "one row": lambda: same_images(jaxbq.Ascent(steps=5)),
     "preimage": lambda: same_images(jaxbq.Preimage(start="random", samples=5)),
+    "box, large": same_boxes,
     "box": lambda: same_images(jaxbq.PseudoInverse()),
     "projected": lambda: same_images(
         jaxbq.Projected(method=jaxbq.PseudoInverse(), autoencoder=SMALL)

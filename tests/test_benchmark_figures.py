@@ -94,7 +94,11 @@ def record():
         ]
         cases.append(case("memory", images, rows=rows, flops=None, bytes=None))
     return {
-        "environment": {"device": "cpu", "cores": 2, "precision": "float32", "torch": None},
+        "environment": {
+            "device": {"platform": "cpu", "kind": "cpu", "count": 1},
+            "cores": 2,
+            "precision": "float32",
+        },
         "peak": {"matrix_gflops": 50.0, "bandwidth_gb_s": 10.0, "seconds": [1.0]},
         "cases": cases,
     }

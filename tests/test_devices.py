@@ -15,7 +15,19 @@ import pytest
 import jaxbq
 from jaxbq.cli import main
 from jaxbq.cli.hardware import changes, check_hardware, set_hardware, use_hardware
-from jaxbq.devices import apart, at_home, collected, count, everywhere, over, shared, spread, whole
+from jaxbq.devices import (
+    apart,
+    at_home,
+    chosen_devices,
+    collected,
+    count,
+    everywhere,
+    over,
+    shared,
+    spread,
+    threads_for,
+    whole,
+)
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
@@ -27,7 +39,7 @@ HERE = Path(__file__).parent
 def compared(which):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(HERE / "several_devices.py"), which],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "NPROC": "4"},
         capture_output=True,
         text=True,
         check=False,
@@ -111,6 +123,20 @@ def test_an_ascent_in_tf32_rounds_its_own_products_alone(tiny):
         assert seen[-1] != "tensorfloat32"  # the answers to the images
 
 
+def test_parts_of_a_cpu_are_used_where_their_waiting_leaves_threads(monkeypatch):
+    parts = jax.devices() * 3
+    assert [threads_for(parts[:number]) for number in (1, 2, 3)] == [1, 3, 4]
+    monkeypatch.setattr(jax, "local_devices", lambda: parts)
+    monkeypatch.setenv("NPROC", "3")
+    assert chosen_devices() == jax.devices()
+    with pytest.raises(JaxbqError, match="3 CPU devices need 4 threads, and JAX has 3; set the"):
+        chosen_devices(3)
+    monkeypatch.setenv("NPROC", "4")
+    assert len(chosen_devices()) == len(chosen_devices(3)) == 3
+    set_hardware(chosen(devices=1))
+    assert os.environ["NPROC"] == "4"
+
+
 def chosen(**given):
     return Namespace(**{"devices": None, "platform": None, **given})
 
@@ -121,11 +147,13 @@ def test_a_number_of_devices_that_cannot_be_is_refused(devices):
         set_hardware(chosen(devices=devices))
 
 
-def test_what_jax_does_not_find_is_refused():
+def test_what_jax_does_not_find_is_refused(monkeypatch):
     """JAX has started by now, with one CPU."""
+    monkeypatch.setenv("NPROC", "2")
     jax.devices()
     with pytest.raises(JaxbqError, match=r"there is 1 of platform cpu; ask for no more"):
         use_hardware(chosen(devices=3))
+    assert os.environ["NPROC"] == "5"
     with pytest.raises(JaxbqError, match=r"finds no GPU; install .*jaxbq\[cuda\]"):
         check_hardware(chosen(platform="gpu"))
     use_hardware(chosen(devices=1, platform="cpu"))

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import problems
 import pytest
 from test_experiment import Quiet
@@ -61,6 +62,18 @@ kind = "ascent"
 steps = 4
 restarts = 2
 sweep = { "optimiser.learning_rate" = [0.1, 0.2] }
+"""
+
+# One network and one method, which all compute together: 3 classes × 5 rows do not divide.
+JOINT = CONFIG.partition("[[methods]]")[0].replace("seeds = 3", "seeds = 1")
+JOINT = JOINT.replace('controls = ["random_weights"]', 'precision = "float64"')
+JOINT += """
+[[methods]]
+kind = "ascent"
+start = "random"
+restarts = 5
+steps = 40
+stop = { tolerance = 0.0 }
 """
 
 
@@ -703,3 +716,39 @@ def test_a_training_that_diverges_ends_all(cluster):
         assert "diverged" in last
         assert f"in {cluster.found()}/networks/" in last
     assert list(cluster.found().glob("networks/*.last-good.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_one_inversion_is_computed_by_all_together(cluster, processes):
+    (cluster.folder / "c.toml").write_text(JOINT)
+    # Both must be at it: alone, each would wait for ever.
+    cluster.run(processes)
+    (name,) = cluster.results()
+    with contextlib.chdir(cluster.folder):
+        folder = run(load_config("c.toml"), cluster.folder / "whole", Quiet())
+    with np.load(cluster.found() / name) as one, np.load(folder.path / name) as other:
+        assert one["images"].shape == (3, 5, 30)
+        for key in ("images", "outputs", "iterations", "reasons"):
+            np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-6, err_msg=key)
+    networks = [path / "networks" for path in (cluster.found(), folder.path)]
+    one, other = ([p.read_bytes() for p in n.glob("*.safetensors")] for n in networks)
+    assert one == other != []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("waits", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_who_is_lost_while_all_compute_together_ends_them(cluster, waits):
+    """Before anybody has begun, while one waits for the other, and while all are at it."""
+    (cluster.folder / "c.toml").write_text(JOINT.replace("steps = 40", "steps = 2000000"))
+    cluster.start(2, waits=waits)
+    cluster.hear("helps")
+    time.sleep(8.0)
+    cluster.kill(1)
+    (cluster.folder / "go").touch()
+    assert cluster.codes(60) == [1, -signal.SIGKILL]
+    said = cluster.log(0)
+    assert said.splitlines()[-1].startswith("jaxbq: error: process 1 of 2 (host ")
+    assert "Traceback" not in said
+    assert "Check failure" not in said
+    assert not cluster.results()

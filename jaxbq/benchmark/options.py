@@ -12,6 +12,7 @@ from ..data import Mnist, Mnist10k, Source
 from ..data.sources import FOLDER_VARIABLE
 from ..optimisers import Optimiser
 from ..options import options
+from ..precision import Precision, type_of
 from ..training import BookTraining, Training
 
 PartName = Literal[
@@ -126,7 +127,8 @@ class Benchmark:
         rounds: timed rounds of every contender.
         seconds: that the rounds of a case may take; fewer rounds are timed then, one at least.
         seed: of weights and starts.
-        precision: that all contenders compute in.
+        precision: that all contenders compute in; with ``tf32`` a GPU rounds the products of
+            jaxbq's ascents, of PyTorch, and of the peak that they are held to.
         data: where images come from; by default the full MNIST where JAXBQ_DATA names its folder,
             else its embedded part.
         hidden: units of the hidden layers, which are sigmoid.
@@ -144,7 +146,7 @@ class Benchmark:
     rounds: Count = 5
     seconds: Annotated[float, Gt(0)] = 40.0
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
     data: Source | None = None
     hidden: Counts = (200,)
     training: Training = Training(epochs=10, optimiser=_ADAM)
@@ -162,6 +164,11 @@ class Benchmark:
             return self
         source = Mnist() if os.environ.get(FOLDER_VARIABLE) else Mnist10k()
         return dataclasses.replace(self, data=source)
+
+    @property
+    def dtype(self) -> str:
+        """Type of all arrays."""
+        return type_of(self.precision)
 
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as plain data."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..methods.driver import full_precision
+from ..precision import full_precision, rounds_products, tf32
 from .timing import Contender, Timing, alternate
 
 _SIDE = 2048
@@ -45,7 +45,7 @@ class Peak:
         product = jax.jit(jnp.matmul)
 
         def by_jax() -> Any:
-            with full_precision():
+            with tf32() if rounds_products() else full_precision():
                 return product(matrix, matrix)
 
         found = [

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from ..experiment import locked
 from ..files import clear_leftovers, make_folder
+from ..precision import computing
 from .options import Benchmark, PartName
 from .parts import PARTS
 from .peak import Peak
@@ -55,7 +54,7 @@ def run_benchmark(
     """
     options = options.settled()
     folder = make_folder(folder_of(options, out))
-    with jax.enable_x64(options.precision == "float64"), locked(folder) as alone:
+    with computing(options.precision), locked(folder) as alone:
         if alone:
             clear_leftovers(folder)
         about = environment_of(options.precision, command)
@@ -65,7 +64,7 @@ def run_benchmark(
             record = None
         record = record or {"environment": about, "options": options.resolved(), "cases": []}
         record["peak"] = record.get("peak")
-        session = Session(options, peak or Peak(options.precision), say)
+        session = Session(options, peak or Peak(options.dtype), say)
         for part in options.parts:
             if not again and any(case["part"] == part for case in record["cases"]):
                 say(f"{part}: measured already; --again measures it anew")

@@ -57,7 +57,7 @@ class Session:
             self.data,
             self.options.training,
             key=jax.random.key(self.options.seed),
-            dtype=self.options.precision,
+            dtype=self.options.dtype,
         )
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JaxbqError
+from .hardware import add_hardware, add_precision, changes, use_hardware
 
 
 def add_bench(commands: Any) -> None:
@@ -40,6 +41,8 @@ def add_bench(commands: Any) -> None:
     )
     bench.add_argument("--rounds", type=int, help="timed rounds of every contender")
     bench.add_argument("--again", action="store_true", help="measure again what was measured")
+    add_precision(bench, None)
+    add_hardware(bench)
     bench.set_defaults(command=_bench)
 
 
@@ -47,12 +50,13 @@ def _bench(chosen: argparse.Namespace) -> None:
     from ..benchmark import load_benchmark, run_benchmark, table_of
     from ..console import Terminal
 
-    changes = list(chosen.set)
+    use_hardware(chosen)
+    changed = changes(chosen)
     if chosen.rounds is not None:
-        changes.append(f"rounds={chosen.rounds}")
+        changed.append(f"rounds={chosen.rounds}")
     if chosen.only:
-        changes.append(f"parts={list(chosen.only)}")
-    options = load_benchmark(chosen.config, changes)
+        changed.append(f"parts={list(chosen.only)}")
+    options = load_benchmark(chosen.config, changed)
     if not options.parts:
         raise JaxbqError("benchmark: no parts; name some, like --only training")
     with Terminal() as terminal:

@@ -87,6 +87,11 @@ def _end(member: "Member", fault: BaseException) -> NoReturn:
     else:
         import traceback
 
+        import jax
+
+        if isinstance(fault, jax.errors.JaxRuntimeError):
+            # What all compute together breaks where one is lost; whose silence it is, ends this.
+            member.await_loss()
         traceback.print_exception(fault)
         member.fail(f"{type(fault).__name__}: {fault}", 1)
     raise fault

@@ -1,6 +1,7 @@
 """Arguments about the machine: devices, platform, precision."""
 
 import argparse
+import os
 from typing import Any
 
 from ..errors import JaxbqError
@@ -63,6 +64,11 @@ def set_hardware(chosen: argparse.Namespace) -> None:
         return
     import jax
 
+    if (chosen.devices or 1) > 1:
+        from ..devices import threads
+
+        # For parts of a CPU that wait for others, as many threads more; `devices` says why.
+        os.environ["NPROC"] = str(threads() + chosen.devices)
     settings: dict[str, Any] = {}
     if chosen.platform is not None:
         # None: JAX looks for a GPU first, and keeps the CPU too, which fetches exemplars.

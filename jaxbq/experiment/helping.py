@@ -52,8 +52,11 @@ def help_run(
             return load_network(folder.network(name))
 
         def invert(cell: Inversions) -> Sequence[Path]:
-            network = network_of(cell.network)
-            invert_cell(cell, folder, experiment, network, targets, data, worker)
+            network, own = network_of(cell.network), worker.devices is None
+            where = folder if own else None
+            invert_cell(cell, where, experiment, network, targets, data, worker, worker.devices)
+            if not own:
+                return []
             methods = experiment.methods
             wanted = [(cell.network, number, methods[number]) for number in cell.wanted]
             return [file for each in wanted for file in folder.inversion_files(*each)]

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from ..data import Dataset
+from ..devices import Devices
 from ..methods import sweep
 from ..options import describe
 from ..weights import NetworkFile
@@ -16,14 +17,27 @@ from .shares import Inversions
 
 def invert_cell(
     cell: Inversions,
-    folder: RunFolder,
+    folder: RunFolder | None,
     experiment: Experiment,
     network: NetworkFile,
     targets: np.ndarray,
     data: Dataset,
     listener: Listener,
+    devices: Devices = None,
 ) -> None:
-    """Run the methods of one program, all of them if any is missing, and write what is."""
+    """Run the methods of one program, all of them if any is missing, and write what is.
+
+    Args:
+        cell: which methods, for which network.
+        folder: where results are written; None where another process writes them.
+        experiment: the resolved config.
+        network: that of the cell.
+        targets: wanted outputs, one target a row.
+        data: images that methods may know.
+        listener: hears how it goes. Whether one hears decides about programs, so every process
+            has one.
+        devices: that share the images; by default all of this process.
+    """
     label = label_of(cell, experiment)
     # A control is the first network of its kind, and its methods start where they do there.
     own = 0 if isinstance(cell.network, str) else cell.network
@@ -35,7 +49,10 @@ def invert_cell(
         reference=data,
         key=jax.random.fold_in(key_of(experiment, "methods", own), cell.methods[0]),
         progress=lambda done, total: listener.progress(label, done, total),
+        devices=devices,
     )
+    if folder is None:
+        return
     for number, result in zip(cell.methods, results, strict=True):
         if number in cell.wanted:
             path = folder.inversion(cell.network, number, experiment.methods[number])

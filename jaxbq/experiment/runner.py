@@ -109,7 +109,8 @@ def _fill(
         # They are of other files than there will be; stopped in between, nobody could tell.
         remove(folder.scores)
     for cell in share.cells(Inversions, missing):
-        invert_cell(cell, folder, experiment, networks[cell.network], targets, data, listener)
+        network = networks[cell.network]
+        invert_cell(cell, folder, experiment, network, targets, data, listener, share.devices)
     found = read_found(folder, experiment, networks)
     if not is_scored(folder):
         write_outcome(folder, experiment, networks, found, data, listener)

@@ -2,7 +2,9 @@
 
 A *cell* is what is finished or missing as a whole: a training, or the inversions of one program for
 one network. Process 0 leads: it alone writes the run folder. A worker does its cells in a folder
-of its own, laid out alike, and sends process 0 the files as soon as a cell is finished.
+of its own, laid out alike, and sends process 0 the files as soon as a cell is finished. Where fewer
+inversions are missing than there are processes, all of them compute each together, spread over all
+devices, and process 0 writes what comes out.
 """
 
 import contextlib
@@ -12,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import jax
+
 from .. import interrupts
+from ..devices import Devices, chosen_devices
 from ..errors import JaxbqError
 from ..processes import Inbox, Member, Message, Outbox, shared
 from ..training import EpochMetrics
@@ -78,6 +83,9 @@ C = TypeVar("C", Training, Inversions)
 class Share(Protocol):
     """What part of an experiment this process does, of those that write the run folder."""
 
+    devices: Devices
+    """Those that compute the cell at hand; None for all of this process."""
+
     def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
         """Go through this process's cells; when it is through, all that were missing are done."""
         ...
@@ -85,6 +93,8 @@ class Share(Protocol):
 
 class Alone:
     """One process does everything."""
+
+    devices: Devices = None
 
     def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
         """Go through all cells."""
@@ -106,14 +116,23 @@ class Leader:
         self._folder, self._listener = folder, listener
         self._done = {kind.__name__: 0 for kind in (Training, Inversions)}
         self._changed = threading.Condition()
+        self.devices: Devices = None
         member.stays = f"what was finished stays in {folder.path}"
         for process in range(1, member.processes):
             threading.Thread(target=self._serve, args=(process,), daemon=True).start()
 
     def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
         """Go through this process's cells; when it is through, all that were missing are done."""
-        told = {"folder": str(self._folder.path), "cells": missing}
+        joint = (
+            kind is Inversions and len(missing) < self._member.processes and _alike(self._member)
+        )
+        told = {"folder": str(self._folder.path), "cells": missing, "joint": joint}
         self._member.store.set(f"{self._name}/{kind.__name__}", json.dumps(told).encode())
+        if joint:
+            self.devices = jax.devices()
+            yield from missing
+            self.devices = None
+            return
         own = 0
         for cell in _shared(self._member, self._name, kind, missing):
             yield cell
@@ -183,13 +202,15 @@ class Worker:
         self._inbox = Inbox(member.store, f"{name}/to/{member.process}")
         # Nothing is called done before its files are where they cannot be lost.
         self._held: list[str] = []
+        self.devices: Devices = None
 
     def work(self, kind: type[C], do: Callable[[C], Sequence[Path]]) -> None:
         """Do this process's cells, and send the files of each as soon as it is finished.
 
         Args:
             kind: of cells.
-            do: does a cell, and returns its files in the order in which they are to be written.
+            do: does a cell, and returns its files in the order in which they are to be written;
+                none where all processes did it together.
 
         Raises:
             JaxbqError: as ``do``, with the folder of process 0 for this process's own.
@@ -198,6 +219,14 @@ class Worker:
         lead = self._member.peers[0].host
         self._member.stays = f"what was finished stays in {told['folder']} on {lead}"
         cells = [kind.of(plain) for plain in told["cells"]]
+        if told["joint"]:
+            self.devices = jax.devices()
+            for cell in cells:
+                do(cell)
+            # Process 0 says so itself.
+            self._held.clear()
+            self.devices = None
+            return
         for cell in _shared(self._member, self._name, kind, cells):
             try:
                 files = do(cell)
@@ -251,6 +280,15 @@ class Worker:
 
     def _named(self, path: Path) -> str:
         return path.relative_to(self._folder.path).as_posix()
+
+
+def _alike(member: Member) -> bool:
+    """Tell whether one program can run on the devices of all processes."""
+    found = jax.devices()
+    everywhere = {device.process_index for device in found} == set(range(member.processes))
+    # Fewer than there are, where a CPU's parts lack threads.
+    usable = len(chosen_devices()) == jax.local_device_count()
+    return usable and everywhere and len({device.device_kind for device in found}) == 1
 
 
 def _shared(member: Member, name: str, kind: type[C], cells: Sequence[C]) -> Iterator[C]:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -69,6 +70,7 @@ class Member:
         self._works = 0
         self._ending = threading.Lock()
         self._busy, self._idle = 0, threading.Condition()
+        self._notice_s = silence_s + 3 * beat_s
         self._heartbeat = Heartbeat(
             store, process, len(peers), self._lost, self._ended, beat_s, silence_s
         )
@@ -145,6 +147,10 @@ class Member:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
+
+    def await_loss(self) -> None:
+        """Wait for as long as it takes to notice that a process was lost, which ends this one."""
+        time.sleep(self._notice_s)
 
     def fail(self, reason: str, code: int = MISTAKE) -> None:
         """End all processes, for a reason that lies in this one."""

@@ -51,4 +51,5 @@ def memory_figure(
 
 
 def _bytes(case: Case, row: Row) -> tuple[float, float, float] | None:
-    return None if row.bytes_peak is None else (row.bytes_peak,) * 3
+    # A process may not have grown at all beyond what it held; logarithms know no zero.
+    return (row.bytes_peak,) * 3 if row.bytes_peak else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from ...errors import JaxbqError
 
@@ -26,7 +26,7 @@ class Row(_Part):
     low: PositiveFloat | None
     high: PositiveFloat | None
     ratio: PositiveFloat | None
-    bytes_peak: PositiveInt | None
+    bytes_peak: NonNegativeInt | None
 
     @pydantic.model_validator(mode="after")
     def _check_order(self) -> "Row":
@@ -109,8 +109,15 @@ class Record(_Part):
     """All that one run of the benchmark measured."""
 
     environment: dict[str, Any]
-    peak: Peak
+    peak: Peak | None
     cases: tuple[Case, ...]
+
+    @pydantic.field_validator("peak", mode="before")
+    @classmethod
+    def _need_both(cls, peak: Any) -> Any:
+        """Do without a peak where the parts that were measured have no use for one of its rates."""
+        rates = [peak.get(name, 0) for name in Peak.model_fields] if isinstance(peak, dict) else []
+        return None if None in rates else peak
 
     @pydantic.model_validator(mode="after")
     def _check_sweeps(self) -> "Record":
@@ -128,10 +135,12 @@ class Record(_Part):
     def machine(self) -> str:
         """Say in a few words what was measured on: device, cores, precision."""
         known = self.environment
-        device, cores = known.get("device") or known.get("platform"), known.get("cores")
+        device, cores = known.get("device") or {}, known.get("cores")
         # Of a GPU, the host's cores say nothing.
-        cores = f"{cores} cores" if cores and known.get("platform", "cpu") == "cpu" else None
-        words = [device, cores, known.get("precision")]
+        cores = f"{cores} cores" if cores and device.get("platform", "cpu") == "cpu" else None
+        several = f"{device['count']} ×" if device.get("count", 1) > 1 else None
+        kind = " ".join(word for word in (several, device.get("kind")) if word)
+        words = [kind, cores, known.get("precision")]
         return ", ".join(str(word) for word in words if word)
 
 

@@ -83,10 +83,10 @@ def roofline_figure(record: Record, width: float | None = None) -> Figure | None
         width: inches.
 
     Returns:
-        The figure; None where no case says its operations and bytes.
+        The figure; None where no case says its operations and bytes, or the peak was not measured.
     """
     marks = [mark for mark in map(mark_of, record.cases) if mark is not None]
-    if not marks:
+    if not marks or record.peak is None:
         return None
     singles = [mark for mark in marks if mark.case.part not in SWEEPS]
     swept = {part: [m for c in record.of(part) if (m := mark_of(c))] for part in _SWEPT}

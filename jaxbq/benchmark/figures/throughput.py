@@ -51,7 +51,7 @@ def throughput_figure(
         for line in lines:
             draw_line(axis, line, points)
         ends: list[End] = [(line.name, line.look, line.end) for line in lines]
-        most = _limit(chosen, record.peak.matrix_gflops * 1e9)
+        most = _limit(chosen, record.peak.matrix_gflops * 1e9) if record.peak else []
         if most and most[-1][1] < _SHOWN * max(point[1] for li in lines for point in li.points):
             axis.plot(*zip(*most, strict=True), **REFERENCE)
             ends.append(("matrix peak", None, most[-1][1]))

@@ -35,7 +35,7 @@ def ascent(session: Session) -> Iterator[dict[str, Any]]:
             flops=flops,
             flops_of={_WHITENED: whitened, _SCIPY: 0.0},
             bytes_moved=work.ascent_bytes(
-                sizes, number, steps, np.dtype(session.options.precision).itemsize
+                sizes, number, steps, np.dtype(session.options.dtype).itemsize
             ),
         )
 

@@ -34,9 +34,7 @@ class BookCase:
         self.model = MLP(session.model.sizes, bias=False)
         self.data = _by_the_book(session.data)
         self._raw = session.data
-        self._params = self.model.init(
-            jax.random.key(session.options.seed), session.options.precision
-        )
+        self._params = self.model.init(jax.random.key(session.options.seed), session.options.dtype)
 
     @cached_property
     def accuracy(self) -> float:

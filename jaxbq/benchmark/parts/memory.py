@@ -74,7 +74,7 @@ def _measure(session: Session, kind: str, number: int) -> dict[str, Any]:
         "images": number,
         "steps": session.options.memory.steps,
         "sizes": [784, 200, 10],
-        "precision": session.options.precision,
+        "precision": session.options.dtype,
     }
     # The memory of a GPU that this process has taken is not to be had for another.
     own = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if jax.default_backend() != "cpu" else {}

@@ -110,9 +110,7 @@ def _ask(session: Session, experiment: Experiment) -> Asked:
     model = experiment.network.build(data)
     key = jax.random.key(experiment.seed)
     session.say(f"training: the network of {experiment.name}")
-    params = train(
-        model, data, experiment.training, key=key, dtype=session.options.precision
-    ).params
+    params = train(model, data, experiment.training, key=key, dtype=session.options.dtype).params
     targets = experiment.targets.targets(data.classes, model.output)
     for method in experiment.methods:
         method.check(model, data.reference, targets)

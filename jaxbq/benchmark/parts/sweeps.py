@@ -59,7 +59,7 @@ def _case(
     chosen = session.options.sweeps
     number, steps = images or chosen.images, chosen.steps
     sizes = (side * side, *hidden, _OUTPUTS)
-    model, dtype = MLP(sizes), jnp.dtype(session.options.precision)
+    model, dtype = MLP(sizes), jnp.dtype(session.options.dtype)
     params = model.init(jax.random.key(session.options.seed), dtype)
     layers, targets = layers_of(params), targets_of(_OUTPUTS, number)
     call = partial(

@@ -49,7 +49,7 @@ def target(session: Session) -> Iterator[dict[str, Any]]:
 
 def starts_of(session: Session) -> np.ndarray:
     """Draw the images that jaxbq's ``random`` starts are, shape (starts, pixels)."""
-    space, dtype = session.data.space, jnp.dtype(session.options.precision)
+    space, dtype = session.data.space, jnp.dtype(session.options.dtype)
     centres = jnp.full((1, space.pixels), (space.low + space.high) / 2, dtype)
     ends = (jnp.asarray(end, dtype) for end in (space.low, space.high))
     key, draw = jax.random.key(0), partial(start_of, start="random", centres=centres, noise=0.0)
@@ -193,14 +193,16 @@ def _our_curves(session: Session, targets: np.ndarray) -> Iterator[dict[str, Any
     goals = [goal * tolerance for goal in _GOALS if goal * tolerance < 0.5]
     session.say("measuring: error against time")
     for name in ways(session, tolerance, targets):
-        seconds, errors = [], []
+        points = []
         for goal in goals:
             way = ways(session, goal, targets)[name]
             result = finished(_invert(session, way, targets))
             result = finished(_invert(session, way, targets))
-            seconds.append(result.seconds.prepare + result.seconds.run)
-            errors.append(float(errors_of(session, result.images, targets).max()))
-        yield {"contender": name, "seconds": seconds, "error": errors}
+            error = float(errors_of(session, result.images, targets).max())
+            points.append((result.seconds.prepare + result.seconds.run, error))
+        # Each is a run of its own, and may be quicker than one to an easier goal.
+        seconds, errors = zip(*sorted(points), strict=True)
+        yield {"contender": name, "seconds": list(seconds), "error": list(errors)}
 
 
 def _their_curves(

@@ -33,7 +33,7 @@ class Ours:
 
     def __init__(self, session: Session, task: Task) -> None:
         self._rule, self._model = session.options.training, session.model
-        dtype = session.options.precision
+        dtype = session.options.dtype
         images = jnp.asarray(task.data.train_images, dtype)
         self._arrays = TrainingArrays(images, jnp.asarray(task.codes), *task.data.pixel_range)
         self._params = _first_params(session)
@@ -94,7 +94,7 @@ def task_of(session: Session) -> Task:
             "benchmark: the others train by Adam on the cross-entropy; leave training.loss at "
             "'bce' and training.optimiser.name at 'adam'"
         )
-    codes = rule.codes.matrix(data.classes)[data.train_labels].astype(session.options.precision)
+    codes = rule.codes.matrix(data.classes)[data.train_labels].astype(session.options.dtype)
     layers = layers_of(_first_params(session))
     rate = float(rule.optimiser.learning_rate)
     return Task(data, codes, layers, rule.batch_size, rate, session.options.seed)
@@ -102,7 +102,7 @@ def task_of(session: Session) -> Task:
 
 def _first_params(session: Session) -> Any:
     key = jax.random.key(session.options.seed)
-    return session.model.init(key, jnp.dtype(session.options.precision))
+    return session.model.init(key, jnp.dtype(session.options.dtype))
 
 
 def _learners(session: Session, task: Task) -> dict[str, Callable[[], Learner]]:
@@ -180,7 +180,7 @@ def _together(session: Session) -> dict[str, Any]:
             data,
             one,
             keys=chosen,
-            dtype=session.options.precision,
+            dtype=session.options.dtype,
             together=together,
         )
         note = "" if len(chosen) == 1 else f"{number} times the work"

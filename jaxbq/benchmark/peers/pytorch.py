@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...precision import rounds_products
 from ..session import Layers
 
 # Steps in one compiled program: fewer calls, each of which costs about as much as a small step.
@@ -14,12 +15,14 @@ UNROLLED = 5
 
 
 def load() -> Any:
-    """Import PyTorch.
+    """Import PyTorch, which is to round products on a GPU where jaxbq may.
 
     Raises:
         ImportError: it is not installed.
     """
-    return importlib.import_module("torch")
+    torch = importlib.import_module("torch")
+    torch.backends.cuda.matmul.allow_tf32 = rounds_products()
+    return torch
 
 
 def device(torch: Any) -> str:
