@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "interrupts"},
     {"archives", "files", "options"},
     {"cache"},
-    {"activations", "data", "solvers"},
+    {"activations", "compiled", "data", "solvers"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},
     {"generators"},

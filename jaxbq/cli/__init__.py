@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen.given = given
     try:
         with interrupts.watched():
-            chosen.command(chosen)
+            _do(chosen)
     except JaxbqError as mistake:
         print(f"jaxbq: error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return MISTAKE
@@ -46,6 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _do(chosen: argparse.Namespace) -> None:
+    from ..compiled import kept_programs
+
+    with kept_programs():
+        chosen.command(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:

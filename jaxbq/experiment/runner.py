@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..compiled import kept_programs
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..files import clear_leftovers, remove
@@ -36,7 +37,7 @@ def run(
     """Do what the run folder of an experiment lacks: train, invert, score.
 
     Every file is complete or absent, so a run that was stopped goes on where it was; the result is
-    the same, to the bit, as that of a run that was not.
+    the same, to the bit, as that of a run that was not. Compiled programs are kept for later runs.
 
     Args:
         experiment: the resolved config.
@@ -54,7 +55,7 @@ def run(
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
     folder = RunFolder.of(experiment, out)
-    with jax.enable_x64(experiment.precision == "float64"):
+    with kept_programs(), jax.enable_x64(experiment.precision == "float64"):
         data = experiment.data.load() if data is None else data
         data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")
