@@ -14,6 +14,7 @@ from .comparing import add_compare
 from .diagnosis import add_explain, add_trace
 from .experiments import add_run, add_train
 from .importing import add_import
+from .loading import unswept
 from .networks import add_invert, add_sweep
 from .reporting import add_report
 
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(chosen: argparse.Namespace) -> None:
-    from ..compiled import kept_programs
+    with unswept("jax"):
+        import jax  # noqa: F401
+
+        from ..compiled import kept_programs
 
     with kept_programs():
         chosen.command(chosen)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import add_config, check_writable, show_number
+from .loading import unswept
 
 if TYPE_CHECKING:
     from ..console import Terminal
@@ -43,9 +44,10 @@ def add_train(commands: Any) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    from ..console import Terminal
-    from ..experiment import load_configs, run
-    from ..report import build
+    with unswept("jaxbq.report"):
+        from ..console import Terminal
+        from ..experiment import load_configs, run
+        from ..report import build
 
     experiments = load_configs(chosen.config, chosen.set)
     out = Path(chosen.out)
