@@ -19,8 +19,8 @@ from .files import make_folder
 _PLACE = "jax_compilation_cache_dir"
 _LEAST_TIME = "jax_persistent_cache_min_compile_time_secs"
 _FAULT = r"Error (?:reading|writing) persistent compilation cache entry for '([^']*)'"
-# Bytes, of all machines and versions together; a run of all methods takes a fiftieth of it.
-_MOST = 2**29
+# Bytes, of all machines and versions together; a run of all methods takes a fortieth of it.
+_MOST = 2**27
 # What says in /proc/cpuinfo which instructions a program may be made of.
 _TELLING = re.compile(
     r"(?:vendor_id|cpu family|model|model name|flags|CPU \w+|Features|cpu|isa|uarch)\s*:.*"
