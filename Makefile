@@ -10,7 +10,8 @@ DEV := $(VENV)/.dev
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/all_methods.toml
 
-# Tests mostly compile: programs are kept, for the other worker and the next time.
+# Tests mostly compile: programs are kept, for the other worker and the next time. Most are not of
+# a run, which would keep its own.
 test slow: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
 test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
 # So are judges, panels and autoencoders.

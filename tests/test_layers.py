@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "interrupts", "precision"},
     {"archives", "devices", "files", "options"},
     {"cache", "processes"},
-    {"activations", "data", "solvers"},
+    {"activations", "compiled", "data", "solvers"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},
     {"generators"},

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from jaxbq.errors import JaxbqError
+from jaxbq.evaluation import statistics
 from jaxbq.evaluation.statistics import (
     Interval,
     compare_groups,
@@ -83,6 +84,22 @@ def test_an_interval_of_many_is_the_percentile_interval_made_wider(rng):
     np.testing.assert_allclose(found[1:3], student, atol=0.2 * (student[1] - student[0]))
     assert interval(values) == found
     assert interval(values, seed=1) != found
+
+
+@pytest.mark.parametrize("sizes", [(10,), (8, 12)])
+def test_the_bootstrap_is_scipys(rng, sizes):
+    groups = [rng.normal(size=size) for size in sizes]
+    scipys = stats.bootstrap(
+        groups,
+        statistics._difference,
+        n_resamples=4999,
+        vectorized=True,
+        confidence_level=0.93,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    found = statistics._percentiles(groups, 4999, 0.035, 3)
+    np.testing.assert_allclose(found, scipys, rtol=1e-12)
 
 
 def test_a_single_network_has_classes_for_units(rng):

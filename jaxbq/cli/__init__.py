@@ -15,6 +15,7 @@ from .comparing import add_compare
 from .diagnosis import add_explain, add_trace
 from .experiments import add_run, add_train
 from .importing import add_import
+from .loading import unswept
 from .networks import add_invert, add_sweep
 from .reporting import add_report
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen.given = given
     try:
         with interrupts.watched():
-            chosen.command(chosen)
+            _do(chosen)
     except JaxbqError as mistake:
         print(f"jaxbq: error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return MISTAKE
@@ -47,6 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _do(chosen: argparse.Namespace) -> None:
+    with unswept("jax"):
+        import jax  # noqa: F401
+
+        from ..compiled import kept_programs
+
+    with kept_programs():
+        chosen.command(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:

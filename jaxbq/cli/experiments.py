@@ -16,6 +16,7 @@ from .hardware import (
     set_hardware,
     use_hardware,
 )
+from .loading import unswept
 
 if TYPE_CHECKING:
     from ..console import Terminal
@@ -58,7 +59,8 @@ def add_train(commands: Any) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    from ..experiment import load_configs
+    with unswept("jaxbq.experiment"):
+        from ..experiment import load_configs
 
     # JAX finds its devices once: they are chosen before processes meet, and looked at afterwards.
     set_hardware(chosen)
@@ -94,9 +96,10 @@ def _lead(
     member: "Member | None",
 ) -> None:
     """Do the experiments, alone or with others, and show what came of them."""
-    from ..console import Terminal
-    from ..experiment import run
-    from ..report import build
+    with unswept("jaxbq.report"):
+        from ..console import Terminal
+        from ..experiment import run
+        from ..report import build
 
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..methods import Method, Reason, invert
 from ..methods.analytic import Analytic, Step, pre_activation, way_back
-from ..mlp import MLP, Params
+from ..mlp import MLP, Layer, Params
 from ..options import describe
 from .layers import LayerFacts, layer_facts
 
@@ -107,8 +108,7 @@ def trace(
     if not isinstance(model, MLP):
         raise JaxbqError("a trace needs an MLP, whose layers it shows")
     result = invert(method, model, params, target[None], reference=reference, key=key)
-    image = jnp.asarray(result.images[0, :1])
-    forward = model.trace(params, image)
+    forward = jax.device_get(_forward(model, params, result.images[0, :1]))
     steps = _steps(method, model, params, target, result.space)
     layers = []
     for number, (facts, layer) in enumerate(zip(layer_facts(params), params, strict=True)):
@@ -142,7 +142,17 @@ def _steps(
         return None
     state = method.prepare(model, params, Reference(space), jax.random.key(0))
     targets = jnp.asarray(target[None], params[0].weight.dtype)
-    return way_back(method, model, params, state, targets)
+    return jax.device_get(way_back(method, model, params, state, targets))
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(model: MLP, params: Params, images: Array) -> Any:
+    return model.trace(params, images)
+
+
+@jax.jit
+def _missed(layer: Layer, given: Array, z: Array) -> Array:
+    return jnp.linalg.norm(pre_activation(layer, given) - z)
 
 
 def _wanted_z(phi: Any, asked: Any) -> Any:
@@ -165,8 +175,7 @@ def _backward_numbers(
         low, high = below.low, below.high
     found, settled = np.asarray(step.raw[0]), np.asarray(step.a[0])
     excess = np.maximum(np.maximum(low - found, found - high), 0)
-    missed = (pre_activation(layer, a) - step.z for a in (step.raw, step.a))
-    before, after = (float(jnp.linalg.norm(each)) for each in missed)
+    before, after = (float(_missed(layer, a, step.z)) for a in (step.raw, step.a))
     numbers = (float((excess > 0).mean()), float(excess.max()))
     ends = (float(found.min()), float(found.max()))
     return dict(zip(names, (found, settled, *numbers, ends, before, after), strict=True))

@@ -25,7 +25,7 @@ _ACCURACY = "test_accuracy"
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
     """Compute in float32 on the CPU, whatever the run computes in and on."""
-    with jax.enable_x64(False), jax.default_device(_cpu()):
+    with jax.enable_x64(False), _on_cpu():
         yield
 
 
@@ -119,9 +119,12 @@ def _logits(network: Network, params: Any, rows: Array) -> Array:
     return network.logits(params, jnp.asarray(rows))
 
 
-def _cpu() -> jax.Device | None:
+def _on_cpu() -> contextlib.AbstractContextManager[Any]:
+    # Programs made under another default device are compiled anew, even if it is the same one.
+    if jax.default_backend() == "cpu":
+        return contextlib.nullcontext()
     try:
-        return jax.local_devices(backend="cpu")[0]
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
     # JAX_PLATFORMS may leave an accelerator alone.
     except RuntimeError:
-        return None
+        return jax.default_device(None)

@@ -221,7 +221,8 @@ def _epochs(data: Dataset, recipe: _Recipe) -> Iterator[TrainingArrays]:
         rows = standardised(np.concatenate([seen + strength * noise[:number], noise[number:]]))
         # Drawn anew every epoch: noise has no label that one could learn.
         answers = np.concatenate([labels, random.integers(0, data.classes, noisy)])
-        yield TrainingArrays(jnp.asarray(rows), jnp.asarray(codes[answers]), -jnp.inf, jnp.inf)
+        shown, wanted = jax.device_put((rows, codes[answers]))
+        yield TrainingArrays(shown, wanted, -jnp.inf, jnp.inf)
 
 
 def _count(params: Any) -> int:

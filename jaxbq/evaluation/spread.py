@@ -3,9 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Bool, Float, Int
 
 from .correlation import correlation
 
@@ -37,8 +35,16 @@ def spread(images: Float[np.ndarray, "targets samples pixels"]) -> Spread:
     for rows in images:
         table = correlation(rows, rows)
         pairs = table[np.triu_indices(samples, 1)]
-        distinct.append(
-            connected_components(csr_matrix((table >= ALIKE).astype(np.int8)), directed=False)[0]
-        )
+        distinct.append(_groups(table >= ALIKE))
         means.append(pairs.mean())
     return Spread(np.array(distinct), np.array(means))
+
+
+def _groups(linked: Bool[np.ndarray, "n n"]) -> int:
+    """Count the groups that are linked, directly or through others."""
+    linked = linked | np.eye(len(linked), dtype=bool)
+    first, before = np.arange(len(linked)), None
+    # The smallest number that one is linked to, until nothing changes.
+    while before is None or (first != before).any():
+        first, before = np.where(linked, first, len(linked)).min(axis=1), first
+    return len(np.unique(first))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compiled import kept_programs
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..files import clear_leftovers, remove
@@ -40,7 +41,7 @@ def run(
     """Do what the run folder of an experiment lacks: train, invert, score.
 
     Every file is complete or absent, so a run that was stopped goes on where it was; the result is
-    the same, to the bit, as that of a run that was not.
+    the same, to the bit, as that of a run that was not. Compiled programs are kept for later runs.
 
     Args:
         experiment: the resolved config.
@@ -61,7 +62,7 @@ def run(
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
     folder = RunFolder.of(experiment, out)
-    with computing(experiment.precision):
+    with kept_programs(), computing(experiment.precision):
         data = experiment.data.load() if data is None else data
         data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
-from ..generators import Autoencoder
+from ..generators import Autoencoder, reconstructed
 from ..options import options
 from ..weights import NetworkFile
 from .network_options import FileNetwork
@@ -105,10 +105,9 @@ def _reconstruction(data: Dataset) -> Any:
     autoencoder = Autoencoder(code=min(Autoencoder().code, data.space.pixels))
     with jax.enable_x64(False):
         space = autoencoder.trained(data.reference, "float32")
-        compiled = jax.jit(autoencoder.reconstruct)
 
     def reconstruct(images: np.ndarray) -> np.ndarray:
         with jax.enable_x64(False):
-            return np.asarray(compiled(space, np.asarray(images, np.float32)))
+            return reconstructed(autoencoder, space, np.asarray(images, np.float32))
 
     return reconstruct

@@ -143,7 +143,7 @@ class Autoencoder:
 
         arrays = kept("autoencoders", identity, make)
         structure = jax.tree.structure(jax.eval_shape(lambda: self._blank(where.pixels)))
-        leaves = [jnp.asarray(arrays[name]) for name in sorted(arrays)]
+        leaves = [jax.device_put(arrays[name]) for name in sorted(arrays)]
         space: CodeSpace = jax.tree.unflatten(structure, leaves)
         return space
 
@@ -244,7 +244,7 @@ def reconstruction(
     """
     autoencoder.check(reference)
     space = autoencoder.trained(reference, dtype)
-    back = np.asarray(_reconstruct(autoencoder, space, jnp.asarray(images, dtype)))
+    back = reconstructed(autoencoder, space, np.asarray(images, dtype))
     moments = reference.moments
     axes = moments.vectors[:, : autoencoder.code]
     centred = images - moments.mean
@@ -256,6 +256,13 @@ def reconstruction(
     return Reconstruction(
         autoencoder, error(back - images), error(centred - centred @ axes @ axes.T), error(centred)
     )
+
+
+def reconstructed(
+    autoencoder: Autoencoder, space: CodeSpace, images: Float[np.ndarray, "n pixels"]
+) -> Float[np.ndarray, "n pixels"]:
+    """Encode and decode on the device; one program for all that ask."""
+    return np.asarray(_reconstruct(autoencoder, space, images))
 
 
 _encode = jax.jit(lambda model, params, images: model.logits(params, images), static_argnums=0)

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 from jaxtyping import Array, Float, Int
 
 from ..activations import activation
+from ..cache import digest
 from ..data import Reference
 from ..errors import JaxbqError
 from ..mlp import MLP, Network
@@ -28,20 +29,33 @@ class HostImages:
     Args:
         images: rows, shape (n, pixels).
         labels: their classes, or None.
+        name: digest of both: a program belongs to its data, and data that were loaded again are
+            the same.
     """
 
     def __init__(
-        self, images: Float[np.ndarray, "n pixels"], labels: Int[np.ndarray, " n"] | None
+        self,
+        images: Float[np.ndarray, "n pixels"],
+        labels: Int[np.ndarray, " n"] | None,
+        name: str,
     ) -> None:
-        """Keep the arrays; equal by identity, so that a program belongs to its data."""
+        """Keep the arrays."""
         self.images = images
         self.labels = np.full(len(images), -1) if labels is None else labels
+        self.name = name
+
+    @classmethod
+    def of(cls, reference: Reference) -> "HostImages":
+        """Take the training images, and compute their digest once."""
+        images, labels = reference.need_images("a ranking of them"), reference.labels
+        arrays = (images,) if labels is None else (images, labels)
+        return cls(images, labels, reference.once("digest of images", lambda: digest(*arrays)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HostImages) and self.images is other.images
+        return isinstance(other, HostImages) and self.name == other.name
 
     def __hash__(self) -> int:
-        return hash(id(self.images))
+        return hash(self.name)
 
     def rows(self, index: Int[Array, "*which"], dtype: Any) -> tuple[Array, Array]:
         """Fetch images and labels by index."""
@@ -89,9 +103,7 @@ class _Ranking(Method):
             np.asarray(_logits(model, params, images[start : start + _BLOCK]))
             for start in range(0, len(images), _BLOCK)
         ]
-        return ExemplarState(
-            HostImages(images, reference.labels), jnp.asarray(np.concatenate(blocks))
-        )
+        return ExemplarState(HostImages.of(reference), jax.device_put(np.concatenate(blocks)))
 
 
 @options

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..activations import HiddenName, OutputName
@@ -161,7 +160,8 @@ def _params(path: Path, model: MLP, tensors: dict[str, np.ndarray], dtype: str |
         # Without x64 JAX would truncate to float32 itself, with a warning.
         widest = tensors[name].dtype if jax.config.read("jax_enable_x64") else "float32"
         wanted = dtype or widest
-        return jnp.asarray(tensors[name].astype(wanted))
+        # Unlike jnp.asarray, which compiles a program for every shape.
+        return jax.device_put(tensors[name].astype(wanted))
 
     return tuple(
         Layer(array(f"layers.{n}.weight"), array(f"layers.{n}.bias") if model.bias else None)

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from scipy.optimize import isotonic_regression
 
 from ...data import ImageSpace
 from .marks import LINE, MARK, Frame, lead, mark, pairs, picture_size, sheet, show, write
@@ -220,6 +219,8 @@ def spread_out(
         apart: least distance of neighbours.
         bounds: lowest and highest place.
     """
+    from scipy.optimize import isotonic_regression
+
     steps = apart * np.arange(len(wanted))
     if len(wanted) == 0:
         return wanted

@@ -1,0 +1,153 @@
+"""Compiled programs, kept in the user's cache folder, so that a run begins where others ended."""
+
+import contextlib
+import glob
+import hashlib
+import os
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .cache import cache_folder, version_of
+from .errors import JaxbqError
+from .files import make_folder
+
+_PLACE = "jax_compilation_cache_dir"
+_LEAST_TIME = "jax_persistent_cache_min_compile_time_secs"
+_FAULT = r"Error (?:reading|writing) persistent compilation cache entry for '([^']*)'"
+# Bytes, of all machines and versions together; a run of all methods takes a fortieth of it.
+_MOST = 2**27
+# What says in /proc/cpuinfo which instructions a program may be made of.
+_TELLING = re.compile(
+    r"(?:vendor_id|cpu family|model|model name|flags|CPU \w+|Features|cpu|isa|uarch)\s*:.*"
+)
+
+
+@contextlib.contextmanager
+def kept_programs() -> Iterator[None]:
+    """Keep what is compiled meanwhile for later processes, and use what earlier ones left.
+
+    Whoever has told JAX where to keep programs, or to keep none, is obeyed. A folder that cannot
+    be written, or that others may write to, is not used: programs are run without a question. A
+    damaged file is taken away and its program compiled anew.
+    """
+    import jax
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    folder = _folder() if _is_wanted() else None
+    if folder is None:
+        yield
+        return
+    before = getattr(jax.config, _PLACE), getattr(jax.config, _LEAST_TIME)
+    jax.config.update(_PLACE, str(folder))
+    if _LEAST_TIME.upper() not in os.environ:
+        # Small programs too: they are many, and to read one takes a tenth of compiling it.
+        jax.config.update(_LEAST_TIME, 0.0)
+    try:
+        with _repairing(folder):
+            yield
+    finally:
+        jax.config.update(_PLACE, before[0])
+        jax.config.update(_LEAST_TIME, before[1])
+        # JAX stays with the folder that it began with, otherwise.
+        reset_cache()
+
+
+def compiled_folder() -> Path:
+    """Return the folder for programs of this version of jaxlib on this kind of processor.
+
+    Programs are machine code: machines that share a home folder must not share them.
+    """
+    return _root() / f"jaxlib-{version_of('jaxlib')}-{_processor()}"
+
+
+def _root() -> Path:
+    return cache_folder() / "compiled"
+
+
+def _is_wanted() -> bool:
+    import jax
+
+    told = _PLACE.upper() in os.environ or getattr(jax.config, _PLACE) is not None
+    return not told and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
+
+
+def _folder() -> Path | None:
+    """Make the folder, and room in it; None where it cannot be had for oneself alone."""
+    folder = compiled_folder()
+    try:
+        make_folder(cache_folder())
+        for part in (folder.parent, folder):
+            part.mkdir(mode=0o700, exist_ok=True)
+            if not _is_own(part):
+                return None
+        make_folder(folder)
+        _trim(folder.parent)
+    except (OSError, JaxbqError):
+        return None
+    return folder
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else may write there: what is in the folder is run."""
+    if sys.platform == "win32":
+        return True
+    about = folder.stat()
+    return about.st_uid == os.getuid() and not about.st_mode & 0o022
+
+
+def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the processor by a digest of its model and of what it can do."""
+    try:
+        first = described.read_text(encoding="utf-8").partition("\n\n")[0]
+        facts = [line for line in first.splitlines() if _TELLING.fullmatch(line)]
+    except (OSError, ValueError):
+        facts = []
+    text = "\n".join(facts or [platform.processor()])
+    return f"{platform.machine()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _trim(root: Path) -> None:
+    """Remove the programs that were not used for longest, if all take too much room."""
+    found = []
+    for path in root.rglob("*"):
+        # Another process may do the same.
+        with contextlib.suppress(OSError):
+            about = path.lstat()
+            # Where the system notes no reading, by age.
+            found.append((max(about.st_atime, about.st_mtime), about.st_size, path))
+    total = sum(size for _, size, _ in found)
+    if total <= _MOST:
+        return
+    for _, size, path in sorted(found):
+        if total <= 3 * _MOST // 4:
+            break
+        if path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= size
+
+
+@contextlib.contextmanager
+def _repairing(folder: Path) -> Iterator[None]:
+    """Take away a program's file that JAX warns of, and keep the warning from the user."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def hear(message: Any, *about: Any, **more: Any) -> None:
+            fault = re.match(_FAULT, str(message))
+            if fault is None:
+                show(message, *about, **more)
+                return
+            # JAX would leave it there, and warn again and again.
+            for path in folder.glob(f"{glob.escape(fault[1])}-*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+        warnings.filterwarnings("always", message=_FAULT)
+        warnings.showwarning = hear
+        yield

@@ -1,0 +1,135 @@
+"""How many programs a run compiles: each once, and none for a second network."""
+
+import dataclasses
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+
+import jax
+import problems
+import pytest
+
+from jaxbq.compiled import kept_programs
+from jaxbq.experiment import Experiment, load_config, run
+
+ALL = Path(__file__).parent.parent / "configs" / "all_methods.toml"
+# What compiles within a second or so; `make slow` runs the others too.
+SHORT = ("transpose", "ascent", "exemplars", "exemplar_mean", "class_mean", "grey", "noise")
+# Settings of the config for 120 images of 12 × 10, as short as can be.
+SMALL = ["networks.seeds=2", "training.epochs=2", "controls=['permuted_labels']"]
+LOOKED_UP = re.compile(r"persistent compilation cache \w+ for '(.*)' with key '(.*)'", re.I)
+
+
+class Programs(logging.Handler):
+    """Notes every program that is looked up in the cache of programs, by the digest of its code.
+
+    Beyond that cache JAX looks a program up only if it has not compiled it in this process, or has
+    traced it twice; that it then finds it, compiled, in a folder is not to help here.
+    """
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.of = {}
+        self.begin("")
+
+    def begin(self, part):
+        self.now = self.of.setdefault(part, Counter())
+
+    def emit(self, record):
+        found = LOOKED_UP.search(record.getMessage())
+        if found:
+            self.now[found[2]] += 1
+
+
+@pytest.fixture
+def programs():
+    noted, logger = Programs(), logging.getLogger("jax._src.compiler")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(noted)
+    before, logger.propagate = logger.propagate, False
+    jax.clear_caches()
+    try:
+        with kept_programs():
+            yield noted
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(noted)
+        logger.propagate = before
+
+
+class Listener:
+    def __init__(self, programs):
+        self.programs = programs
+
+    def say(self, text):
+        if text.startswith("scoring"):
+            self.programs.begin("scores")
+
+    def epoch(self, metrics, epochs, name="training"):
+        self.programs.begin(f"training {name}")
+
+    def progress(self, what, done, total):
+        pass
+
+
+def small(tmp_path: Path, *changes: str) -> Experiment:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, (per_class, seed) in {"train": (40, 1), "t10k": (10, 2)}.items():
+        images, labels = problems.striped_bytes(per_class, seed)
+        large = images.repeat(2, axis=1).repeat(2, axis=2)
+        problems.write_idx(folder / f"{name}-images-idx3-ubyte", large)
+        problems.write_idx(folder / f"{name}-labels-idx1-ubyte", labels)
+    data = f'data={{kind="idx",path="{folder}"}}'
+    return load_config(ALL, [data, *SMALL, *changes])
+
+
+def run_and_count(experiment, tmp_path, programs, monkeypatch):
+    """Run it twice; in every part of the first run, which programs were looked up."""
+    from jaxbq.experiment import runner
+
+    plain = runner._invert
+
+    def invert(numbers, experiment, folder, which, *more):
+        programs.begin(f"inversions of {which}")
+        plain(numbers, experiment, folder, which, *more)
+
+    monkeypatch.setattr(runner, "_invert", invert)
+    programs.begin("before")
+    run(experiment, tmp_path / "one", Listener(programs))
+    first = dict(programs.of)
+    programs.of.clear()
+    programs.begin("before")
+    run(experiment, tmp_path / "two", Listener(programs))
+    return first, dict(programs.of)
+
+
+def check(first, second):
+    total = sum(first.values(), Counter())
+    assert len(total) > 30  # the log says what it said when this was written
+    assert first["inversions of 0"]
+    assert not first["inversions of 1"]
+    assert not first["inversions of permuted_labels"]
+    assert not sum(second.values(), Counter())
+    return {name for name, number in total.items() if number > 1}
+
+
+def test_every_program_is_compiled_once(tmp_path, programs, monkeypatch):
+    experiment = small(tmp_path, "scores='quick'")
+    kinds = {method.kind: method for method in reversed(experiment.methods)}  # the first of each
+    short = tuple(kinds[kind] for kind in SHORT)
+    counted = run_and_count(
+        dataclasses.replace(experiment, methods=short), tmp_path, programs, monkeypatch
+    )
+    assert not check(*counted)
+
+
+@pytest.mark.slow
+def test_every_program_of_all_methods_is_compiled_once(tmp_path, programs, monkeypatch):
+    monkeypatch.setenv("JAXBQ_CACHE", str(tmp_path / "cache"))  # judges are trained, too
+    twice = check(*run_and_count(small(tmp_path), tmp_path, programs, monkeypatch))
+    # Decoders of outputs and of codes answer by the same code.
+    assert {name.partition("-")[0] for name in twice} <= {"jit__invert"}
+    assert len(twice) <= 1
