@@ -4,6 +4,8 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
+# JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
+EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
 .PHONY: demo test slow coverage check format smoke fuzz torch clean
 
@@ -57,7 +59,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable .
+	$(PIP) --editable '.$(EXTRAS)'
 	@touch $@
 
 $(DEV): $(CORE)
