@@ -6,8 +6,6 @@ and every program is what it would be without this module.
 """
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from .errors import JaxbqError
+from .threads import threads
 
 Devices = int | Sequence[jax.Device] | None
 """The first so many devices of this process, or these very ones, or None for all."""
@@ -96,14 +95,6 @@ def threads_for(devices: Sequence[jax.Device]) -> int:
     """
     here = [d for d in devices if d.process_index == jax.process_index() and d.platform == "cpu"]
     return len(here) + 1 if len(here) > 1 else 1
-
-
-def threads() -> int:
-    """Say how many threads JAX has for all CPUs: as many as there are cores, or as it was told."""
-    told = os.environ.get("NPROC", "")
-    if told.isdecimal() and int(told):
-        return int(told)
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _with_threads(devices: list[jax.Device]) -> list[jax.Device]:

@@ -32,6 +32,7 @@ from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
 from jaxbq.precision import computing, rounds_products, type_of
+from jaxbq.threads import threads
 
 HERE = Path(__file__).parent
 
@@ -186,3 +187,41 @@ def test_a_precision_on_the_command_line_takes_the_place_of_the_configs(tmp_path
         (6, "tf32", "float32"),
     ]
     assert read[0].digest != read[1].digest
+
+
+ROOM = """
+import os
+import jax
+{first}
+import jaxbq
+jaxbq.MLP((2, 1)).init(jax.random.key(0))
+import jaxbq.devices
+print(os.environ.get("NPROC"), len(jax.local_devices()), len(jaxbq.devices.chosen_devices()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "variables", "devices"),
+    [
+        ("", {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2),
+        ("", {"JAX_NUM_CPU_DEVICES": "2"}, 2),
+        ("", {}, 1),
+        # Too late for more threads: unless there are many cores, one part works for itself.
+        ("jax.devices()", {"JAX_NUM_CPU_DEVICES": "2"}, 2 if threads() > 2 else 1),
+    ],
+)
+def test_parts_of_a_cpu_that_the_environment_asks_for_have_threads(first, variables, devices):
+    cleared = ("NPROC", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    environment = {name: value for name, value in os.environ.items() if name not in cleared}
+    found = subprocess.run(
+        [sys.executable, "-c", ROOM.format(first=first)],
+        env={**environment, **variables, "PYTHONPATH": str(HERE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    room, there, chosen = found.stdout.split()
+    assert int(there) == (2 if variables else 1)
+    assert int(chosen) == devices
+    assert (room == "None") == (not variables or bool(first))

@@ -7,7 +7,7 @@ import jaxbq
 
 ROOT = Path(jaxbq.__file__).parent
 LAYERS = [
-    {"errors", "interrupts", "precision"},
+    {"errors", "interrupts", "precision", "threads"},
     {"archives", "devices", "files", "options"},
     {"cache", "processes"},
     {"activations", "compiled", "data", "solvers"},

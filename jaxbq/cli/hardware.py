@@ -1,10 +1,10 @@
 """Arguments about the machine: devices, platform, precision."""
 
 import argparse
-import os
 from typing import Any
 
 from ..errors import JaxbqError
+from ..threads import make_room
 
 _MOST = 1024  # threads and buffers of every device: beyond, a CPU only suffers
 _GPUS = ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
@@ -65,10 +65,7 @@ def set_hardware(chosen: argparse.Namespace) -> None:
     import jax
 
     if (chosen.devices or 1) > 1:
-        from ..devices import threads
-
-        # For parts of a CPU that wait for others, as many threads more; `devices` says why.
-        os.environ["NPROC"] = str(threads() + chosen.devices)
+        make_room(chosen.devices)
     settings: dict[str, Any] = {}
     if chosen.platform is not None:
         # None: JAX looks for a GPU first, and keeps the CPU too, which fetches exemplars.
