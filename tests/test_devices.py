@@ -22,6 +22,7 @@ from jaxbq.devices import (
     collected,
     count,
     everywhere,
+    meet,
     over,
     shared,
     spread,
@@ -71,6 +72,7 @@ def test_one_device_has_no_mesh_and_nothing_is_changed():
             assert same(rows) is rows
         assert apart(lambda device, given, own: (device, given, own), 5, rows) == (0, 5, rows)
         assert spread(lambda given, own: own + given, 1, rows)[2, 1] == 6
+        meet()
 
 
 @pytest.mark.parametrize(

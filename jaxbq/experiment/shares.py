@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import jax
 
 from .. import interrupts
-from ..devices import Devices, chosen_devices
+from ..devices import Devices, chosen_devices, meet, over
 from ..errors import JaxbqError
 from ..processes import Inbox, Member, Message, Outbox, shared
 from ..training import EpochMetrics
@@ -129,7 +129,7 @@ class Leader:
         told = {"folder": str(self._folder.path), "cells": missing, "joint": joint}
         self._member.store.set(f"{self._name}/{kind.__name__}", json.dumps(told).encode())
         if joint:
-            self.devices = jax.devices()
+            self.devices = _joined(self._member, self._name)
             yield from missing
             self.devices = None
             return
@@ -220,7 +220,7 @@ class Worker:
         self._member.stays = f"what was finished stays in {told['folder']} on {lead}"
         cells = [kind.of(plain) for plain in told["cells"]]
         if told["joint"]:
-            self.devices = jax.devices()
+            self.devices = _joined(self._member, self._name)
             for cell in cells:
                 do(cell)
             # Process 0 says so itself.
@@ -280,6 +280,15 @@ class Worker:
 
     def _named(self, path: Path) -> str:
         return path.relative_to(self._folder.path).as_posix()
+
+
+def _joined(member: Member, name: str) -> list[jax.Device]:
+    """Let the devices of all processes meet."""
+    member.gather(name)
+    devices = jax.devices()
+    with over(devices):
+        meet()
+    return devices
 
 
 def _alike(member: Member) -> bool:

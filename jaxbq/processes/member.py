@@ -120,6 +120,16 @@ class Member:
                         f"{str(other.get(what))[:16]}, not {str(value)[:16]}; give all the same"
                     )
 
+    def gather(self, name: str) -> None:
+        """Wait until all processes are here, however long it takes.
+
+        Args:
+            name: of this place, which no other has.
+        """
+        self.store.set(f"{name}/here/{self.process}", b"")
+        for number in range(self.processes):
+            self.wait_for(f"{name}/here/{number}")
+
     def wait_for(self, key: str) -> bytes:
         """Wait for a value in the store, however long it takes; a loss ends this process."""
         while (value := self.store.get(key, _POLL_S)) is None:
@@ -127,11 +137,9 @@ class Member:
         return value
 
     def finish(self) -> None:
-        """Part, in process 0 after all is done, in the others as soon as it is."""
-        if self.leads:
-            self.store.set(_DONE, b"")
-        else:
-            self.wait_for(_DONE)
+        """Part, when all is done in every process; process 0 is the last."""
+        # While their hearts are listened to: JAX aborts all where one does not come to its parting.
+        self.gather(_DONE)
         self._heartbeat.stop()
         _part()
         self._let_go(0)
