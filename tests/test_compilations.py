@@ -90,13 +90,13 @@ def run_and_count(experiment, tmp_path, programs, monkeypatch):
     """Run it twice; in every part of the first run, which programs were looked up."""
     from jaxbq.experiment import runner
 
-    plain = runner._invert
+    plain = runner.invert_cell
 
-    def invert(numbers, experiment, folder, which, *more):
-        programs.begin(f"inversions of {which}")
-        plain(numbers, experiment, folder, which, *more)
+    def invert(cell, *more):
+        programs.begin(f"inversions of {cell.network}")
+        plain(cell, *more)
 
-    monkeypatch.setattr(runner, "_invert", invert)
+    monkeypatch.setattr(runner, "invert_cell", invert)
     programs.begin("before")
     run(experiment, tmp_path / "one", Listener(programs))
     first = dict(programs.of)

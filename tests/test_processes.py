@@ -355,6 +355,22 @@ def test_processes_meet():
     assert [each["process"] for each in found] == [0, 1]
 
 
+def test_process_0_is_answered_last():
+    """It ends the coordinator when it hears of an error, which all others are to hear of too."""
+    meeting, answered = Meeting(3, 5.0), []
+
+    class Connection(contextlib.AbstractContextManager):
+        def __init__(self, number):
+            self.sendall = lambda answer: answered.append(number)
+
+        def __exit__(self, *fault):
+            return None
+
+    meeting._came = {number: (Connection(number), {}) for number in (0, 2, -1, 1)}
+    meeting.tell({})
+    assert answered == [2, -1, 1, 0]
+
+
 def test_who_goes_before_all_have_come_may_come_again():
     listening = socket.create_server(("127.0.0.1", 0))
     meeting, found = Meeting(2, 5.0), []

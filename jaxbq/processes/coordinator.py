@@ -61,8 +61,9 @@ class Meeting:
         return [dict(self._came[number][1]) for number in range(self._processes)]
 
     def tell(self, answer: Mapping[str, Any]) -> None:
-        """Answer all who came."""
-        for connection, _ in self._came.values():
+        """Answer all who came, process 0 last: an error that it hears of ends this process."""
+        for number in sorted(self._came, key=lambda number: number == 0):
+            connection = self._came[number][0]
             with contextlib.suppress(OSError), connection:
                 connection.sendall(json.dumps(answer).encode() + b"\n")
 
