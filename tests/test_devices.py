@@ -50,6 +50,7 @@ def compared(which):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_three_devices_give_the_images_and_networks_of_one():
     found = compared("quick")
     assert found["ascent"] < 1e-6
