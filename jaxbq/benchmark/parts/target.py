@@ -100,10 +100,11 @@ def _adams(
 ) -> list[tuple[Contender, Callable[[], Any] | None]]:
     """Make projected Adam at its best rate, in three ways; and what runs it for a curve."""
     chosen = session.options.target
+    # Short, for the figure; dropping: images that are done are worked on no more.
     names = {
-        "PyTorch, projected Adam, eager": {"compiled": False},
-        "PyTorch, projected Adam, eager, done images dropped": {"compiled": False, "drop": True},
-        "PyTorch, projected Adam, torch.compile": {"compiled": True},
+        "PyTorch Adam": {"compiled": False},
+        "PyTorch Adam, dropping": {"compiled": False, "drop": True},
+        "torch.compile, Adam": {"compiled": True},
     }
     runs: dict[str, Callable[[], Any]] = {}
 
