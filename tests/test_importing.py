@@ -286,6 +286,17 @@ def test_onnx(tmp_path, layers, images, gemm):
     assert import_network(path).model.output == "softmax"
 
 
+def test_an_onnx_tensor_whose_name_is_no_text(tmp_path, layers):
+    onnx = pytest.importorskip("onnx", reason="onnx is not here")
+    path = tmp_path / "net.onnx"
+    whole = onnx_chain(onnx, layers, gemm=True).SerializeToString()
+    damaged = whole.replace(b"w0", b"\x83\x83")
+    assert damaged != whole
+    path.write_bytes(damaged)
+    with pytest.raises(JaxbqError, match="name of a tensor is damaged"):
+        import_network(path)
+
+
 def test_onnx_graphs_that_are_no_chain(tmp_path, layers):
     onnx = pytest.importorskip("onnx", reason="onnx is not here")
     path = tmp_path / "net.onnx"

@@ -147,6 +147,9 @@ def _constants(onnx: Any, graph: Any, where: str) -> Iterator[tuple[str, np.ndar
         if node.op_type == "Constant" and len(node.output) == 1:
             tensors += [(node.output[0], each.t) for each in node.attribute if each.name == "value"]
     for name, tensor in tensors:
+        # What is no UTF-8 comes as bytes.
+        if not isinstance(name, str):
+            raise JaxbqError(f"{where}: the name of a tensor is damaged ({name[:40]!r})")
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise JaxbqError(f"{where}: keeps its weights in another file, which is not read")
         if any(n < 0 for n in tensor.dims) or len(tensor.dims) > 4:
