@@ -187,10 +187,10 @@ def test_the_peak_is_the_fastest_librarys_median():
     assert peak.measure_memory(rounds=1) > 0
 
 
-SLOW = [pytest.param(part, marks=pytest.mark.slow) for part in ("training", "ascent", "target")]
+SLOW = [pytest.param(part, marks=pytest.mark.slow) for part in ("training", "ascent", "target", "batch")]
 
 
-@pytest.mark.parametrize("part", ["book", "batch", *SLOW])
+@pytest.mark.parametrize("part", ["book", *SLOW])
 def test_every_part_makes_cases_that_json_can_hold(session, part):
     cases = list(MEASURED[part](session))
     assert json.loads(json.dumps(cases, allow_nan=False)) == cases

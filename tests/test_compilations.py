@@ -116,6 +116,7 @@ def check(first, second):
     return {name for name, number in total.items() if number > 1}
 
 
+@pytest.mark.slow
 def test_every_program_is_compiled_once(tmp_path, programs, monkeypatch):
     experiment = small(tmp_path, "scores='quick'")
     kinds = {method.kind: method for method in reversed(experiment.methods)}  # the first of each
