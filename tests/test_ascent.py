@@ -8,7 +8,7 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.imaging import Answer, Logit, LogProb, Margin, StopRule, Target, values
+from jaxbq.imaging import Answer, Diversity, Logit, LogProb, Margin, StopRule, Target, values
 from jaxbq.methods import Ascent, Reason, invert
 from jaxbq.optimisers import Optimiser
 from jaxbq.targets import Codes
@@ -218,3 +218,19 @@ def test_cross_entropy_needs_probabilities(rng):
 def test_a_function_needs_to_be_told_what_images_are():
     with pytest.raises(JaxbqError, match=r"reference=ImageSpace\(\(height, width\)\)"):
         invert(Ascent(), lambda p, x: x[:, :2], jnp.ones(()), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "restarts", "together", "lanes"),
+    [(10, 1, False, 10), (640, 1, False, 640), (1000, 1, False, 500), (1400, 7, True, 469)],
+)
+def test_no_lane_is_left_without_a_row_where_all_take_all_steps(rows, restarts, together, lanes):
+    method = Ascent(
+        restarts=restarts,
+        regularisers=(Diversity(),) if together else (),
+        stop=StopRule(tolerance=0.0),
+    )
+    planned = method.plan(rows // restarts, 784)
+    assert planned.lanes == lanes
+    if together:
+        assert planned.lanes % restarts == 0

@@ -202,8 +202,13 @@ class Ascent(Iterative):
         rows = -(-targets * self.restarts // count())
         reached = self.may_reach and self.tolerance > 0
         ends_early = reached or self.stop.gradient is not None or self.stop.patience > 0
-        # Fewer at a time waste fewer steps on rows that are done; many are faster each.
-        lanes = min(_MANY_LANES, max(_FEW_LANES, rows // 4)) if ends_early else _MANY_LANES
+        if ends_early:
+            # Fewer at a time waste fewer steps on rows that are done; many are faster each.
+            lanes = min(_MANY_LANES, max(_FEW_LANES, rows // 4))
+        else:
+            # As many in the last turn as in each before: a lane without a row costs as much.
+            group = self.restarts if self.diversity else 1
+            lanes = -(-rows // (-(-rows // _MANY_LANES) * group)) * group
         return dataclasses.replace(self, lanes=min(rows, lanes))
 
     @property
