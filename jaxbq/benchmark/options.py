@@ -102,7 +102,7 @@ class Sweeps:
     depth: Counts = (1, 2, 4, 8)
     sides: Counts = (7, 14, 28, 56, 112)
     images: Count = 100
-    steps: Count = 50
+    steps: Count = 200
 
 
 @options
