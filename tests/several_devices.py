@@ -144,6 +144,9 @@ ALL = {
     ),
     "one row": lambda: same_images(jaxbq.Ascent(steps=5)),
     "preimage": lambda: same_images(jaxbq.Preimage(start="random", samples=5)),
+    "preimage, warm": lambda: same_images(
+        jaxbq.Preimage(start="random", samples=5, warm_start=True)
+    ),
     "box, large": same_boxes,
     "box": lambda: same_images(jaxbq.PseudoInverse()),
     "projected": lambda: same_images(

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import problems
@@ -33,6 +34,38 @@ def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(standard, mnist_10
     assert np.mean(alike) > 0.7
 
 
+def test_a_warm_start_saves_iterations_and_stays_nearer(standard):
+    cold = Preimage(start="random", samples=4)
+    warm = dataclasses.replace(cold, warm_start=True)
+    key, targets = jax.random.key(3), Codes().matrix(10)
+    found = [invert(method, *standard, targets, key=key) for method in (cold, warm)]
+    # One iteration of nothing but looking finds the starts themselves.
+    begun = invert(dataclasses.replace(cold, tolerance=1e9), *standard, targets, key=key)
+    distances = []
+    for result in found:
+        assert (result.reasons == Reason.REACHED).all()
+        assert result.images.min() >= 0
+        assert result.images.max() <= 1
+        rows = np.arange(10)[:, None]
+        starts = begun.images[rows, result.diagnostics["start"]]
+        distances.append(np.linalg.norm(result.images - starts, axis=-1).mean())
+    assert found[1].iterations.mean() < found[0].iterations.mean() / 2
+    assert distances[1] < distances[0]
+
+
+def test_a_warm_start_that_leads_nowhere_is_left_where_it_was(rng):
+    """No image in range has the code, yet no start is worse off than without."""
+    model, params = problems.random_network((30, 12, 3), rng, scale=0.01)
+    targets = Codes().matrix(3)
+    cold = Preimage(start="random", samples=2)
+    found = [
+        invert(dataclasses.replace(cold, warm_start=warm), model, params, targets)
+        for warm in (False, True)
+    ]
+    assert (found[1].reasons == Reason.STATIONARY).all()
+    np.testing.assert_allclose(*(r.diagnostics["residual"] for r in found), rtol=1e-3)
+
+
 @pytest.mark.usefixtures("x64")
 def test_in_float64_the_residual_is_that_of_the_returned_image(standard, mnist_10k):
     model, params = standard
@@ -56,6 +89,7 @@ def test_in_float64_the_residual_is_that_of_the_returned_image(standard, mnist_1
         (Preimage(), 1),
         (Preimage(start="mean"), 1),
         (Preimage(start="random", samples=3), 3),
+        (Preimage(start="random", samples=3, warm_start=True), 3),
         (Preimage(start="nearest", samples=2), 2),
         (Preimage(start="images"), 3),
     ],
@@ -135,6 +169,7 @@ def test_any_differentiable_network(rng):
             "samples = 9, but there are 3 images",
         ),
         (Preimage(tolerance=-1.0), {}, "tolerance"),
+        (Preimage(warm_start=True), {}, "warm_start is for start = 'random', not for 'grey'"),
     ],
 )
 def test_mistakes(rng, method, change, message):

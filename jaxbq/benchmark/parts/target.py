@@ -1,5 +1,6 @@
 """Time until all classes × starts are answered with their target vector, pixels in range."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -62,12 +63,12 @@ def starts_of(session: Session) -> np.ndarray:
 
 
 def ways(session: Session, tolerance: float, targets: np.ndarray) -> dict[str, Method]:
-    """Make jaxbq's ways to it: the preimage, and the ascent on pixels."""
+    """Make jaxbq's ways to it: preimages with and without a warm start, the ascent on pixels."""
     chosen = session.options.target
+    preimage = Preimage(start="random", samples=chosen.starts, tolerance=slack(targets, tolerance))
     return {
-        "jaxbq, preimage": Preimage(
-            start="random", samples=chosen.starts, tolerance=slack(targets, tolerance)
-        ),
+        "jaxbq, preimage, warm": dataclasses.replace(preimage, warm_start=True),
+        "jaxbq, preimage": preimage,
         "jaxbq, ascent": Ascent(
             start="random",
             restarts=chosen.starts,
