@@ -341,7 +341,7 @@ def solve(
     """
     if lanes is None:
         # A few rows take many times the iterations of the rest, and every iteration costs all
-        # lanes; with few lanes products are slow. On two cores 4, 16 and 64 differ by less than 10 %.
+        # lanes; with few lanes products are slow. On two cores 4 to 64 differ by less than 10 %.
         lanes = 16 if jax.default_backend() == "cpu" else max(len(x0), 1)
     if not jnp.issubdtype(x0.dtype, jnp.floating):
         raise TypeError(f"x0 must be of a floating type, got {x0.dtype}")
