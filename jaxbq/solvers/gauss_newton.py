@@ -215,7 +215,12 @@ def _go_on(
         return (carry[0] < _AGAIN) & jnp.any(carry[-1])
 
     norm = _norm(value)
-    start = (jnp.int32(0), x, value, go & (norm < before / 2) & (norm > rules.goal))
+    start: tuple[Array, ...] = (
+        jnp.int32(0),
+        x,
+        value,
+        go & (norm < before / 2) & (norm > rules.goal),
+    )
     _, x, value, _ = jax.lax.while_loop(more, one, start)
     return x, value
 
