@@ -141,6 +141,15 @@ def test_a_missing_peer_says_what_to_install():
     assert offer("x", needs("tqdm")).note == "cannot be imported: No module named 'tqdm'"
 
 
+def test_a_peer_whose_packages_do_not_fit_together_is_a_row_that_says_so():
+    def broken():
+        raise RuntimeError("operator torchvision::nms does not exist\nmore of it")
+
+    found = offer("Lucent", broken)
+    assert found.call is None
+    assert found.note == "cannot be used: operator torchvision::nms does not exist"
+
+
 def test_ratios_shares_and_throughput():
     slow = row_of(Contender("peer", abs), Timing(1.0, [4.0, 8.0, 6.0]), flops=6e9, peak=10.0)
     fast = row_of(

@@ -21,4 +21,6 @@ def offer(name: str, make: Callable[[], Contender]) -> Contender:
             note = f"{_NAMES[package]} is not installed: pip install 'jaxbq[bench]'"
         else:
             note = f"cannot be imported: {fault}"
-        return Contender(name, None, note=note)
+    except Exception as fault:  # packages that do not fit together fail in whatever words they like
+        note = f"cannot be used: {str(fault).partition(chr(10))[0] or type(fault).__name__}"
+    return Contender(name, None, note=note)
