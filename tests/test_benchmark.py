@@ -43,6 +43,7 @@ CONFIG = Path(__file__).parent.parent / "configs" / "benchmark.toml"
 SIZES = (30, 8, 3)
 SMALL = [
     *("rounds=1", "networks=2", "training.epochs=40", "training.optimiser.learning_rate=0.02"),
+    *("inverted.epochs=40", "inverted.optimiser.learning_rate=0.02"),
     *("hidden=[40]", "ascent.images=[3]"),
     *("ascent.steps=10", "target.starts=2", "target.steps=100", "target.rates=[0.1]"),
     *("target.slow=2", "sweeps.batch=[2]", "sweeps.steps=5", "memory.images=[1,2]"),
@@ -391,7 +392,8 @@ from jaxbq.benchmark.peers import pytorch_ascent
 from jaxbq.benchmark.peers.pytorch_training import Compiled
 from jaxbq.benchmark.session import Session
 
-options = load_benchmark(None, ['data={kind="idx",path="data"}', "hidden=[8]", "training.epochs=1"])
+short = ["training.epochs=1", "inverted.epochs=1"]
+options = load_benchmark(None, ['data={kind="idx",path="data"}', "hidden=[8]", *short])
 session = Session(options, Peak(), print)
 given = session.layers, session.targets(6), 5
 apart = pytorch_ascent.compiled(*given)() - pytorch_ascent.eager(*given)()

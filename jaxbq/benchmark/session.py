@@ -55,7 +55,7 @@ class Session:
         return train(
             self.model,
             self.data,
-            self.options.training,
+            self.options.inverted,
             key=jax.random.key(self.options.seed),
             dtype=self.options.dtype,
         )

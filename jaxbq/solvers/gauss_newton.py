@@ -245,7 +245,7 @@ def _iterate(
     local = _Local(jacobian, value, rules.low - x, rules.high - x, relative * trace)
     size = (1 + relative) * trace
     first = _dual_at(local, value / size[:, None])
-    goal = jnp.maximum(0.03 * norm * jnp.minimum(norm, 1), rules.goal / 10)
+    goal = jnp.maximum(0.003 * norm * jnp.minimum(norm, 1), rules.goal / 10)
     dual, factor, unsolved = _bounded_step(local, first, size, goal, go)
 
     predicted = _dot(dual.change, 2 * value - dual.change) / 2
