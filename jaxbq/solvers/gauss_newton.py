@@ -191,14 +191,7 @@ def _search(
 
 
 def _go_on(
-    residual: Rows,
-    x: Array,
-    value: Array,
-    before: Array,
-    local: _Local,
-    factor: Array,
-    rules: _Rules,
-    go: Array,
+    residual: Rows, x: Array, value: Array, local: _Local, factor: Array, rules: _Rules, go: Array
 ) -> tuple[Array, Array]:
     """Step on with the Jacobian and factor there are, as long as every step halves |r|: (x, r)."""
 
@@ -215,12 +208,8 @@ def _go_on(
         return (carry[0] < _AGAIN) & jnp.any(carry[-1])
 
     norm = _norm(value)
-    start: tuple[Array, ...] = (
-        jnp.int32(0),
-        x,
-        value,
-        go & (norm < before / 2) & (norm > rules.goal),
-    )
+    go &= (norm < _norm(local.residual) / 2) & (norm > rules.goal)
+    start: tuple[Array, ...] = (jnp.int32(0), x, value, go)
     _, x, value, _ = jax.lax.while_loop(more, one, start)
     return x, value
 
@@ -270,7 +259,7 @@ def _iterate(
     damping = jnp.where(curved, damping, _next_damping(damping, found, good, bad))
     # With this much damping the step was a short projected gradient: nothing else can descend.
     hopeless = flat | (~found & ~curved & (relative >= 1))
-    x, left = _go_on(residual, x, left, norm, local, factor, rules, found & ~curved)
+    x, left = _go_on(residual, x, left, local, factor, rules, found & ~curved)
     least = _norm(left)
     reason = jnp.where(hopeless, STATIONARY, RUNNING)
     reason = jnp.where(found & (least <= rules.goal), REACHED, reason)
