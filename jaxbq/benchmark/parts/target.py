@@ -99,29 +99,32 @@ def _asked(name: str, session: Session, wanted: np.ndarray) -> int:
 def _adams(
     session: Session, wanted: np.ndarray, starts: np.ndarray
 ) -> list[tuple[Contender, Callable[[], Any] | None]]:
-    """Make projected Adam at its best rate, in three ways; and what runs it for a curve."""
+    """Make projected Adam at its best rate, in some ways; and what runs it for a curve."""
     chosen = session.options.target
     # Short, for the figure; dropping: images that are done are worked on no more.
+    tuned, usual = (0.9, 0.95), (0.9, 0.999)
     names = {
-        "PyTorch Adam": {"compiled": False},
-        "PyTorch Adam, dropping": {"compiled": False, "drop": True},
-        "torch.compile, Adam": {"compiled": True},
+        "PyTorch Adam": (usual, {"compiled": False}),
+        "PyTorch Adam, tuned": (tuned, {"compiled": False}),
+        "PyTorch, tuned, dropping": (tuned, {"compiled": False, "drop": True}),
+        "torch.compile, tuned": (tuned, {"compiled": True}),
     }
     runs: dict[str, Callable[[], Any]] = {}
 
     def make(name: str) -> Contender:
         from ..peers.pytorch_target import Problem, ProjectedAdam
 
-        problem = Problem(session.layers, wanted, starts, chosen.tolerance, chosen.every)
+        betas, how = names[name]
+        problem = Problem(session.layers, wanted, starts, chosen.tolerance, chosen.every, betas)
         best = _best(session, problem)
-        run = partial(ProjectedAdam(problem, best.cost, **names[name]).run, best.rate, chosen.steps)
+        run = partial(ProjectedAdam(problem, best.cost, **how).run, best.rate, chosen.steps)
         runs[name] = run
         return Contender(
             name,
             lambda: run().images,
             quality=_of_rows(session, wanted, chosen.tolerance),
             note=f"best of {len(chosen.rates)} rates and 2 costs: {best.rate:g}, {best.cost}, "
-            f"{best.steps} steps",
+            f"{best.steps} steps; betas {betas[0]:g}, {betas[1]:g}",
         )
 
     contenders = [offer(name, partial(make, name)) for name in names]
@@ -129,11 +132,11 @@ def _adams(
 
 
 def _best(session: Session, problem: Any) -> Any:
-    """Search the best rate once a session, compiled where that works."""
+    """Search the best rate once a session and pair of betas, compiled where that works."""
     from ..peers.pytorch_target import ProjectedAdam, best_of
 
-    known = session.once
-    if "best rate" not in known:
+    known, name = session.once, f"best rate, betas {problem.betas}"
+    if name not in known:
         chosen = session.options.target
         session.say("searching: the best learning rate of projected Adam")
 
@@ -144,10 +147,10 @@ def _best(session: Session, problem: Any) -> Any:
             return best_of(chosen.rates, chosen.steps, make)
 
         try:
-            known["best rate"] = search(True)
+            known[name] = search(True)
         except Exception:  # no compiler here, in whatever words PyTorch says so
-            known["best rate"] = search(False)
-    return known["best rate"]
+            known[name] = search(False)
+    return known[name]
 
 
 def _of_rows(
@@ -202,9 +205,10 @@ def _our_curves(session: Session, targets: np.ndarray) -> Iterator[dict[str, Any
             result = finished(_invert(session, way, targets))
             error = float(errors_of(session, result.images, targets).max())
             points.append((result.seconds.prepare + result.seconds.run, error))
-        # Each is a run of its own, and may be quicker than one to an easier goal.
+        # Each is a run of its own, and may be quicker than one to an easier goal, or closer.
         seconds, errors = zip(*sorted(points), strict=True)
-        yield {"contender": name, "seconds": list(seconds), "error": list(errors)}
+        least = np.minimum.accumulate(errors).tolist()
+        yield {"contender": name, "seconds": list(seconds), "error": least}
 
 
 def _their_curves(

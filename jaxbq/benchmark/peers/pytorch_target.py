@@ -12,8 +12,6 @@ from ..session import Layers
 from .pytorch import adam, compile_step, load, logits, tensor, tensors
 from .pytorch_ascent import faster
 
-_BETAS = (0.9, 0.95)
-
 
 @dataclass
 class Approach:
@@ -44,6 +42,7 @@ class Problem:
         starts: images to begin with.
         tolerance: largest error of an output that counts as reached.
         every: steps between looks.
+        betas: of Adam; these need fewest steps, PyTorch's own are 0.9 and 0.999.
     """
 
     layers: Layers
@@ -51,6 +50,7 @@ class Problem:
     starts: np.ndarray
     tolerance: float
     every: int
+    betas: tuple[float, float] = (0.9, 0.95)
 
 
 class ProjectedAdam:
@@ -95,11 +95,11 @@ class ProjectedAdam:
         self, x: Any, first: Any, second: Any, count: Any, rate: Any, targets: Any, weights: Any
     ) -> Any:
         """Take some steps; then find every row's error."""
-        torch = self._torch
+        torch, betas = self._torch, self._problem.betas
         for _ in range(self._problem.every):
             count = count + 1
             gradient = torch.func.grad(self._loss)(x, targets, weights)
-            x, (first, second) = adam(torch, x, gradient, (first, second), count, rate, _BETAS)
+            x, (first, second) = adam(torch, x, gradient, (first, second), count, rate, betas)
             x = x.clamp(0, 1)
         outputs = torch.sigmoid(logits(torch, weights, x))
         return x, first, second, count, (outputs - targets).abs().amax(1)
@@ -110,7 +110,7 @@ class ProjectedAdam:
         """Do the same by autograd and PyTorch's own Adam, which goes on with its moments."""
         torch = self._torch
         x = x.clone().requires_grad_()
-        optimiser = torch.optim.Adam([x], float(rate), _BETAS, fused=self._fused)
+        optimiser = torch.optim.Adam([x], float(rate), self._problem.betas, fused=self._fused)
         moments = {"step": count.clone(), "exp_avg": first, "exp_avg_sq": second}
         optimiser.state[x] = moments
         for _ in range(self._problem.every):
