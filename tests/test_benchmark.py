@@ -465,7 +465,7 @@ def test_projected_adam_reaches_and_says_so(session, drop):
 
     targets = session.targets(6)
     starts = np.tile(starts_of(session), (3, 1))
-    problem = Problem(session.layers, targets, starts, 0.05, 5)
+    problem = Problem(session.layers, targets, starts, 0.05, 5, (0.9, 0.95))
 
     def make(cost):
         return ProjectedAdam(problem, cost, compiled=False, drop=drop)

@@ -42,7 +42,7 @@ class Problem:
         starts: images to begin with.
         tolerance: largest error of an output that counts as reached.
         every: steps between looks.
-        betas: of Adam; these need fewest steps, PyTorch's own are 0.9 and 0.999.
+        betas: of Adam.
     """
 
     layers: Layers
@@ -50,7 +50,7 @@ class Problem:
     starts: np.ndarray
     tolerance: float
     every: int
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[float, float]
 
 
 class ProjectedAdam:
