@@ -120,10 +120,16 @@ class MLP:
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
     ) -> Float[Array, "batch outputs"]:
         """Compute the pre-activation of the last layer."""
-        a = jnp.asarray(x)
-        for number, (layer, phi) in enumerate(zip(params[:-1], self.activations, strict=False)):
-            a = phi.apply(_affine(layer, a, first=number == 0))
-        return _affine(params[-1], a, first=len(params) == 1)
+        return self.onward(params, _product(params[0], jnp.asarray(x), first=True))
+
+    def onward(
+        self, params: Params, product: Float[Array, "batch units"]
+    ) -> Float[Array, "batch outputs"]:
+        """Compute the pre-activation of the last layer from xW¹, the first layer's product."""
+        z = _biased(params[0], product)
+        for layer, phi in zip(params[1:], self.activations, strict=False):
+            z = _affine(layer, phi.apply(z), first=False)
+        return z
 
     def apply(
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
@@ -203,12 +209,18 @@ def float_type(params: Any) -> Any:
 
 
 def _affine(layer: Layer, a: Array, *, first: bool) -> Array:
+    return _biased(layer, _product(layer, a, first=first))
+
+
+def _biased(layer: Layer, product: Array) -> Array:
+    return product if layer.bias is None else product + layer.bias[None]
+
+
+def _product(layer: Layer, a: Array, *, first: bool) -> Array:
     if layer.transpose is None:
-        z = a @ layer.weight
-    else:
-        product = _first_product if first else _later_product
-        z = product(a, layer.weight, layer.transpose)
-    return z if layer.bias is None else z + layer.bias[None]
+        return a @ layer.weight
+    product = _first_product if first else _later_product
+    return product(a, layer.weight, layer.transpose)
 
 
 # From so many rows on, CPUs multiply faster with the rows as columns of the result: forward at

@@ -16,6 +16,26 @@ from .options import FIXED_PAIRS, PAIRS, options
 
 Option = float | int | bool | str
 _OWN_SCHEDULES = ("constant", "linear", "cosine", "warmup_cosine")
+# Change every parameter by its own gradients, so that a matrix may be held in parts.
+_ELEMENTWISE = {
+    "adabelief",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamaxw",
+    "adamw",
+    "amsgrad",
+    "lion",
+    "nadam",
+    "nadamw",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "sgd",
+    "sign_sgd",
+    "yogi",
+}
 # What optax's schedules call the rate they begin with or rise to, and their length.
 _RATE_NAMES = ("init_value", "value", "peak_value")
 _LENGTH_NAMES = ("transition_steps", "decay_steps")
@@ -46,6 +66,11 @@ class Optimiser:
     schedule_options: Annotated[tuple[tuple[str, Option], ...], FIXED_PAIRS] = ()
     normalise: bool = False
     options: Annotated[tuple[tuple[str, Option], ...], PAIRS] = ()
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether every parameter's change follows from its own gradients and one common factor."""
+        return self.name in _ELEMENTWISE
 
     def build(self, steps: int) -> Any:
         """Make the optax transformation for a run of so many steps."""

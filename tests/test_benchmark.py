@@ -37,7 +37,7 @@ from jaxbq.data import Idx
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Preimage, Projected, PseudoInverse, Transpose, invert
 from jaxbq.mlp import MLP
-from jaxbq.training import BookTraining
+from jaxbq.training import BookTraining, rules
 
 CONFIG = Path(__file__).parent.parent / "configs" / "benchmark.toml"
 SIZES = (30, 8, 3)
@@ -434,8 +434,8 @@ def test_every_learner_takes_the_same_step(session):
 
     task = task_of(session)
     task = dataclasses.replace(task, batch=len(task.codes))
-    for loader in (False, True):
-        eager = Eager(task, loader=loader)
+    for how in ({}, {"loader": True}, {"fused": False}):
+        eager = Eager(task, **how)
         ours = Ours(session, task)
         ours._rule = dataclasses.replace(ours._rule, batch_size=task.batch)
         for _ in range(3):
@@ -446,6 +446,22 @@ def test_every_learner_takes_the_same_step(session):
             np.testing.assert_allclose(theirs.weight.detach().T, layer.weight, atol=1e-5)
             np.testing.assert_allclose(theirs.bias.detach(), layer.bias, atol=1e-5)
         assert eager.accuracy() == ours.accuracy()
+
+
+def test_what_rare_pixels_spare_is_not_counted(session, monkeypatch):
+    """A product forward and one to the weights for every use, two operations a multiplication."""
+    task = task_of(session)
+    whole = Ours(session, task)
+    assert whole.flops == training_flops(session.model.sizes, len(task.codes))
+    monkeypatch.setattr(rules, "_WORTHWHILE", 1)
+    images = task.data.train_images.copy()
+    images[:, :5] = 0.25
+    images[3, 2] = 0.5
+    parted = Ours(
+        session, dataclasses.replace(task, data=dataclasses.replace(task.data, train_images=images))
+    )
+    units = session.model.sizes[1]
+    assert whole.flops - parted.flops == 4 * units * (5 * len(task.codes) - 1)
 
 
 def test_scikit_learn_learns(session):

@@ -32,6 +32,11 @@ def training_flops(sizes: Sequence[int], images: int) -> float:
     return 2.0 * images * (2 * weights(sizes) + weights(sizes[1:]))
 
 
+def sparse_flops(uses: int, units: int) -> float:
+    """Count the operations of so many nonzero inputs in an epoch: forward, and to the weights."""
+    return 4.0 * uses * units
+
+
 def training_bytes(sizes: Sequence[int], images: int, batch: int, item: int = 4) -> float:
     """Count the least bytes of an epoch by Adam, each array once an update.
 

@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import Dataset
-from ..devices import Devices, at_home, everywhere, over, shared
+from ..devices import Devices, at_home, count, everywhere, over, shared
 from ..errors import JaxbqError
 from ..mlp import MLP, Params
 from ..options import check
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .metrics import EpochMetrics
+from .rare_pixels import part_images
 from .rules import BookTraining, Training, TrainingArrays
 
 
@@ -124,7 +125,7 @@ def _train(
     checkpoint: Checkpoint | None,
 ) -> Trained:
     """Train epoch by epoch, on the devices at hand."""
-    arrays = everywhere(arrays_of(model, data, data.train_labels, training, dtype))
+    arrays = everywhere(arrays_of(model, data, data.train_labels, training, dtype, alone=True))
     state = training.start(model, params, len(arrays.images))
     tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
     trained = Trained(params, ())
@@ -173,12 +174,16 @@ def arrays_of(
     labels: Int[np.ndarray, " train"],
     training: Training | BookTraining,
     dtype: str,
+    *,
+    alone: bool,
 ) -> TrainingArrays:
-    """Put a training set on the device, labels as codes."""
+    """Put a training set on the device, labels as codes; for one network alone, or for several."""
     codes = training.codes.matrix(data.classes, model.output)[labels]
-    return TrainingArrays(
-        jnp.asarray(data.train_images, dtype), jnp.asarray(codes, dtype), *data.pixel_range
-    )
+    least = training.rare_from(model)
+    if not (alone and count() == 1 and jax.default_backend() == "cpu"):
+        least = None
+    images, rare = part_images(data.train_images, least, dtype)
+    return TrainingArrays(images, jnp.asarray(codes, dtype), *data.pixel_range, rare)
 
 
 def metrics_of(epoch: int, sums: Any, right: Any, data: Dataset, seconds: float) -> EpochMetrics:

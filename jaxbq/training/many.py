@@ -133,7 +133,7 @@ def _train_together(
     number, examples = labels.shape
     begin, orders = zip(*(jax.random.split(key) for key in keys), strict=True)
     params = _stack([model.init(key, jnp.dtype(dtype), training.initial_scale) for key in begin])
-    alike = [arrays_of(model, data, own, training, dtype) for own in labels]
+    alike = [arrays_of(model, data, own, training, dtype, alone=False) for own in labels]
     arrays = everywhere(alike[0]._replace(codes=jnp.stack([each.codes for each in alike])))
     state = jax.vmap(lambda p: training.start(model, p, examples))(params)
     tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
@@ -186,7 +186,7 @@ def _epoch_of_all(
     def some(given: Any, params: Params, state: Any, codes: Array, *each: Array) -> Any:
         training, arrays = given
         # One set of images for all; labels of their own.
-        axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
+        axes = TrainingArrays(None, 0, None, None, None)  # type: ignore[arg-type]
         return jax.vmap(
             lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
             in_axes=(0, 0, axes, 0, 0),

@@ -18,15 +18,25 @@ from ..options import NONE_SHORTHAND, defaulting_to, options
 from ..targets import Codes, check_targets
 from .adversary import Adversary
 from .losses import LossName, check_loss, example_losses
+from .rare_pixels import Ordered, RarePixels, join, part, product
 
 
 class TrainingArrays(NamedTuple):
-    """A training set on the device: images (n, pixels), the codes of their labels, pixel range."""
+    """A training set on the device.
+
+    Args:
+        images: shape (n, pixels); without the rare pixels where these are held apart.
+        codes: of their labels, shape (n, outputs).
+        low: lower end of the pixel range.
+        high: its upper end.
+        rare: the rare pixels; None where all are in ``images``.
+    """
 
     images: Float[Array, "n pixels"]
     codes: Float[Array, "n outputs"]
     low: Any = 0.0
     high: Any = 1.0
+    rare: RarePixels | None = None
 
 
 class EpochSums(NamedTuple):
@@ -37,6 +47,9 @@ class EpochSums(NamedTuple):
 
 
 _ADAM = Optimiser(learning_rate=3e-3)
+# Multiplications a batch that have to be saved for rare pixels to be held apart: their own loops
+# take as long as a third of them on two cores.
+_WORTHWHILE = 2_000_000
 
 
 @options
@@ -89,6 +102,13 @@ class Training:
         self.optimiser.check()
         _check_codes(self.codes, model)
 
+    def rare_from(self, model: MLP) -> int | None:
+        """Say from how many rare pixels on it pays to hold them apart; None where it never does."""
+        plain = self.noise is None and self.adversary is None and self.jacobian is None
+        if not (plain and self.optimiser.elementwise):
+            return None
+        return -(-_WORTHWHILE // (self.batch_size * model.sizes[1]))
+
     def start(self, model: Network, params: Any, examples: int) -> Any:
         """Make the state that goes from epoch to epoch beside the parameters."""
         return self.optimiser.build(self._updates(examples)).init(params)
@@ -110,7 +130,9 @@ class Training:
     ) -> tuple[Any, Any, EpochSums]:
         """Train for one epoch; see :func:`_gradient_epoch`."""
         key = jax.random.key(0) if key is None else key
-        return _gradient_epoch(self, model, params, state, data, order, key)
+        rare = None if data.rare is None else data.rare.in_order(order, self.batch_size)
+        shown = data._replace(rare=None)
+        return _gradient_epoch(self, model, params, state, shown, rare, order, key)
 
     def _updates(self, examples: int) -> int:
         return self.epochs * -(-examples // self.batch_size)
@@ -144,6 +166,10 @@ class BookTraining:
     def spreads(self) -> bool:
         """Whether several devices can share the work: not where one image follows another."""
         return False
+
+    def rare_from(self, model: MLP) -> int | None:
+        """Never hold rare pixels apart."""
+        return None
 
     @property
     def codes(self) -> Codes:
@@ -213,6 +239,7 @@ def _gradient_epoch(
     params: Any,
     state: Any,
     data: TrainingArrays,
+    rare: Ordered | None,
     order: Array,
     key: Array,
 ) -> tuple[Any, Any, EpochSums]:
@@ -220,9 +247,20 @@ def _gradient_epoch(
     optimiser = training.optimiser.build(training._updates(len(order)))
     size = training.batch_size
     full = len(order) // size
+    if rare is not None:
+        params, state = part(optimiser, params, state, rare, data.images.shape[1])
 
-    def update(carry: tuple[Any, Any], rows: Array) -> tuple[tuple[Any, Any], EpochSums]:
+    def logits_of(params: Any, images: Array, span: Any) -> Array:
+        if rare is None:
+            return model.logits(params, images)
+        first = product(params[0].weight, images, rare, span)
+        return model.onward(params, first)  # type: ignore[attr-defined]
+
+    def update(
+        carry: tuple[Any, Any], batch: tuple[Array, Any]
+    ) -> tuple[tuple[Any, Any], EpochSums]:
         params, state = carry
+        rows, span = batch
         rows = whole(rows)
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
@@ -233,7 +271,7 @@ def _gradient_epoch(
         seen = _disturbed(training, model, params, images, codes, data, own)
 
         def batch_loss(params: Any) -> tuple[Array, tuple[Array, Array]]:
-            logits = model.logits(params, seen)
+            logits = logits_of(params, seen, span)
             losses = example_losses(training.loss, model.output, logits, codes)
             sums = losses.sum(), _count_right(logits, codes)
             loss = losses.mean()
@@ -246,11 +284,16 @@ def _gradient_epoch(
         params = jax.tree.map(lambda p, c: p + c.astype(p.dtype), params, change)
         return (params, state), EpochSums(*sums)
 
-    carry, sums = jax.lax.scan(update, (params, state), order[: full * size].reshape(full, size))
+    spans = None if rare is None else rare.spans
+    every, left = (jax.tree.map(lambda a: a[:full], spans), jax.tree.map(lambda a: a[-1], spans))
+    batches = order[: full * size].reshape(full, size), every
+    carry, sums = jax.lax.scan(update, (params, state), batches)
     total = jax.tree.map(lambda s: s.sum(axis=0), sums)
     if len(order) % size:
-        carry, rest = update(carry, order[full * size :])
+        carry, rest = update(carry, (order[full * size :], left))
         total = jax.tree.map(jnp.add, total, rest)
+    if rare is not None:
+        carry = join(optimiser, *carry, rare)
     return *whole(carry), total
 
 

@@ -17,9 +17,10 @@ class Eager:
     Args:
         task: what is trained.
         loader: batches from a DataLoader, instead of by index.
+        fused: which of PyTorch's Adams; by default the faster one.
     """
 
-    def __init__(self, task: Task, *, loader: bool) -> None:
+    def __init__(self, task: Task, *, loader: bool = False, fused: bool | None = None) -> None:
         self._torch = torch = load()
         torch.manual_seed(task.seed)
         self._images = tensor(torch, task.data.train_images.astype(task.layers[0][0].dtype))
@@ -32,7 +33,7 @@ class Eager:
             if loader
             else None
         )
-        self._begin(faster(self._trial(True), self._trial(False)))
+        self._begin(faster(self._trial(True), self._trial(False)) if fused is None else fused)
 
     def _begin(self, fused: bool) -> None:
         self._network = network(self._torch, self._task.layers)
