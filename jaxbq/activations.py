@@ -40,8 +40,8 @@ class Activation:
         """Whether the outputs of one example sum to one, so that they depend on each other."""
         return self.name == "softmax"
 
-    def invert(self, a: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
-        """Compute φ⁻¹(a).
+    def check_invertible(self) -> Callable[[Array], Array]:
+        """Check that there is φ⁻¹; return it.
 
         Raises:
             JaxbqError: this activation has no inverse.
@@ -51,7 +51,15 @@ class Activation:
                 f"{self.name} has no inverse, so no analytic method can pass it; "
                 f"use one of {', '.join(invertible())}, or a gradient method such as ascent"
             )
-        return self.inverse(a)
+        return self.inverse
+
+    def invert(self, a: Float[Array, "*batch units"]) -> Float[Array, "*batch units"]:
+        """Compute φ⁻¹(a).
+
+        Raises:
+            JaxbqError: this activation has no inverse.
+        """
+        return self.check_invertible()(a)
 
 
 def _softmax_inverse(a: Array) -> Array:

@@ -113,8 +113,7 @@ class Decoder(Method):
             _check_layer(self.layer, model)
         closed = self.source not in ("logits", "hidden")
         if not closed:
-            invert = activation(model.output).invert
-            jax.eval_shape(invert, jax.ShapeDtypeStruct((1, 2), jnp.float32))
+            activation(model.output).check_invertible()
         outputs = model.sizes[-1] if isinstance(model, MLP) else None
         check_targets(targets, model.output, outputs, closed=closed)
 

@@ -87,8 +87,7 @@ class Preimage(Method):
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse outputs that have no logits, and starts that are not there."""
-        invert = activation(model.output).invert
-        jax.eval_shape(invert, jax.ShapeDtypeStruct((1, 2), jnp.float32))
+        activation(model.output).check_invertible()
         check_targets(targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None)
         if self.samples > 1 and self.start not in ("random", "nearest"):
             raise JaxbqError(f"start = {self.start!r} is one start; samples is for random, nearest")

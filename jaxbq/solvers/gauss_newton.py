@@ -322,7 +322,7 @@ def solve(
         dtype is worked in; wanted (batch, outputs); low and high, scalars or (pixels,); tolerance,
         of |r|; max_iterations, Jacobians per row; damping, least m over trace(J J^T); project, P,
         linear on rows (for softmax: less their mean); lanes, rows worked on
-        together (static), by default 4 on CPUs and all on accelerators.
+        together (static), by default 16 on CPUs and all on accelerators.
         tolerance, max_iterations and damping may be traced.
 
     Returns: the best images, in range, and per row |r|, iterations, reason. A row that is not
