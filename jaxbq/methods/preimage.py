@@ -18,13 +18,14 @@ from ..imaging import given_starts, start_image, start_of
 from ..mlp import MLP, Network
 from ..options import options
 from ..solvers import gauss_newton
+from ..solvers.shared_jacobian import approach
 from ..targets import check_targets
 from .base import Inversion, Method, Reason, Targets
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
 
 # Of the grey image's shift, for a warm start: in noise the network needs more of it (measured).
-_LENGTHS = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0)
+_LENGTHS = (0.75, 1.25, 1.75)
 
 # In the order of the solver's codes.
 _REASONS = (
@@ -142,29 +143,38 @@ class Preimage(Method):
                 project=project,
             )
 
-        def solve_warm(given: Any, starts: Array, of: Array) -> gauss_newton.Preimages:
-            _, state, logits = given
-            grey = jnp.broadcast_to(state.images, (len(logits), state.images.shape[-1]))
-            shift = solve(given, grey, logits).images - grey
+        def solve_warm(given: Any, samples: Array) -> gauss_newton.Preimages:
+            """Solve from starts of shape (samples, targets, pixels)."""
+            method, state, logits = given
 
             def residual(images: Array) -> Array:
-                difference = logits[of] - model.logits(state.params, images)
-                return jnp.linalg.norm(project(difference) if project else difference, axis=-1)
+                answers = model.logits(state.params, images.reshape(-1, images.shape[-1]))
+                left = logits[:, None] - answers.reshape(*images.shape[:2], -1)
+                return project(left) if project else left
 
-            return solve(given, _along(residual, starts, shift[of], state), logits[of])
+            grey = jnp.broadcast_to(state.images, (len(logits), state.images.shape[-1]))
+            found = solve(given, grey, logits).images
+            starts = samples.swapaxes(0, 1)
+            images = _along(residual, starts, (found - grey)[:, None], state)
+            _, jacobian = gauss_newton.linearise(lambda x: residual(x[:, None])[:, 0], found)
+            goal = method._tolerance(starts.dtype)
+            images = approach(residual, images, jacobian, state.low, state.high, goal=goal)
+            wanted = jnp.repeat(logits, starts.shape[1], axis=0)
+            rows = solve(given, images.reshape(-1, images.shape[-1]), wanted)
+            return jax.tree.map(
+                lambda a: a.reshape(*starts.shape[:2], *a.shape[1:]).swapaxes(0, 1), rows
+            )
 
-        rows = starts.reshape(-1, starts.shape[-1])
-        of = jnp.repeat(jnp.arange(shape[0]), shape[1])
         given = (self, state, logits)
         if self.warm_start:
-            found = spread(solve_warm, given, rows, of)
+            samples = spread(solve_warm, given, starts.swapaxes(0, 1))
+            found = jax.tree.map(lambda a: a.swapaxes(0, 1), samples)
         else:
-            found = spread(solve, given, rows, logits[of])
+            rows = starts.reshape(-1, starts.shape[-1])
+            found = spread(solve, given, rows, jnp.repeat(logits, shape[1], axis=0))
+            found = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), found)
         reasons = jnp.asarray(_REASONS)[found.reason]
-        grouped = jax.tree.map(
-            lambda a: a.reshape(*shape, *a.shape[1:]),
-            (found.images, reasons, found.iterations, found.residual),
-        )
+        grouped = found.images, reasons, found.iterations, found.residual
         # Reached ones first, in the order of the starts; then by residual.
         rank = jnp.where(grouped[1] == Reason.REACHED, -1.0, grouped[3])
         order = jnp.argsort(rank, axis=1, stable=True)
@@ -196,19 +206,20 @@ class Preimage(Method):
 
 def _along(
     residual: Callable[[Array], Array], starts: Array, shift: Array, state: PreimageState
-) -> Float[Array, "n pixels"]:
+) -> Float[Array, "targets samples pixels"]:
     """Move every start along its shift, to where its residual is least of a few places."""
 
     def place(carry: tuple[Array, Array], length: Array) -> tuple[tuple[Array, Array], None]:
         images, least = carry
         here = jnp.clip(starts + length * shift, state.low, state.high)
-        now = residual(here)
+        now = jnp.linalg.norm(residual(here), axis=-1)
         better = now < least
-        images = jnp.where(better[:, None], here, images)
+        images = jnp.where(better[..., None], here, images)
         return (images, jnp.where(better, now, least)), None
 
     lengths = jnp.asarray(_LENGTHS, starts.dtype)
-    return jax.lax.scan(place, (starts, residual(starts)), lengths)[0][0]
+    begin = starts, jnp.linalg.norm(residual(starts), axis=-1)
+    return jax.lax.scan(place, begin, lengths)[0][0]
 
 
 def _less_mean(residual: Array) -> Array:

@@ -58,7 +58,7 @@ def _where(rows: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(wide[a.ndim], a, b), yes, no)
 
 
-def _linearise(residual: Rows, x: Array) -> tuple[Array, Array]:
+def linearise(residual: Rows, x: Array) -> tuple[Array, Array]:
     """r(x) and J = -dr/dx: one pull-back per output, batched into matrix products by vmap."""
     value, pull = jax.vjp(residual, x)
     rows, outputs = value.shape
@@ -225,7 +225,7 @@ def _iterate(
     residual: Rows, x: Array, damping: Array, curved: Array, start: Array, rules: _Rules, go: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """One iteration of the rows in `go`: (x, |r|, damping, curved, reason)."""
-    value, jacobian = _linearise(residual, x)
+    value, jacobian = linearise(residual, x)
     norm, trace = _norm(value), jnp.einsum("bop,bop->b", jacobian, jacobian)
     finite = jnp.isfinite(trace) & jnp.isfinite(norm)
     trace, go = jnp.where(trace > 0, trace, 1), go & finite
