@@ -98,12 +98,12 @@ def exchanges():
     """Count what an ascent exchanges in its loops, where training, as a control, does."""
     key, rule = jax.random.key(0), jaxbq.Training(**NOISY)
     state, order = rule.start(MODEL, PARAMS, 120), rule.order(key, 120)
-    arrays = loop.arrays_of(MODEL, DATA, DATA.train_labels, rule, "float64")
+    arrays = loop.arrays_of(MODEL, DATA, DATA.train_labels, rule, "float64", alone=True)
     scene = LANES.prepare(MODEL, PARAMS, DATA.reference, key)
     with over():
         assert count() == 3
         params, scene, arrays, state = everywhere((PARAMS, scene, arrays, state))
-        epoch = (rule, MODEL, params, state, arrays, order, key)
+        epoch = (rule, MODEL, params, state, arrays, None, order, key)
         assert within_loops(rules._gradient_epoch.trace(*epoch)) > 0
         return within_loops(driver._invert.trace(LANES, MODEL, params, scene, TARGETS, key))
 

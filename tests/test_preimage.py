@@ -50,6 +50,12 @@ def test_a_warm_start_saves_iterations_and_stays_nearer(standard):
         starts = begun.images[rows, result.diagnostics["start"]]
         distances.append(np.linalg.norm(result.images - starts, axis=-1).mean())
     assert found[1].iterations.mean() < found[0].iterations.mean() / 2
+    # Many need no Jacobian of their own to come as near as 1e-3 of the outputs; none without the
+    # steps that share one.
+    loose = dataclasses.replace(warm, samples=16, tolerance=0.09)
+    result = invert(loose, *standard, targets, key=key)
+    assert (result.iterations == 0).mean() > 0.3
+    assert np.abs(result.outputs - targets[:, None]).max() < 1e-3
     assert distances[1] < distances[0]
 
 

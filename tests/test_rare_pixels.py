@@ -40,7 +40,7 @@ def held_apart(monkeypatch):
 
 
 def never(monkeypatch):
-    monkeypatch.setattr(Training, "rare_from", lambda self, model: None)
+    monkeypatch.setattr(Training, "rare_from", lambda self, model, examples: None)
 
 
 @pytest.mark.usefixtures("x64")
@@ -51,11 +51,11 @@ def test_parted_images_hold_what_whole_ones_do(rng, background):
     restored = np.tile(images[0] * np.nan, (300, 1)).astype(np.float64)
     number = common.shape[1]
     assert number == 8
-    restored[:, rare.order[:number]] = common
-    restored[:, rare.order[number:]] = 0 if rare.background is None else rare.background
+    restored[:, rare.pixels[:number]] = common
+    restored[:, rare.pixels[number:]] = 0 if rare.background is None else rare.background
     for image in range(300):
         for use in range(rare.starts[image], rare.starts[image + 1]):
-            restored[image, rare.order[number + rare.columns[use]]] += rare.values[use]
+            restored[image, rare.pixels[number + rare.columns[use]]] += rare.values[use]
     np.testing.assert_allclose(restored, images, atol=1e-15)
     assert len(rare.values) < 300
     assert (rare.background is None) == (background == 0)
@@ -69,7 +69,7 @@ def test_images_stay_whole_where_it_would_not_pay(rng):
         np.testing.assert_array_equal(whole, images)
 
 
-@pytest.mark.parametrize("size", [7, 40, 300])
+@pytest.mark.parametrize("size", [7, 40, 300, 400])
 def test_uses_come_in_the_order_of_the_batches(rng, size):
     images = scarce(rng, 300, 0.0)
     common, rare = part_images(images, 1, "float32")
@@ -81,7 +81,7 @@ def test_uses_come_in_the_order_of_the_batches(rng, size):
         rows = order[batch * size : (batch + 1) * size]
         found = np.zeros((len(rows), 22), np.float32)
         found[met.uses.image[first:last], met.uses.column[first:last]] = met.uses.value[first:last]
-        np.testing.assert_array_equal(found, images[rows][:, rare.order[common.shape[1] :]])
+        np.testing.assert_array_equal(found, images[rows][:, rare.pixels[common.shape[1] :]])
 
 
 @pytest.mark.usefixtures("x64", "held_apart")
@@ -142,7 +142,7 @@ def test_every_optimiser_finds_the_same_network(monkeypatch, digits, key, optimi
 
 
 @pytest.mark.usefixtures("x64", "held_apart")
-@pytest.mark.parametrize("which", ["nothing varies", "all rare", "deep, no bias"])
+@pytest.mark.parametrize("which", ["nothing varies", "all rare", "deep, no bias", "one batch"])
 def test_edges(monkeypatch, digits, key, which):
     data, model = digits(1.0), MLP((30, 6, 3))
     if which == "nothing varies":
@@ -151,9 +151,9 @@ def test_edges(monkeypatch, digits, key, which):
         images = np.zeros((120, 30), np.float32)
         images[3, :5] = 0.7
         data = dataclasses.replace(data, train_images=images)
-    else:
+    elif which == "deep, no bias":
         model = MLP((30, 6, 4, 3), "tanh", bias=False)
-    training = Training(epochs=2, batch_size=40)
+    training = Training(epochs=2, batch_size=400 if which == "one batch" else 40)
     assert arrays_of(model, data, data.train_labels, training, "float64", alone=True).rare
     ours = train(model, data, training, key=key, dtype="float64")
     never(monkeypatch)
@@ -173,10 +173,29 @@ def test_edges(monkeypatch, digits, key, which):
     ],
 )
 def test_never_where_more_than_logits_is_asked_or_parameters_meet(changed):
-    assert Training().rare_from(MLP((784, 200, 10))) is not None
-    assert Training(**changed).rare_from(MLP((784, 200, 10))) is None
+    assert Training().rare_from(MLP((784, 200, 10)), 1000) is not None
+    assert Training(**changed).rare_from(MLP((784, 200, 10)), 1000) is None
 
 
 def test_only_where_products_are_large():
-    assert Training(batch_size=128).rare_from(MLP((784, 200, 10))) < 100
-    assert Training(batch_size=8).rare_from(MLP((784, 50, 10))) > 784
+    assert Training(batch_size=128).rare_from(MLP((784, 200, 10)), 1000) < 100
+    assert Training(batch_size=8).rare_from(MLP((784, 50, 10)), 1000) > 784
+    assert Training(batch_size=8000).rare_from(MLP((784, 50, 10)), 8) > 784
+
+
+def test_labels_that_come_in_turns_do_not_hide_a_class(rng):
+    """Every tenth image is of a class that alone leaves half of the pixels unused."""
+    images = rng.random((20_000, 20)).astype(np.float32)
+    images[::10, 10:] = 0
+    whole, rare = part_images(images, 1, "float32")
+    assert rare is None
+    assert whole.shape == (20_000, 20)
+
+
+def test_a_sample_that_is_not_like_the_rest_is_noticed(rng, monkeypatch):
+    monkeypatch.setattr(rare_pixels, "_SAMPLE", 1)
+    images = rng.random((500, 20)).astype(np.float32)
+    images[:, 10:] *= rng.random((500, 10)) < 0.3
+    whole, rare = part_images(images, 1, "float32")
+    assert rare is None
+    np.testing.assert_array_equal(whole, images)

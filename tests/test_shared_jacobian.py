@@ -118,9 +118,18 @@ def test_a_jacobian_that_does_not_fit_does_no_harm(rng, network, kind):
 def test_nothing_is_done_where_the_products_would_not_fit(rng, network, monkeypatch):
     residual, centres, jacobian = network
     images = near(rng, centres, 2, 0.1)
-    monkeypatch.setattr(shared_jacobian, "_MOST", 3 * 16 * 30 - 1)
+    monkeypatch.setattr(shared_jacobian, "_MOST", 16 * 30 - 1)
     ours = approach(residual, images, jacobian, 0.0, 1.0, goal=1e-9)
     np.testing.assert_array_equal(ours, images)
+
+
+def test_targets_with_little_room_come_to_the_same(rng, network, monkeypatch):
+    residual, centres, jacobian = network
+    images = near(rng, centres, 4, 0.1)
+    together = approach(residual, images, jacobian, 0.0, 1.0, goal=1e-9)
+    monkeypatch.setattr(shared_jacobian, "_MOST", 16 * 30)
+    apart = approach(residual, images, jacobian, 0.0, 1.0, goal=1e-9)
+    np.testing.assert_allclose(apart, together, atol=1e-9)
 
 
 def test_logits_that_count_up_to_a_constant(rng):

@@ -37,10 +37,14 @@ def sparse_flops(uses: int, units: int) -> float:
     return 4.0 * uses * units
 
 
-def training_bytes(sizes: Sequence[int], images: int, batch: int, item: int = 4) -> float:
+def training_bytes(
+    sizes: Sequence[int], images: int, batch: int, item: int = 4, *, inputs: int | None = None
+) -> float:
     """Count the least bytes of an epoch by Adam, each array once an update.
 
-    Weights and two moments are read and written, images are read.
+    Weights and two moments are read and written, images are read: all their pixels, or so many
+    ``inputs``.
     """
     updates = -(-images // batch)
-    return float(item * (updates * 6 * weights(sizes) + images * sizes[0]))
+    read = images * sizes[0] if inputs is None else inputs
+    return float(item * (updates * 6 * weights(sizes) + read))

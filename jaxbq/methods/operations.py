@@ -13,7 +13,8 @@ def operations(traced: Any, rounds: float) -> float:
 
     Everything else (activations, optimisers, decompositions) is left out. How often a `while`
     loop turns is not in a program: an outermost one is taken to turn ``rounds`` times, one within
-    another loop once, so that the count is a lower estimate there.
+    another loop once, so that the count is a lower estimate there. Of a choice (`cond`) every
+    branch is counted, which makes it a higher one.
 
     Args:
         traced: what ``jax.jit(f).trace(…)`` returned.

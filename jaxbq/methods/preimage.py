@@ -65,8 +65,9 @@ class Preimage(Method):
             (``Reference.starts``; for a data set the first test image of every class).
         samples: how many starts, for ``random`` and ``nearest``.
         warm_start: let random starts set out in the direction in which the preimage of the grey
-            image lies, as far as their residual falls. A fraction of the iterations, and images
-            nearer to their starts; but all of one target go that way, and are more alike.
+            image lies, as far as their residual falls, and then take up to five steps with the
+            Jacobian there, which all of one target share; none of this counts as an iteration.
+            Many times quicker, and images nearer to their starts, but more alike.
         tolerance: largest ‖residual‖ of the logits that counts as reached; by default 1e-8 in
             float64 and 1e-4 in float32.
         max_iterations: of each image.
@@ -130,7 +131,7 @@ class Preimage(Method):
         project = _less_mean if phi.normalises else None
 
         def solve(given: Any, starts: Array, wanted: Array) -> gauss_newton.Preimages:
-            method, state, _ = given
+            method, state = given
             return gauss_newton.solve(
                 lambda x: model.logits(state.params, x),
                 starts,
@@ -143,9 +144,9 @@ class Preimage(Method):
                 project=project,
             )
 
-        def solve_warm(given: Any, samples: Array) -> gauss_newton.Preimages:
-            """Solve from starts of shape (samples, targets, pixels)."""
-            method, state, logits = given
+        def solve_warm(given: Any, logits: Array, starts: Array) -> gauss_newton.Preimages:
+            """Solve from starts of shape (targets, samples, pixels)."""
+            method, state = given
 
             def residual(images: Array) -> Array:
                 answers = model.logits(state.params, images.reshape(-1, images.shape[-1]))
@@ -154,25 +155,28 @@ class Preimage(Method):
 
             grey = jnp.broadcast_to(state.images, (len(logits), state.images.shape[-1]))
             found = solve(given, grey, logits).images
-            starts = samples.swapaxes(0, 1)
             images = _along(residual, starts, (found - grey)[:, None], state)
             _, jacobian = gauss_newton.linearise(lambda x: residual(x[:, None])[:, 0], found)
             goal = method._tolerance(starts.dtype)
             images = approach(residual, images, jacobian, state.low, state.high, goal=goal)
             wanted = jnp.repeat(logits, starts.shape[1], axis=0)
             rows = solve(given, images.reshape(-1, images.shape[-1]), wanted)
-            return jax.tree.map(
-                lambda a: a.reshape(*starts.shape[:2], *a.shape[1:]).swapaxes(0, 1), rows
-            )
+            return jax.tree.map(lambda a: a.reshape(*starts.shape[:2], *a.shape[1:]), rows)
 
-        given = (self, state, logits)
-        if self.warm_start:
-            samples = spread(solve_warm, given, starts.swapaxes(0, 1))
-            found = jax.tree.map(lambda a: a.swapaxes(0, 1), samples)
-        else:
+        def solve_samples(given: Any, starts: Array) -> gauss_newton.Preimages:
+            """Do so for all targets, from starts of shape (samples, targets, pixels)."""
+            rest, logits = given
+            return _turned(solve_warm(rest, logits, _turned(starts)))
+
+        given = (self, state)
+        if not self.warm_start:
             rows = starts.reshape(-1, starts.shape[-1])
-            found = spread(solve, given, rows, jnp.repeat(logits, shape[1], axis=0))
-            found = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), found)
+            flat = spread(solve, given, rows, jnp.repeat(logits, shape[1], axis=0))
+            found = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), flat)
+        elif shape[0] >= shape[1]:
+            found = spread(solve_warm, given, logits, starts)
+        else:
+            found = _turned(spread(solve_samples, (given, logits), _turned(starts)))
         reasons = jnp.asarray(_REASONS)[found.reason]
         grouped = found.images, reasons, found.iterations, found.residual
         # Reached ones first, in the order of the starts; then by residual.
@@ -202,6 +206,11 @@ class Preimage(Method):
         if self.tolerance is not None:
             return self.tolerance
         return 1e-8 if dtype == jnp.float64 else 1e-4
+
+
+def _turned(tree: Any) -> Any:
+    """Swap the first two axes: targets and samples."""
+    return jax.tree.map(lambda a: a.swapaxes(0, 1), tree)
 
 
 def _along(

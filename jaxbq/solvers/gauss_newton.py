@@ -48,8 +48,14 @@ def _dot(a: Array, b: Array) -> Array:
     return jnp.sum(a * b, axis=-1)
 
 
-def _norm(a: Array) -> Array:
+def norm_of(a: Array) -> Array:
+    """Compute the Euclidean norm of every row."""
     return jnp.linalg.norm(a, axis=-1)
+
+
+def least_damping(dtype: Any) -> float:
+    """Say how much damping, over trace(J J^T), keeps J J^T invertible in a type."""
+    return 50 * float(jnp.finfo(dtype).eps)
 
 
 def _where(rows: Array, yes: Any, no: Any) -> Any:
@@ -86,7 +92,8 @@ def _factor_at(local: _Local, dual: _Dual) -> Array:
     return jnp.linalg.cholesky(gram, symmetrize_input=False)
 
 
-def _solved(factor: Array, right: Array) -> Array:
+def solved(factor: Array, right: Array) -> Array:
+    """Solve with a Cholesky factor, row by row."""
     return jax.scipy.linalg.cho_solve((factor, True), right[..., None])[..., 0]
 
 
@@ -101,14 +108,14 @@ def _bounded_step(
     Carry = tuple[Array, _Dual, Array, Array]
 
     def unsolved(dual: _Dual) -> Array:
-        return running & (_norm(dual.slope) > goal)
+        return running & (norm_of(dual.slope) > goal)
 
     def one_round(carry: Carry) -> Carry:
         count, old, length, factor = carry
         factor = jnp.where(unsolved(old)[:, None, None], _factor_at(local, old), factor)
-        new = _dual_at(local, old.point + length[:, None] * _solved(factor, old.slope))
+        new = _dual_at(local, old.point + length[:, None] * solved(factor, old.slope))
         # The dual is concave: halving the steps that lower it keeps the rounds from cycling.
-        better = (new.value >= old.value) | (_norm(new.slope) < _norm(old.slope))
+        better = (new.value >= old.value) | (norm_of(new.slope) < norm_of(old.slope))
         length = jnp.where(better, 1, length / 2)
         return count + 1, _where(unsolved(old) & better, new, old), length, factor
 
@@ -197,18 +204,18 @@ def _go_on(
 
     def one(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         count, x, value, go = carry
-        step = jnp.einsum("bop,bo->bp", local.jacobian, _solved(factor, value))
+        step = jnp.einsum("bop,bo->bp", local.jacobian, solved(factor, value))
         further = jnp.clip(x + step, rules.low, rules.high)
         rest = residual(further)
-        least, now = _norm(value), _norm(rest)
+        least, now = norm_of(value), norm_of(rest)
         x, value = _where(go & (now < least), (further, rest), (x, value))
         return count + 1, x, value, go & (now < least / 2) & (now > rules.goal)
 
     def more(carry: tuple[Array, ...]) -> Array:
         return (carry[0] < _AGAIN) & jnp.any(carry[-1])
 
-    norm = _norm(value)
-    go &= (norm < _norm(local.residual) / 2) & (norm > rules.goal)
+    norm = norm_of(value)
+    go &= (norm < norm_of(local.residual) / 2) & (norm > rules.goal)
     start: tuple[Array, ...] = (jnp.int32(0), x, value, go)
     _, x, value, _ = jax.lax.while_loop(more, one, start)
     return x, value
@@ -226,7 +233,7 @@ def _iterate(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """One iteration of the rows in `go`: (x, |r|, damping, curved, reason)."""
     value, jacobian = linearise(residual, x)
-    norm, trace = _norm(value), jnp.einsum("bop,bop->b", jacobian, jacobian)
+    norm, trace = norm_of(value), jnp.einsum("bop,bop->b", jacobian, jacobian)
     finite = jnp.isfinite(trace) & jnp.isfinite(norm)
     trace, go = jnp.where(trace > 0, trace, 1), go & finite
     # Damping that falls with the residual keeps the fast convergence of Gauss-Newton.
@@ -238,7 +245,7 @@ def _iterate(
     dual, factor, unsolved = _bounded_step(local, first, size, goal, go)
 
     predicted = _dot(dual.change, 2 * value - dual.change) / 2
-    gradient = _norm(first.step) * (1 + relative) * jnp.sqrt(trace)
+    gradient = norm_of(first.step) * (1 + relative) * jnp.sqrt(trace)
     eps = float(jnp.finfo(x.dtype).eps)
     flat = (gradient <= max(eps ** (2 / 3), 1e-8) * norm) | ~(predicted > 2 * eps * norm**2)
     go &= ~flat
@@ -260,7 +267,7 @@ def _iterate(
     # With this much damping the step was a short projected gradient: nothing else can descend.
     hopeless = flat | (~found & ~curved & (relative >= 1))
     x, left = _go_on(residual, x, left, local, factor, rules, found & ~curved)
-    least = _norm(left)
+    least = norm_of(left)
     reason = jnp.where(hopeless, STATIONARY, RUNNING)
     reason = jnp.where(found & (least <= rules.goal), REACHED, reason)
     # A slow linear step: r bends more than J tells. Taking turns, neither can hold a row up.
@@ -272,7 +279,7 @@ def _descend(
     residual: Callable[[Array, Array], Array], x: Array, wanted: Array, rules: _Rules, lanes: int
 ) -> Preimages:
     """Iterate a queue: the first running rows fill the lanes, so finished ones cost nothing."""
-    start = _norm(residual(x, wanted))
+    start = norm_of(residual(x, wanted))
     reason = jnp.where(rules.limit < 1, MAX_ITERATIONS, RUNNING)
     reason = jnp.where(start <= rules.goal, REACHED, reason)
     reason = jnp.where(jnp.isfinite(start), reason, DIVERGED).astype(jnp.int32)
@@ -346,7 +353,7 @@ def solve(
         least, most = (
             jnp.broadcast_to(jnp.asarray(b, x0.dtype), x0.shape[1:]) for b in (low, high)
         )
-        floor = jnp.maximum(jnp.asarray(damping, x0.dtype), 50 * jnp.finfo(x0.dtype).eps)
+        floor = jnp.maximum(jnp.asarray(damping, x0.dtype), least_damping(x0.dtype))
         goal, limit = jnp.asarray(tolerance, x0.dtype), jnp.asarray(max_iterations)
 
         def residual(x: Array, target: Array) -> Array:

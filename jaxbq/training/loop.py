@@ -179,9 +179,8 @@ def arrays_of(
 ) -> TrainingArrays:
     """Put a training set on the device, labels as codes; for one network alone, or for several."""
     codes = training.codes.matrix(data.classes, model.output)[labels]
-    least = training.rare_from(model)
-    if not (alone and count() == 1 and jax.default_backend() == "cpu"):
-        least = None
+    pays = alone and count() == 1 and jax.default_backend() == "cpu"
+    least = training.rare_from(model, len(labels)) if pays else None
     images, rare = part_images(data.train_images, least, dtype)
     return TrainingArrays(images, jnp.asarray(codes, dtype), *data.pixel_range, rare)
 

@@ -186,7 +186,7 @@ def _epoch_of_all(
     def some(given: Any, params: Params, state: Any, codes: Array, *each: Array) -> Any:
         training, arrays = given
         # One set of images for all; labels of their own.
-        axes = TrainingArrays(None, 0, None, None, None)  # type: ignore[arg-type]
+        axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
         return jax.vmap(
             lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
             in_axes=(0, 0, axes, 0, 0),

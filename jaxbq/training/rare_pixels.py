@@ -29,14 +29,14 @@ class RarePixels(NamedTuple):
     """What n images have in their rare pixels, on the host: a sparse matrix in compressed rows.
 
     Args:
-        order: all pixels, the common ones first.
+        pixels: all of them, the common ones first.
         starts: where each image's uses begin, and where the last one's end.
         columns: the pixel of each use, counted from the first rare one.
         values: what it holds, less the background.
         background: what a rare pixel holds if it is not used; None where that is always zero.
     """
 
-    order: Int[np.ndarray, " pixels"]
+    pixels: Int[np.ndarray, " pixels"]
     starts: Int[np.ndarray, " n+1"]
     columns: Int[np.ndarray, " uses"]
     values: Float[np.ndarray, " uses"]
@@ -53,7 +53,7 @@ class RarePixels(NamedTuple):
         # One chunk more, so that the last one can be whole.
         filled = (np.pad(a, (0, _CHUNK)) for a in uses)
         bounds = np.append(0, np.append(ends[size - 1 : -1 : size], ends[-1]))
-        return Ordered(self.order, self.background, Uses(*filled), bounds.astype(np.int32))
+        return Ordered(self.pixels, self.background, Uses(*filled), bounds.astype(np.int32))
 
 
 class Uses(NamedTuple):
@@ -68,13 +68,13 @@ class Ordered(NamedTuple):
     """The rare pixels of images in the order in which an epoch meets them.
 
     Args:
-        order: as in :class:`RarePixels`.
+        pixels: as in :class:`RarePixels`.
         background: likewise.
         uses: in the order of the epoch.
         bounds: where each batch's uses begin, and where the last one's end.
     """
 
-    order: Any
+    pixels: Any
     background: Any
     uses: Uses
     bounds: Any
@@ -105,27 +105,31 @@ def part_images(
     Returns:
         The common pixels and the others; or all pixels and None.
     """
-    if least is None:
+    if least is None or least > images.shape[1]:
         return jnp.asarray(images, dtype), None
-    sample = images[:: max(1, len(images) // _SAMPLE)]
+    # Not every so many: labels may come in turns.
+    chosen = np.random.default_rng(0).permutation(len(images))[:_SAMPLE]
+    sample = images[chosen]
     background = np.median(sample, axis=0).astype(images.dtype)
     rare = (sample != background).mean(axis=0) < _RARE
     if rare.sum() < least:
         return jnp.asarray(images, dtype), None
-    order = np.concatenate([np.flatnonzero(~rare), np.flatnonzero(rare)])
-    apart, empty = np.take(images, order[-rare.sum() :], axis=1), background[rare]
+    common, seldom = np.flatnonzero(~rare), np.flatnonzero(rare)
+    apart, empty = np.take(images, seldom, axis=1), background[rare]
     where, columns = np.nonzero(apart != empty)
-    # In the wanted type, so that the background can be added again without a trace.
+    if len(where) > _RARE * apart.size:
+        return jnp.asarray(images, dtype), None  # the sample was not like the rest
+    # In the wanted type, as the background is when it is added again.
     empty = empty.astype(dtype)
     values = apart[where, columns].astype(dtype) - empty[columns]
     held = RarePixels(
-        order.astype(np.int32),
+        np.concatenate([common, seldom]).astype(np.int32),
         np.searchsorted(where, np.arange(len(images) + 1)),
         columns.astype(np.int32),
         values,
         empty if empty.any() else None,
     )
-    return jnp.asarray(np.take(images, order[: -rare.sum()], axis=1), dtype), held
+    return jnp.asarray(np.take(images, common, axis=1), dtype), held
 
 
 def product(
@@ -151,7 +155,9 @@ def _each_chunk(uses: Uses, span: Any, begin: Array, add: Callable[[Array, Uses]
         start = first + number * _CHUNK
         chunk = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, _CHUNK), uses)
         inside = start + jnp.arange(_CHUNK) < last
-        return add(total, chunk._replace(value=jnp.where(inside, chunk.value, 0)))
+        return add(
+            total, chunk._replace(value=jnp.where(inside, chunk.value, 0).astype(begin.dtype))
+        )
 
     return jax.lax.fori_loop(0, -(-(last - first) // _CHUNK), one, begin)
 
@@ -191,7 +197,7 @@ def part(
     def parted(matrix: Array, first: bool) -> Any:
         if not first:
             return matrix
-        rows = matrix[rare.order]
+        rows = matrix[rare.pixels]
         return Parted(rows[:common], rows[common:])
 
     which = _first_weights(params)
@@ -206,7 +212,7 @@ def join(optimiser: Any, params: Params, state: Any, rare: Ordered) -> tuple[Par
         if not isinstance(matrix, Parted):
             return matrix
         rows = jnp.concatenate(matrix)
-        return jnp.zeros_like(rows).at[rare.order].set(rows)
+        return jnp.zeros_like(rows).at[rare.pixels].set(rows)
 
     def is_parted(leaf: Any) -> bool:
         return isinstance(leaf, Parted)

@@ -29,7 +29,7 @@ class TrainingArrays(NamedTuple):
         codes: of their labels, shape (n, outputs).
         low: lower end of the pixel range.
         high: its upper end.
-        rare: the rare pixels; None where all are in ``images``.
+        rare: the rare pixels, on the host; None where all are in ``images``, and under `jit`.
     """
 
     images: Float[Array, "n pixels"]
@@ -47,8 +47,8 @@ class EpochSums(NamedTuple):
 
 
 _ADAM = Optimiser(learning_rate=3e-3)
-# Multiplications a batch that have to be saved for rare pixels to be held apart: their own loops
-# take as long as a third of them on two cores.
+# Multiplications a batch that each of the first layer's two products has to spare, for rare pixels
+# to be held apart. Their own loops take as long as 2.5 million for 215 uses a batch (two cores).
 _WORTHWHILE = 2_000_000
 
 
@@ -102,12 +102,12 @@ class Training:
         self.optimiser.check()
         _check_codes(self.codes, model)
 
-    def rare_from(self, model: MLP) -> int | None:
+    def rare_from(self, model: MLP, examples: int) -> int | None:
         """Say from how many rare pixels on it pays to hold them apart; None where it never does."""
         plain = self.noise is None and self.adversary is None and self.jacobian is None
         if not (plain and self.optimiser.elementwise):
             return None
-        return -(-_WORTHWHILE // (self.batch_size * model.sizes[1]))
+        return -(-_WORTHWHILE // (min(self.batch_size, examples) * model.sizes[1]))
 
     def start(self, model: Network, params: Any, examples: int) -> Any:
         """Make the state that goes from epoch to epoch beside the parameters."""
@@ -167,7 +167,7 @@ class BookTraining:
         """Whether several devices can share the work: not where one image follows another."""
         return False
 
-    def rare_from(self, model: MLP) -> int | None:
+    def rare_from(self, model: MLP, examples: int) -> int | None:
         """Never hold rare pixels apart."""
         return None
 
@@ -285,12 +285,13 @@ def _gradient_epoch(
         return (params, state), EpochSums(*sums)
 
     spans = None if rare is None else rare.spans
-    every, left = (jax.tree.map(lambda a: a[:full], spans), jax.tree.map(lambda a: a[-1], spans))
-    batches = order[: full * size].reshape(full, size), every
+    whole_batches = jax.tree.map(lambda a: a[:full], spans)
+    batches = order[: full * size].reshape(full, size), whole_batches
     carry, sums = jax.lax.scan(update, (params, state), batches)
     total = jax.tree.map(lambda s: s.sum(axis=0), sums)
     if len(order) % size:
-        carry, rest = update(carry, (order[full * size :], left))
+        last = order[full * size :], jax.tree.map(lambda a: a[-1], spans)
+        carry, rest = update(carry, last)
         total = jax.tree.map(jnp.add, total, rest)
     if rare is not None:
         carry = join(optimiser, *carry, rare)
