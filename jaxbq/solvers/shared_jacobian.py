@@ -1,9 +1,9 @@
 """Many images of one target, each some way before its preimage: steps with one Jacobian for all.
 
 Where images of a target lie alike to the network (moved by one shift, say), one Jacobian serves
-them all. Its products with itself are made once, so that the Gram matrix of the pixels off their
-bounds, another for every image, costs one product of matrices for all images together: a seventh of
-what a Jacobian of its own would. Convergence is linear; what is left is for :mod:`.gauss_newton`.
+them all. The Gram matrices of the pixels off their bounds, another for every image, are then one
+product of matrices for all images of a target, and a step takes a seventh of what it would with
+Jacobians of their own. Convergence is linear; what is left is for :mod:`.gauss_newton`.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def approach(
 
     A step d = clip(Jᵀl) solves J d = r within the bounds, lightly damped; one that does not lower
     |r| is not taken, so that a Jacobian that does not fit does no harm. With very many outputs and
-    pixels (100 outputs: from 1677 pixels on) images stay as they are.
+    pixels (100 outputs: from 1678 pixels on) images stay as they are.
 
     Args:
         residual: r, images independent of each other.
