@@ -113,7 +113,10 @@ def test_product_and_its_gradient_are_those_of_whole_images(rng, background, use
 # With warm-up, cosine and normalised gradients: what goes beyond one number a parameter.
 VARIANTS = [
     Optimiser(name="adam", learning_rate=1e-3),
-    Optimiser(name="adamw", learning_rate=1e-3, schedule="warmup_cosine", normalise=True),
+    pytest.param(
+        Optimiser(name="adamw", learning_rate=1e-3, schedule="warmup_cosine", normalise=True),
+        marks=pytest.mark.slow,
+    ),
     *(
         pytest.param(Optimiser(name=name, learning_rate=1e-3), marks=pytest.mark.slow)
         for name in sorted(_ELEMENTWISE)
@@ -142,7 +145,16 @@ def test_every_optimiser_finds_the_same_network(monkeypatch, digits, key, optimi
 
 
 @pytest.mark.usefixtures("x64", "held_apart")
-@pytest.mark.parametrize("which", ["nothing varies", "all rare", "deep, no bias", "one batch"])
+@pytest.mark.parametrize(
+    "which",
+    [
+        "all rare",
+        *(
+            pytest.param(which, marks=pytest.mark.slow)
+            for which in ("nothing varies", "deep, no bias", "one batch")
+        ),
+    ],
+)
 def test_edges(monkeypatch, digits, key, which):
     data, model = digits(1.0), MLP((30, 6, 3))
     if which == "nothing varies":

@@ -71,7 +71,14 @@ def by_hand(residual, images, jacobian, goal):
     return result
 
 
-@pytest.mark.parametrize(("reach", "goal"), [(0.05, 1e-6), (0.5, 1e-6), (0.5, 0.03)])
+@pytest.mark.parametrize(
+    ("reach", "goal"),
+    [
+        pytest.param(0.05, 1e-6, marks=pytest.mark.slow),
+        pytest.param(0.5, 1e-6, marks=pytest.mark.slow),
+        (0.5, 0.03),
+    ],
+)
 def test_all_images_take_the_steps_that_each_would_take_alone(rng, network, reach, goal):
     residual, centres, jacobian = network
     images = near(rng, centres, 6, reach)
