@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .activations import Activation, HiddenName, OutputName, activation
 from .errors import JaxbqError
+from .products import of_rows
 
 
 class Layer(NamedTuple):
@@ -120,7 +121,7 @@ class MLP:
         self, params: Params, x: Float[Array | np.ndarray, "batch pixels"]
     ) -> Float[Array, "batch outputs"]:
         """Compute the pre-activation of the last layer."""
-        return self.onward(params, _product(params[0], jnp.asarray(x), first=True))
+        return self.onward(params, _product(params[0], jnp.asarray(x)))
 
     def onward(
         self, params: Params, product: Float[Array, "batch units"]
@@ -128,7 +129,7 @@ class MLP:
         """Compute the pre-activation of the last layer from xW¹, the first layer's product."""
         z = _biased(params[0], product)
         for layer, phi in zip(params[1:], self.activations, strict=False):
-            z = _affine(layer, phi.apply(z), first=False)
+            z = _affine(layer, phi.apply(z))
         return z
 
     def apply(
@@ -142,15 +143,14 @@ class MLP:
         pre: list[Array] = []
         post = [jnp.asarray(x)]
         for layer, phi in zip(params, self.activations, strict=True):
-            pre.append(_affine(layer, post[-1], first=len(pre) == 0))
+            pre.append(_affine(layer, post[-1]))
             post.append(phi.apply(pre[-1]))
         return Trace(tuple(pre), tuple(post))
 
     def freeze(self, params: Params) -> Params:
         """Store every Wᵀ beside W, which makes gradients with respect to the input faster.
 
-        Products with a transposed view are slow on CPUs at small batches (ten images: 1.6 times
-        faster with a stored transpose). The weights of the result have no gradient.
+        The weights of the result have no gradient; see :func:`jaxbq.products.of_rows`.
         """
         return tuple(layer._replace(transpose=jnp.array(layer.weight.T)) for layer in params)
 
@@ -208,67 +208,15 @@ def float_type(params: Any) -> Any:
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
 
-def _affine(layer: Layer, a: Array, *, first: bool) -> Array:
-    return _biased(layer, _product(layer, a, first=first))
+def _affine(layer: Layer, a: Array) -> Array:
+    return _biased(layer, _product(layer, a))
 
 
 def _biased(layer: Layer, product: Array) -> Array:
     return product if layer.bias is None else product + layer.bias[None]
 
 
-def _product(layer: Layer, a: Array, *, first: bool) -> Array:
+def _product(layer: Layer, a: Array) -> Array:
     if layer.transpose is None:
         return a @ layer.weight
-    product = _first_product if first else _later_product
-    return product(a, layer.weight, layer.transpose)
-
-
-# From so many rows on, CPUs multiply faster with the rows as columns of the result: forward at
-# 1.05 of the speed of a 2048² product against 0.93, backward at 0.94 against 0.82 (640 rows, 784
-# pixels, 200 units, jaxlib 0.10.2). Few rows are faster as they are, and so is everything on GPUs.
-_MANY_ROWS = 128
-
-
-def _as_columns(a: Array) -> bool:
-    return len(a) >= _MANY_ROWS and jax.default_backend() == "cpu"
-
-
-def _turned(columns: Array) -> Array:
-    """Transpose without leave for XLA to turn the product before it round again."""
-    return jax.lax.optimization_barrier(columns).T
-
-
-def _times(a: Array, weight: Array, transpose: Array) -> Array:
-    if not _as_columns(a):
-        return a @ weight
-    return _turned(_contract(transpose, a, 1, 1))
-
-
-def _contract(a: Array, b: Array, i: int, j: int) -> Array:
-    return jax.lax.dot_general(a, b, (((i,), (j,)), ((), ())))
-
-
-def _forward(a: Array, weight: Array, transpose: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _times(a, weight, transpose), (weight, transpose)
-
-
-def _back_to_images(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, None, None]:
-    _, transpose = saved
-    if not _as_columns(cotangent):
-        return cotangent @ transpose, None, None
-    # Images are rows, whatever their units were.
-    return _contract(jax.lax.optimization_barrier(cotangent.T), transpose, 0, 0), None, None
-
-
-def _back_to_units(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, None, None]:
-    weight, transpose = saved
-    if not _as_columns(cotangent):
-        return cotangent @ transpose, None, None
-    return _turned(_contract(weight, cotangent, 1, 1)), None, None
-
-
-# Products with stored transposes: of the first layer, and of the later ones.
-_first_product = jax.custom_vjp(_times)
-_first_product.defvjp(_forward, _back_to_images)
-_later_product = jax.custom_vjp(_times)
-_later_product.defvjp(_forward, _back_to_units)
+    return of_rows(a, layer.weight, layer.transpose)

@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "interrupts", "precision", "threads"},
     {"archives", "devices", "files", "options"},
     {"cache", "processes"},
-    {"activations", "compiled", "data", "solvers"},
+    {"activations", "compiled", "data", "products", "solvers"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},
     {"generators"},

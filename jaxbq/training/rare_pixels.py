@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ..mlp import Params
+from ..products import of_weights
 
 # A pixel is rare if a smaller share of images uses it. From 1/100 to 1/25 an epoch takes as long.
 _RARE = 1 / 40
@@ -143,7 +144,8 @@ def product(
         rare: the others, of the whole epoch.
         span: where the uses of this batch begin and end.
     """
-    found = images @ weight.common + _sparse_product(weight.rare, rare.uses, span, images)
+    seldom = _sparse_product(weight.rare, rare.uses, span, images)
+    found = of_weights(images, weight.common) + seldom
     return found if rare.background is None else found + (rare.background @ weight.rare)[None]
 
 

@@ -1,0 +1,50 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxbq.products import of_rows, of_weights, times
+
+# On both sides of every number of rows, and of the number of entries, at which the form changes.
+SHAPES = [
+    (rows, k, n)
+    for rows in (1, 63, 64, 127, 128, 255, 256, 300)
+    for k, n in ((7, 5), (5, 7), (400, 200))
+]
+
+
+def drawn(rng, *shapes):
+    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("rows", "k", "n"), SHAPES)
+def test_every_form_is_the_product_and_has_its_gradient(rng, rows, k, n):
+    a, w, toward = drawn(rng, (rows, k), (k, n), (rows, n))
+    close = {"rtol": 1e-11, "atol": 1e-11}
+    np.testing.assert_allclose(times(a, w), a @ w, **close)
+    product, back = jax.vjp(lambda a: of_rows(a, w, w.T), a)
+    np.testing.assert_allclose(product, a @ w, **close)
+    np.testing.assert_allclose(back(toward)[0], toward @ w.T, **close)
+    product, back = jax.vjp(lambda w: of_weights(a, w), w)
+    np.testing.assert_allclose(product, a @ w, **close)
+    np.testing.assert_allclose(back(toward)[0], a.T @ toward, **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rows", [10, 300])
+def test_products_keep_their_type(rng, rows, dtype):
+    # Small whole numbers, whose sums every type holds exactly.
+    a, w = rng.integers(-2, 3, (rows, 6)), rng.integers(-2, 3, (6, 4))
+    product = times(jnp.asarray(a, dtype), jnp.asarray(w, dtype))
+    assert product.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(product, np.int64), a @ w)
+
+
+@pytest.mark.usefixtures("x64")
+def test_pull_backs_of_several_cotangents_at_once(rng):
+    # As Gauss-Newton forms a Jacobian.
+    a, w, toward = drawn(rng, (130, 6), (6, 4), (3, 130, 4))
+    _, back = jax.vjp(lambda a: of_rows(a, w, w.T), a)
+    (found,) = jax.vmap(back)(toward)
+    np.testing.assert_allclose(found, toward @ w.T, rtol=1e-11, atol=1e-12)
