@@ -387,6 +387,7 @@ def test_controls_have_learnt_nothing(config, tmp_path, control):
         assert history[-1].test_accuracy < trained.read_history()[-1].test_accuracy - 0.2
 
 
+@pytest.mark.slow
 def test_judges_and_panel_read_every_image(config, tmp_path):
     network = tmp_path / "own.safetensors"
     train_network(load_config(config, ["seed=5"]), network, Quiet())
@@ -606,6 +607,7 @@ def test_mistakes_in_variants(config, table, message):
         load_configs(config)
 
 
+@pytest.mark.slow
 def test_autoencoders_are_measured_once(config, tmp_path):
     small = "{ code = 4, hidden = [16], epochs = 3, batch_size = 20 }"
     with config.open("a") as file:

@@ -118,7 +118,8 @@ def test_unreachable_targets_end_stationary_where_scipy_finds_nothing_less(proje
 def test_unreachable_codes_of_the_trained_network_satisfy_first_order_conditions(mnist):
     logits, x0, wanted = mnist(jnp.float64)
     x0, wanted = x0[::9], 10 * wanted[::9]
-    out = gn.solve(logits, x0, wanted, 0.0, 1.0, tolerance=1e-8)
+    # How many it takes hangs on the network's last digits: 51 to 342 in nine networks.
+    out = gn.solve(logits, x0, wanted, 0.0, 1.0, tolerance=1e-8, max_iterations=1000)
     assert (out.reason == gn.STATIONARY).all()
     r, pull = jax.vjp(logits, out.images)
     descent = pull(wanted - r)[0]
@@ -156,6 +157,7 @@ def test_a_row_that_is_not_finite_disturbs_no_other():
     np.testing.assert_allclose(out.images[others], clean.images[others], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_jit_and_singles_agree_with_the_eager_batch():
     logits, x0 = small(7), images(8)
     wanted = logits(images(9))
@@ -172,6 +174,7 @@ def test_jit_and_singles_agree_with_the_eager_batch():
         assert one.iterations[0] == eager.iterations[i]
 
 
+@pytest.mark.slow
 def test_degenerate_networks_end_without_nan():
     constant = gn.solve(lambda x: x @ jnp.zeros((30, 4)), images(1), jnp.ones((12, 4)), 0.0, 1.0,
                         tolerance=1e-8)  # fmt: skip

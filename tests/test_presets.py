@@ -32,6 +32,7 @@ def test_whitened_shows_every_class_to_network_judge_and_eye(standard, mnist_10k
     assert (own >= 0.9).all()
 
 
+@pytest.mark.slow
 def test_whitened_shows_nothing_where_nothing_was_learnt(mnist_10k, judge):
     model = MLP((784, 200, 10))
     random = [model.init(jax.random.key(seed)) for seed in range(5)]
