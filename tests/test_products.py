@@ -30,13 +30,22 @@ def test_every_form_is_the_product_and_has_its_gradient(rng, rows, k, n):
     np.testing.assert_allclose(back(toward)[0], a.T @ toward, **close)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("rows", [10, 300])
-def test_products_keep_their_type(rng, rows, dtype):
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("of_rows_", "of_weight", "of_product"),
+    [
+        ("float32", "float32", "float32"),
+        ("bfloat16", "bfloat16", "bfloat16"),
+        ("float64", "float32", "float64"),
+    ],
+)
+@pytest.mark.parametrize("number", [10, 150, 300])
+def test_products_have_the_type_of_their_factors(rng, number, of_rows_, of_weight, of_product):
     # Small whole numbers, whose sums every type holds exactly.
-    a, w = rng.integers(-2, 3, (rows, 6)), rng.integers(-2, 3, (6, 4))
-    product = times(jnp.asarray(a, dtype), jnp.asarray(w, dtype))
-    assert product.dtype == dtype
+    a, w = rng.integers(-2, 3, (number, 6)), rng.integers(-2, 3, (6, 4))
+    weight = jnp.asarray(w, of_weight)
+    product = of_rows(jnp.asarray(a, of_rows_), weight, weight.T)
+    assert product.dtype == of_product
     np.testing.assert_array_equal(np.asarray(product, np.int64), a @ w)
 
 
