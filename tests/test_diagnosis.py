@@ -125,7 +125,15 @@ def test_a_trace_of_an_analytic_method_holds_its_steps(rng):
     assert last.apart == pytest.approx(np.abs(target - last.answered).max())
 
 
-@pytest.mark.parametrize("method", [Transpose(), PseudoInverse(), Preimage(), Ascent(steps=20)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        Transpose(),
+        pytest.param(PseudoInverse(), marks=pytest.mark.slow),
+        Preimage(),
+        Ascent(steps=20),
+    ],
+)
 def test_every_method_has_a_trace_a_picture_and_json(standard, method, tmp_path):
     found = trace(method, *standard, Codes().matrix(10)[4])
     plain = json.loads(json.dumps(to_plain(found), allow_nan=False))
@@ -224,6 +232,7 @@ def test_the_verdict_changes_with_the_network(rng, standard):
         assert any(letter.isdigit() for letter in finding.sentence)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_verdict_are_measured(standard):
     found = verdicts(*standard, Codes().matrix(10))
     result = invert(Transpose(), *standard, Codes().matrix(10))

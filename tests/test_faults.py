@@ -168,15 +168,11 @@ def go(experiment, out, data, listener=None, finish=None):
     return run(experiment, out, listener or Quiet(), data, finish).path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
+    # Before the rename is like half a file, but for what the temporary file holds.
     "what",
-    [
-        "removal",
-        pytest.param("half a file", marks=pytest.mark.slow),
-        pytest.param("after the rename", marks=pytest.mark.slow),
-        # Like half a file, but for what the temporary file holds.
-        pytest.param("before the rename", marks=pytest.mark.slow),
-    ],
+    ["removal", "half a file", "after the rename", "before the rename"],
 )
 def test_killed_at_every_write_and_finished(config, tmp_path, every_epoch, what):
     experiment = load_config(config(epochs=2))

@@ -99,7 +99,7 @@ def test_three_hidden_layers_reach_what_some_image_gives(act, softmax):
     np.testing.assert_allclose(centred(gap) if softmax else gap, 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("project", [None, centred])
+@pytest.mark.parametrize("project", [None, pytest.param(centred, marks=pytest.mark.slow)])
 def test_unreachable_targets_end_stationary_where_scipy_finds_nothing_less(project):
     logits, x0 = small(5), images(3, 8)
     wanted = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)) * 5)

@@ -9,7 +9,11 @@ MODEL = MLP((30, 9, 3))
 KEYS = [jax.random.key(n) for n in (3, 4, 5)]
 RULES = [
     (MODEL, Training(epochs=3, batch_size=16)),
-    (MODEL, Training(epochs=2, batch_size=16, adversary=Adversary(epsilon=0.2, steps=2))),
+    pytest.param(
+        MODEL,
+        Training(epochs=2, batch_size=16, adversary=Adversary(epsilon=0.2, steps=2)),
+        marks=pytest.mark.slow,
+    ),
     (MLP((30, 9, 3), bias=False), BookTraining(epochs=2)),
 ]
 

@@ -73,7 +73,7 @@ def test_same_key_same_bits(method, problem, tiny):
 
 
 # Operation by operation these take ten seconds or more.
-LONG_WHEN_EAGER = ("PseudoInverse", "Preimage", "Decoder", "Projected")
+LONG_WHEN_EAGER = ("PseudoInverse", "Preimage", "Ascent", "Decoder", "Projected")
 EAGER = [
     pytest.param(cls, marks=pytest.mark.slow) if cls.__name__ in LONG_WHEN_EAGER else cls
     for cls in METHODS
