@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .activations import Activation, HiddenName, OutputName, activation
 from .errors import JaxbqError
-from .products import of_rows
+from .products import fixed_weight_product
 
 
 class Layer(NamedTuple):
@@ -150,7 +150,7 @@ class MLP:
     def freeze(self, params: Params) -> Params:
         """Store every Wᵀ beside W, which makes gradients with respect to the input faster.
 
-        The weights of the result have no gradient; see :func:`jaxbq.products.of_rows`.
+        The weights of the result have no gradient; see :func:`jaxbq.products.fixed_weight_product`.
         """
         return tuple(layer._replace(transpose=jnp.array(layer.weight.T)) for layer in params)
 
@@ -219,4 +219,4 @@ def _biased(layer: Layer, product: Array) -> Array:
 def _product(layer: Layer, a: Array) -> Array:
     if layer.transpose is None:
         return a @ layer.weight
-    return of_rows(a, layer.weight, layer.transpose)
+    return fixed_weight_product(a, layer.weight, layer.transpose)

@@ -29,24 +29,26 @@ def times(a: Float[Array, "rows k"], b: Float[Array, "k n"]) -> Float[Array, "ro
 
 
 @jax.custom_vjp
-def of_weights(rows: Float[Array, "rows k"], weight: Float[Array, "k n"]) -> Float[Array, "rows n"]:
+def fixed_rows_product(
+    rows: Float[Array, "rows k"], weight: Float[Array, "k n"]
+) -> Float[Array, "rows n"]:
     """Multiply data with weights that are being learned: only these have a gradient."""
     return times(rows, weight)
 
 
-def _weights_forward(rows: Array, weight: Array) -> tuple[Array, Array]:
+def _rows_fixed_forward(rows: Array, weight: Array) -> tuple[Array, Array]:
     return times(rows, weight), rows
 
 
-def _weights_back(rows: Array, cotangent: Array) -> tuple[None, Array]:
+def _rows_fixed_back(rows: Array, cotangent: Array) -> tuple[None, Array]:
     return None, rows.T @ cotangent
 
 
-of_weights.defvjp(_weights_forward, _weights_back)
+fixed_rows_product.defvjp(_rows_fixed_forward, _rows_fixed_back)
 
 
 @jax.custom_vjp
-def of_rows(
+def fixed_weight_product(
     rows: Float[Array, "rows k"], weight: Float[Array, "k n"], transpose: Float[Array, "n k"]
 ) -> Float[Array, "rows n"]:
     """Multiply rows with weights that stay as they are: only the rows have a gradient.
@@ -68,16 +70,16 @@ def _columns_if_many(rows: Array, weight: Array, transpose: Array) -> Array:
     return jax.lax.optimization_barrier(columns).T
 
 
-def _rows_forward(rows: Array, weight: Array, transpose: Array) -> tuple[Array, Array]:
+def _weight_fixed_forward(rows: Array, weight: Array, transpose: Array) -> tuple[Array, Array]:
     # Not the decorated one, which has no forward mode; whoever bends gradients needs it.
     return _columns_if_many(rows, weight, transpose), transpose
 
 
-def _rows_back(transpose: Array, cotangent: Array) -> tuple[Array, None, None]:
+def _weight_fixed_back(transpose: Array, cotangent: Array) -> tuple[Array, None, None]:
     return times(cotangent, transpose), None, None
 
 
-of_rows.defvjp(_rows_forward, _rows_back)
+fixed_weight_product.defvjp(_weight_fixed_forward, _weight_fixed_back)
 
 
 def _on_cpu(a: Array, b: Array) -> bool:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbq.products import of_rows, of_weights, times
+from jaxbq.products import fixed_rows_product, fixed_weight_product, times
 
 # On both sides of every number of rows, and of the number of entries, at which the form changes.
 SHAPES = [
@@ -22,10 +22,10 @@ def test_every_form_is_the_product_and_has_its_gradient(rng, rows, k, n):
     a, w, toward = drawn(rng, (rows, k), (k, n), (rows, n))
     close = {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(times(a, w), a @ w, **close)
-    product, back = jax.vjp(lambda a: of_rows(a, w, w.T), a)
+    product, back = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
     np.testing.assert_allclose(product, a @ w, **close)
     np.testing.assert_allclose(back(toward)[0], toward @ w.T, **close)
-    product, back = jax.vjp(lambda w: of_weights(a, w), w)
+    product, back = jax.vjp(lambda w: fixed_rows_product(a, w), w)
     np.testing.assert_allclose(product, a @ w, **close)
     np.testing.assert_allclose(back(toward)[0], a.T @ toward, **close)
 
@@ -44,7 +44,7 @@ def test_products_have_the_type_of_their_factors(rng, number, of_rows_, of_weigh
     # Small whole numbers, whose sums every type holds exactly.
     a, w = rng.integers(-2, 3, (number, 6)), rng.integers(-2, 3, (6, 4))
     weight = jnp.asarray(w, of_weight)
-    product = of_rows(jnp.asarray(a, of_rows_), weight, weight.T)
+    product = fixed_weight_product(jnp.asarray(a, of_rows_), weight, weight.T)
     assert product.dtype == of_product
     np.testing.assert_array_equal(np.asarray(product, np.int64), a @ w)
 
@@ -53,7 +53,7 @@ def test_products_have_the_type_of_their_factors(rng, number, of_rows_, of_weigh
 def test_pull_backs_of_several_cotangents_at_once(rng):
     # As Gauss-Newton forms a Jacobian.
     a, w, toward = drawn(rng, (130, 6), (6, 4), (3, 130, 4))
-    _, back = jax.vjp(lambda a: of_rows(a, w, w.T), a)
+    _, back = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
     (found,) = jax.vmap(back)(toward)
     np.testing.assert_allclose(found, toward @ w.T, rtol=1e-11, atol=1e-12)
 
@@ -69,6 +69,6 @@ def test_a_gradient_can_be_bent_along_a_direction(rng, rows):
 
     bent, plain = (
         jax.jvp(lambda a, f=product: gradient(a, f), (a,), (along,))[1]
-        for product in (lambda a: of_rows(a, w, w.T), lambda a: a @ w)
+        for product in (lambda a: fixed_weight_product(a, w, w.T), lambda a: a @ w)
     )
     np.testing.assert_allclose(bent, plain, rtol=1e-11, atol=1e-12)

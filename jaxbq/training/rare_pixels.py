@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ..mlp import Params
-from ..products import of_weights
+from ..products import fixed_rows_product
 
 # A pixel is rare if a smaller share of images uses it. From 1/100 to 1/25 an epoch takes as long.
 _RARE = 1 / 40
@@ -145,7 +145,7 @@ def product(
         span: where the uses of this batch begin and end.
     """
     seldom = _sparse_product(weight.rare, rare.uses, span, images)
-    found = of_weights(images, weight.common) + seldom
+    found = fixed_rows_product(images, weight.common) + seldom
     return found if rare.background is None else found + (rare.background @ weight.rare)[None]
 
 
