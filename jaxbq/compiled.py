@@ -1,6 +1,11 @@
-"""Compiled programs, kept in the user's cache folder, so that a run begins where others ended."""
+"""Compiled programs: kept in the user's cache folder, and compiled quickly where that pays.
+
+A run begins where others ended; and a program that computes for milliseconds is not optimised for
+seconds.
+"""
 
 import contextlib
+import functools
 import glob
 import hashlib
 import os
@@ -8,7 +13,7 @@ import platform
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,58 @@ _MOST = 2**27
 _TELLING = re.compile(
     r"(?:vendor_id|cpu family|model|model name|flags|CPU \w+|Features|cpu|isa|uarch)\s*:.*"
 )
+# XLA on CPUs: plain loops in place of fusions written by MLIR, and no optimiser after them. It
+# compiles in a quarter of the time (two cores, jaxlib 0.10.2). Loops then take twice the time or
+# more, and products of matrices none, since they are a library's.
+_QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+
+
+class Compiled:
+    """A function compiled by `jax.jit` in one of two ways, with the same results up to rounding.
+
+    Args:
+        function: a pure function of arrays.
+        static: numbers of the arguments that programs are made for.
+    """
+
+    def __init__(self, function: Callable[..., Any], *static: int) -> None:
+        self._function, self._static = function, static
+
+    @functools.cached_property
+    def thorough(self) -> Any:
+        """Optimised fully: for what computes for longer than it compiles."""
+        import jax
+
+        return jax.jit(self._function, static_argnums=self._static)
+
+    @functools.cached_property
+    def quick(self) -> Any:
+        """Hardly optimised: for what computes for less time than that would take."""
+        import jax
+
+        options = _quick_options()
+        return jax.jit(self._function, static_argnums=self._static, compiler_options=options)
+
+    def __call__(self, *given: Any) -> Any:
+        """Compute quickly; within another program, as a part of that one."""
+        import jax
+
+        inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given))
+        return (self._function if inside else self.quick)(*given)
+
+
+@functools.cache
+def _quick_options() -> dict[str, Any] | None:
+    """Return the options of a quick compilation; None where the compiler has none of that name."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options=_QUICK)
+    except jax.errors.JaxRuntimeError:
+        return None  # another version of XLA
+    return _QUICK
 
 
 @contextlib.contextmanager

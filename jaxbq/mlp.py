@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .activations import Activation, HiddenName, OutputName, activation
+from .compiled import Compiled
+from .draws import normal
 from .errors import JaxbqError
 from .products import fixed_weight_product
 
@@ -111,7 +113,7 @@ class MLP:
         keys = jax.random.split(key, len(self.shapes))
         return tuple(
             Layer(
-                jax.random.normal(k, (n, m), dtype) * jnp.asarray(scale / n**0.5, dtype),
+                normal(k, (n, m), dtype) * jnp.asarray(scale / n**0.5, dtype),
                 jnp.zeros(m, dtype) if self.bias else None,
             )
             for k, (n, m) in zip(keys, self.shapes, strict=True)
@@ -152,7 +154,10 @@ class MLP:
 
         The weights of the result have no gradient; see :func:`jaxbq.products.fixed_weight_product`.
         """
-        return tuple(layer._replace(transpose=jnp.array(layer.weight.T)) for layer in params)
+        transposed = _TRANSPOSED([layer.weight for layer in params])
+        return tuple(
+            layer._replace(transpose=t) for layer, t in zip(params, transposed, strict=True)
+        )
 
     def check(self, params: Params) -> "MLP":
         """Check that parameters fit; return the specification.
@@ -206,6 +211,9 @@ def float_type(params: Any) -> Any:
     """Find the type that a network computes in: that of its parameters that are no integers."""
     leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+
+_TRANSPOSED = Compiled(lambda weights: [weight.T for weight in weights])
 
 
 def _affine(layer: Layer, a: Array) -> Array:

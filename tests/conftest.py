@@ -1,10 +1,21 @@
 """What all tests share. Shapes and types in annotations are checked while tests run."""
 
+import functools
+import hashlib
 import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxtyping import install_import_hook
+
+# A test computes for milliseconds what XLA would optimise for seconds: compile as little as it can.
+# Numbers differ by rounding alone; what users get is compiled by `make smoke` and the slow tests
+# that start processes of their own.
+QUICK = " --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "").replace(QUICK, "") + QUICK
 
 # The user's own cache is not for tests; `make test` names one that its workers share.
 os.environ.setdefault("JAXBQ_CACHE", tempfile.mkdtemp(prefix="jaxbq-cache-"))
@@ -17,11 +28,16 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import problems  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
+import jaxbq  # noqa: E402
+from jaxbq.cache import cache_folder  # noqa: E402
 from jaxbq.data import Dataset, Mnist, Mnist10k  # noqa: E402
 from jaxbq.evaluation import Judge, trained_judges  # noqa: E402
+from jaxbq.methods import Method, Result, invert  # noqa: E402
 from jaxbq.mlp import MLP, Params  # noqa: E402
-from jaxbq.training import train  # noqa: E402
+from jaxbq.targets import Codes  # noqa: E402
+from jaxbq.weights import load_network  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -62,14 +78,46 @@ def mnist_10k() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def standard(mnist_10k: Dataset) -> tuple[MLP, Params]:
-    """The network that the design speaks of: 784-200-10, sigmoid, trained on embedded data."""
-    model = MLP((784, 200, 10))
-    return model, train(model, mnist_10k).params
+def prepared() -> Path:
+    """The file of the standard network; judges and an autoencoder are in the cache then, too.
+
+    Made once for all workers, and made anew when the code changes.
+    """
+    sources = hashlib.sha256()
+    for path in sorted(Path(jaxbq.__file__).parent.rglob("*.py")):
+        sources.update(path.read_bytes())
+    file = cache_folder() / "tests" / f"{sources.hexdigest()[:16]}.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        if not file.exists():
+            plain = {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace(QUICK, "")}
+            root = str(Path(jaxbq.__file__).parents[1])
+            command = [sys.executable, str(Path(__file__).with_name("prepare.py")), str(file)]
+            subprocess.run(command, check=True, env=os.environ | plain | {"PYTHONPATH": root})
+    return file
 
 
 @pytest.fixture(scope="session")
-def judge(mnist_10k: Dataset) -> Judge:
+def standard(prepared: Path) -> tuple[MLP, Params]:
+    """The network that the design speaks of: 784-200-10, sigmoid, trained on embedded data."""
+    network = load_network(prepared)
+    params: Params = jax.tree.map(jax.numpy.asarray, network.params)
+    return network.model, params
+
+
+@pytest.fixture(scope="session")
+def asked(standard: tuple[MLP, Params], mnist_10k: Dataset) -> Callable[[Method], Result]:
+    """Ask the standard network for the code of every digit: each method once for all tests."""
+
+    @functools.cache
+    def ask(method: Method) -> Result:
+        return invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def judge(mnist_10k: Dataset, prepared: Path) -> Judge:
     return trained_judges(mnist_10k)[0]
 
 
@@ -89,3 +137,12 @@ def full_mnist(full_mnist_folder: Path) -> Dataset:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory):
+    """The small config, its data and its finished run, done once; see test_experiment."""
+    # Late, so that its assertions are rewritten as those of every test file.
+    from test_experiment import small_run
+
+    return small_run(tmp_path_factory.mktemp("small"))

@@ -105,7 +105,9 @@ def exchanges():
         params, scene, arrays, state = everywhere((PARAMS, scene, arrays, state))
         epoch = (rule, MODEL, params, state, arrays, None, order, key)
         assert within_loops(rules._gradient_epoch.trace(*epoch)) > 0
-        return within_loops(driver._invert.trace(LANES, MODEL, params, scene, TARGETS, key))
+        return within_loops(
+            driver._INVERT.thorough.trace(LANES, MODEL, params, scene, TARGETS, key)
+        )
 
 
 def ignore(done, total):

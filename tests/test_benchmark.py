@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import importlib.util
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -17,7 +19,14 @@ import problems
 import pytest
 from scipy.special import expit, logit
 
-from jaxbq.benchmark import PARTS, Benchmark, folder_of, load_benchmark, run_benchmark
+from jaxbq.benchmark import (
+    PARTS,
+    Benchmark,
+    folder_of,
+    load_benchmark,
+    run_benchmark,
+    runner,
+)
 from jaxbq.benchmark.memory_point import measure
 from jaxbq.benchmark.parts import PARTS as MEASURED
 from jaxbq.benchmark.parts.ascent import NEVER, errors_of
@@ -50,6 +59,20 @@ SMALL = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _torch_in_one_thread():
+    """Products here are tiny: threads that wait for each other take most of the time."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     problems.write_idx_folder(tmp_path / "data")
@@ -57,9 +80,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def session(folder):
-    options = load_benchmark(None, [*SMALL, 'data={kind="idx",path="data"}'])
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """One for all tests: its network is trained once."""
+    place = problems.write_idx_folder(tmp_path_factory.mktemp("striped"))
+    options = load_benchmark(None, [*SMALL, f'data={{kind="idx",path="{place}"}}'])
     return Session(options, Peak(side=16, length=64), lambda text: None)
 
 
@@ -223,6 +248,20 @@ def test_every_part_makes_cases_that_json_can_hold(session, part):
             assert len(curve["seconds"]) == len(curve["error"]) > 0
 
 
+@pytest.fixture
+def _short(monkeypatch):
+    """The machine's peak by small products; and nothing compiled by PyTorch.
+
+    That it cannot compile functions whose types are checked takes it long to find out.
+    """
+    monkeypatch.setattr(runner, "Peak", partial(Peak, side=16, length=64))
+    if importlib.util.find_spec("torch") is not None:
+        from jaxbq.benchmark.peers import pytorch_ascent
+
+        monkeypatch.setattr(pytorch_ascent, "compiled", pytorch_ascent.eager)
+
+
+@pytest.mark.usefixtures("_short")
 def test_a_command_fills_a_record_part_by_part(folder, capsys):
     arguments = ["bench", "--out", "runs", "--set", 'data={kind="idx",path="data"}']
     arguments += [word for change in SMALL for word in ("--set", change)]

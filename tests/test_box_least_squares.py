@@ -148,7 +148,8 @@ def test_bad_row_leaves_the_others_alone(bad):
     np.testing.assert_array_equal(answer.solution[1], 0.5)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+# The two branches of the code by shape: more unknowns than equations, and not.
+@pytest.mark.parametrize("shape", ["under", "over"])
 def test_jit_equals_eager(shape):
     weight, z = map(jnp.array, make(shape, "far"))
     eager, jitted = box_least_squares(weight, z, 0.0, 1.0), solve(weight, z, 0.0, 1.0)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import numpy as np
 import problems
 import pytest
 from jaxtyping import TypeCheckError
+from scipy.special import expit
 
 from jaxbq.activations import activation
 from jaxbq.data import ImageSpace, Reference
@@ -24,7 +26,6 @@ from jaxbq.diagnosis import (
 from jaxbq.diagnosis.layers import gram_deviation
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Preimage, PseudoInverse, Transpose, invert
-from jaxbq.methods.transpose import rescale
 from jaxbq.mlp import MLP, Layer
 from jaxbq.report import trace_figure
 from jaxbq.targets import Codes
@@ -60,14 +61,20 @@ def test_gram_deviation_by_hand():
 def test_back_query_with_identity_activations_is_the_vector_jacobian_product(rng):
     model, params = problems.random_network((8, 6, 5, 3), rng, "identity", "identity")
     target = rng.normal(size=(1, 3))
-    _, pull = jax.vjp(lambda x: model.logits(params, x), jnp.full((1, 8), 0.5))
-    product = pull(jnp.asarray(target))[0]
+
+    @partial(jax.jit, static_argnums=0)
+    def pulled(model, params, target):
+        grey = jnp.full((1, 8), 0.5)
+        return jax.vjp(lambda x: model.logits(params, x), grey)[1](jnp.asarray(target))[0]
+
+    product = pulled(model, params, target)
     # One layer, rescaling and all.
     shallow, first = MLP((8, 6), "identity", "identity"), (params[0],)
-    _, pull = jax.vjp(lambda x: shallow.logits(first, x), jnp.full((1, 8), 0.5))
     z = rng.normal(size=(1, 6))
     image = invert(Transpose(), shallow, first, z).images[:, 0]
-    np.testing.assert_allclose(image, rescale(pull(jnp.asarray(z))[0], 0.01, 0.99)[0], atol=1e-12)
+    whole = np.asarray(pulled(shallow, first, z))
+    share = (whole - whole.min()) / (whole.max() - whole.min())
+    np.testing.assert_allclose(image, 0.01 + 0.98 * share, atol=1e-12)
     # Without rescaling, whole networks: the steps of the way back, composed.
     back = jnp.asarray(target)
     state = Transpose().prepare(model, params, Reference(ImageSpace((8,))), jax.random.key(0))
@@ -79,13 +86,20 @@ def test_back_query_with_identity_activations_is_the_vector_jacobian_product(rng
 @pytest.mark.usefixtures("x64")
 def test_matched_filter_is_the_gradient_of_a_linear_network(rng):
     model, params = problems.random_network((8, 6, 3), rng, "identity", "identity")
-    jacobian = jax.jacobian(lambda x: model.logits(params, x[None])[0])(jnp.ones(8))
+    jacobian = jax.jit(jax.jacobian(lambda x: model.logits(params, x[None])[0]))(np.ones(8))
     np.testing.assert_allclose(matched_filter(params), np.asarray(jacobian).T, atol=1e-12)
 
 
-def test_alignment_on_the_trained_network(standard, mnist_10k):
+def gradient(params, images, of_logits):
+    """Of a sum over outputs of what depends on the logits by these numbers, by hand."""
+    (w1, b1, *_), (w2, *_) = (tuple(np.asarray(a) for a in layer[:2]) for layer in params)
+    hidden = expit(images @ w1 + b1)
+    return (of_logits @ w2.T * hidden * (1 - hidden)) @ w1.T
+
+
+def test_alignment_on_the_trained_network(asked, standard, mnist_10k):
     model, params = standard
-    result = invert(Transpose(), model, params, Codes().matrix(10))
+    result = asked(Transpose())
     aligned = alignment(result, model, params, mnist_10k)
     assert aligned["matched filter"].shape == (10,)
     # What the design measured: 0.86 to 0.98 and 0.4 to 0.8.
@@ -93,12 +107,26 @@ def test_alignment_on_the_trained_network(standard, mnist_10k):
     assert 0.3 < aligned["logit gradient at grey"].mean() < 0.9
     assert "class mean" in aligned
     assert "class mean" not in alignment(result, model, params)
+    images = result.images[:, 0]
+    points = {
+        "grey": np.full((10, 784), 0.5),
+        "mean": np.tile(mnist_10k.train_images.mean(axis=0), (10, 1)),
+        "image": images,
+    }
+    wanted = Codes().matrix(10)
+    directions = {}
+    for place, point in points.items():
+        directions[f"logit gradient at {place}"] = gradient(params, point, np.eye(10))
+        apart = wanted - np.asarray(model.apply(params, point.astype(np.float32)), np.float64)
+        directions[f"target gradient at {place}"] = gradient(params, point, apart)
+    for name, rows in directions.items():
+        expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(images, rows, strict=True)]
+        np.testing.assert_allclose(aligned[name], expected, atol=1e-3, err_msg=name)
     # A gradient correlates with itself.
-    slope = jax.grad(lambda x: model.logits(params, x)[:, 0].sum())(jnp.full((1, 784), 0.5))
-    flat, _ = rescale(slope, 0.0, 1.0)
-    own = invert(Transpose(), model, params, Codes().matrix(10)[:1])
-    own = dataclasses.replace(own, images=np.asarray(flat)[:, None])
-    assert alignment(own, model, params)["logit gradient at grey"][0] == pytest.approx(1, abs=1e-4)
+    slope = directions["logit gradient at grey"]
+    own = dataclasses.replace(result, images=slope[:, None].astype(np.float32))
+    found = alignment(own, model, params)["logit gradient at grey"]
+    np.testing.assert_allclose(found, 1, atol=1e-4)
 
 
 @pytest.mark.usefixtures("x64")
@@ -134,12 +162,13 @@ def test_a_trace_of_an_analytic_method_holds_its_steps(rng):
         Ascent(steps=20),
     ],
 )
-def test_every_method_has_a_trace_a_picture_and_json(standard, method, tmp_path):
-    found = trace(method, *standard, Codes().matrix(10)[4])
+def test_every_method_has_a_trace_a_picture_and_json(rng, method):
+    network = problems.random_network((30, 7, 3), rng)
+    found = trace(method, *network, Codes().matrix(3)[1], reference=ImageSpace((6, 5)))
     plain = json.loads(json.dumps(to_plain(found), allow_nan=False))
     assert plain["method"].startswith(method.kind)
     assert len(plain["layers"]) == 2
-    assert len(plain["layers"][1]["answered"]) == 10
+    assert len(plain["layers"][1]["answered"]) == 3
     backward = plain["layers"][0]["asked"]
     assert (backward is None) == isinstance(method, Preimage | Ascent)
     figure = trace_figure(found)
@@ -168,16 +197,17 @@ def test_what_is_lost_where(standard):
 
 @pytest.mark.usefixtures("x64")
 def test_share_in_range(rng):
-    model, params = problems.random_network((9, 6, 3), rng, "identity", "identity")
-    np.testing.assert_allclose(
-        share_in_range(model, params, rng.normal(size=(2, 3)), ImageSpace((9,))), 1, atol=1e-9
-    )
-    # Four inputs reach four of six directions of the hidden layer.
-    model, params = problems.random_network((4, 6, 6), rng, "identity", "identity")
-    targets = rng.normal(size=(2, 6))
-    share = share_in_range(model, params, targets, ImageSpace((4,)))
-    assert (share[:, 0] < 0.999).all()
-    np.testing.assert_allclose(share[:, 1], 1, atol=1e-9)
+    model, params = problems.random_network((5, 4, 6, 3), rng, "identity", "identity")
+    targets = rng.normal(size=(2, 3))
+    share = share_in_range(model, params, targets, ImageSpace((5,)))
+    np.testing.assert_allclose(share[:, [0, 2]], 1, atol=1e-9)
+    # Four inputs reach four of six directions of the second layer.
+    assert (share[:, 1] < 0.999).all()
+    _, (reach, shift, _), (last, bias, _) = (map(np.asarray, layer) for layer in params)
+    wanted = (targets - bias) @ np.linalg.pinv(last) - shift
+    reached = wanted @ np.linalg.pinv(reach) @ reach
+    expected = np.square(reached).sum(axis=1) / np.square(wanted).sum(axis=1)
+    np.testing.assert_allclose(share[:, 1], expected, atol=1e-9)
 
 
 def test_sensitivity_curves(standard):

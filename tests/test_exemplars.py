@@ -59,10 +59,11 @@ def test_exemplars_equal_a_brute_force(rng, tiny, by, output):
     assert (result.reasons == Reason.COMPUTED).all()
 
 
-def test_a_training_image_asked_for_by_its_own_output_ranks_first(standard, mnist_10k):
+def test_a_training_image_asked_for_by_its_own_output_ranks_first(rng, mnist_10k):
+    model, params = problems.random_network((784, 20, 10), rng)
     chosen = np.array([5, 4321, 9999])  # beyond the first block of images
-    outputs = np.asarray(standard[0].apply(standard[1], mnist_10k.train_images[chosen]))
-    result = invert(Exemplars(k=2), *standard, outputs, reference=mnist_10k)
+    outputs = np.asarray(model.apply(params, mnist_10k.train_images[chosen]))
+    result = invert(Exemplars(k=2), model, params, outputs, reference=mnist_10k)
     assert result.diagnostics["index"][:, 0].tolist() == chosen.tolist()
     np.testing.assert_array_equal(result.images[:, 0], mnist_10k.train_images[chosen])
 
@@ -91,10 +92,10 @@ def test_other_data_of_the_same_shape_is_other_exemplars(rng, tiny):
         np.testing.assert_array_equal(result.images, data.train_images[index])
 
 
-def test_the_mean_of_exemplars_is_their_mean(standard, mnist_10k):
-    targets = Codes().matrix(10)
-    ranked = invert(Exemplars(k=20), *standard, targets, reference=mnist_10k)
-    mean = invert(ExemplarMean(k=20), *standard, targets, reference=mnist_10k)
+def test_the_mean_of_exemplars_is_their_mean(rng, tiny):
+    problem = *problems.random_network((30, 7, 3), rng), Codes().matrix(3)
+    ranked = invert(Exemplars(k=20), *problem, reference=tiny)
+    mean = invert(ExemplarMean(k=20), *problem, reference=tiny)
     np.testing.assert_allclose(mean.images[:, 0], ranked.images.mean(axis=1), atol=1e-6)
     np.testing.assert_array_equal(mean.diagnostics["index"][:, 0], ranked.diagnostics["index"])
 

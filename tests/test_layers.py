@@ -11,6 +11,7 @@ LAYERS = [
     {"archives", "devices", "files", "options"},
     {"cache", "processes"},
     {"activations", "compiled", "data", "products", "solvers"},
+    {"draws"},
     {"mlp", "targets", "optimisers"},
     {"training", "weights"},
     {"generators"},

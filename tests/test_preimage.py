@@ -13,8 +13,8 @@ from jaxbq.mlp import Function, Layer
 from jaxbq.targets import Codes
 
 
-def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(standard, mnist_10k):
-    result = invert(Preimage(start="images"), *standard, Codes().matrix(10), reference=mnist_10k)
+def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(asked, mnist_10k):
+    result = asked(Preimage(start="images"))
     assert result.images.shape == (10, 10, 784)
     assert (result.reasons == Reason.REACHED).all()
     assert result.diagnostics["residual"].max() <= 1e-4
@@ -143,8 +143,8 @@ def test_out_of_reach_is_stationary_never_reached(rng):
     assert np.isfinite(result.images).all()
 
 
-def test_iterations_are_limited(standard):
-    result = invert(Preimage(max_iterations=1), *standard, Codes().matrix(10))
+def test_iterations_are_limited(asked):
+    result = asked(Preimage(max_iterations=1))
     assert (result.reasons == Reason.MAX_ITERATIONS).all()
     assert (result.iterations == 1).all()
 

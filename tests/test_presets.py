@@ -24,8 +24,8 @@ def read_right(judge, result):
     return int((judge.read(result.images[:, 0]).argmax(axis=1) == CLASSES).sum())
 
 
-def test_whitened_shows_every_class_to_network_judge_and_eye(standard, mnist_10k, judge):
-    result = invert(preset("whitened"), *standard, Codes().matrix(10), reference=mnist_10k)
+def test_whitened_shows_every_class_to_network_judge_and_eye(asked, mnist_10k, judge):
+    result = asked(preset("whitened"))
     assert (result.outputs[CLASSES, 0, CLASSES] >= 0.99).all()
     assert read_right(judge, result) == 10
     own = np.diag(correlation(result.images[:, 0], mnist_10k.class_means))
@@ -50,10 +50,10 @@ def test_whitened_shows_nothing_where_nothing_was_learnt(mnist_10k, judge):
         assert np.mean([read_right(judge, result) for result in results]) <= 2
 
 
-def test_the_prior_alone_shows_nothing(standard, mnist_10k, judge):
+def test_the_prior_alone_shows_nothing(asked, mnist_10k, judge):
     silent = Sum(terms=(Term(objective=LogProb(), weight=0.0),))
     method = preset("whitened", objective=silent, restarts=3, start="random")
-    result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+    result = asked(method)
     assert read_right(judge, result) <= 2
     # It goes to the mean image, whatever class is asked for.
     mean = mnist_10k.train_images.mean(axis=0)
@@ -62,9 +62,9 @@ def test_the_prior_alone_shows_nothing(standard, mnist_10k, judge):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_raises_its_objective(name, standard, mnist_10k):
+def test_every_preset_raises_its_objective(name, asked):
     method = preset(name, steps=40, stop=StopRule())
-    result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+    result = asked(method)
     begun = result.diagnostics["curve"][..., 0]
     assert (result.diagnostics["objective"] > begun).all()
     assert describe(method).startswith(name)

@@ -13,7 +13,16 @@ SHAPES = [
 
 
 def drawn(rng, *shapes):
-    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+    return [rng.normal(size=shape) for shape in shapes]
+
+
+@jax.jit
+def all_forms(a, w, toward):
+    """Each product, and what its gradient pulls a cotangent back to, as one program."""
+    by_weight = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
+    by_rows = jax.vjp(lambda w: fixed_rows_product(a, w), w)
+    pulled = [(product, back(toward)[0]) for product, back in (by_weight, by_rows)]
+    return times(a, w), *pulled
 
 
 @pytest.mark.usefixtures("x64")
@@ -21,13 +30,11 @@ def drawn(rng, *shapes):
 def test_every_form_is_the_product_and_has_its_gradient(rng, rows, k, n):
     a, w, toward = drawn(rng, (rows, k), (k, n), (rows, n))
     close = {"rtol": 1e-11, "atol": 1e-11}
-    np.testing.assert_allclose(times(a, w), a @ w, **close)
-    product, back = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
-    np.testing.assert_allclose(product, a @ w, **close)
-    np.testing.assert_allclose(back(toward)[0], toward @ w.T, **close)
-    product, back = jax.vjp(lambda w: fixed_rows_product(a, w), w)
-    np.testing.assert_allclose(product, a @ w, **close)
-    np.testing.assert_allclose(back(toward)[0], a.T @ toward, **close)
+    plain, by_weight, by_rows = all_forms(a, w, toward)
+    for product in (plain, by_weight[0], by_rows[0]):
+        np.testing.assert_allclose(product, a @ w, **close)
+    np.testing.assert_allclose(by_weight[1], toward @ w.T, **close)
+    np.testing.assert_allclose(by_rows[1], a.T @ toward, **close)
 
 
 @pytest.mark.usefixtures("x64")
@@ -44,7 +51,9 @@ def test_products_have_the_type_of_their_factors(rng, number, of_rows_, of_weigh
     # Small whole numbers, whose sums every type holds exactly.
     a, w = rng.integers(-2, 3, (number, 6)), rng.integers(-2, 3, (6, 4))
     weight = jnp.asarray(w, of_weight)
-    product = fixed_weight_product(jnp.asarray(a, of_rows_), weight, weight.T)
+    product = jax.jit(lambda a, w: fixed_weight_product(a, w, w.T))(
+        jnp.asarray(a, of_rows_), weight
+    )
     assert product.dtype == of_product
     np.testing.assert_array_equal(np.asarray(product, np.int64), a @ w)
 
@@ -53,8 +62,13 @@ def test_products_have_the_type_of_their_factors(rng, number, of_rows_, of_weigh
 def test_pull_backs_of_several_cotangents_at_once(rng):
     # As Gauss-Newton forms a Jacobian.
     a, w, toward = drawn(rng, (130, 6), (6, 4), (3, 130, 4))
-    _, back = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
-    (found,) = jax.vmap(back)(toward)
+
+    @jax.jit
+    def pulled(a, w, toward):
+        _, back = jax.vjp(lambda a: fixed_weight_product(a, w, w.T), a)
+        return jax.vmap(back)(toward)[0]
+
+    found = pulled(a, w, toward)
     np.testing.assert_allclose(found, toward @ w.T, rtol=1e-11, atol=1e-12)
 
 
@@ -64,11 +78,12 @@ def test_a_gradient_can_be_bent_along_a_direction(rng, rows):
     # As Gauss-Newton does, forward over reverse.
     a, w, along = drawn(rng, (rows, 6), (6, 4), (rows, 6))
 
-    def gradient(a, product):
-        return jax.grad(lambda a: jnp.sin(product(a)).sum())(a)
+    @jax.jit
+    def bend(a, w, along):
+        gradient = jax.grad(lambda a: jnp.sin(fixed_weight_product(a, w, w.T)).sum())
+        return jax.jvp(gradient, (a,), (along,))[1]
 
-    bent, plain = (
-        jax.jvp(lambda a, f=product: gradient(a, f), (a,), (along,))[1]
-        for product in (lambda a: fixed_weight_product(a, w, w.T), lambda a: a @ w)
-    )
-    np.testing.assert_allclose(bent, plain, rtol=1e-11, atol=1e-12)
+    bent = bend(a, w, along)
+    # The gradient of Σ sin(a w) is cos(a w) wᵀ; bent, −(sin(a w) · along w) wᵀ.
+    expected = -(np.sin(a @ w) * (along @ w)) @ w.T
+    np.testing.assert_allclose(bent, expected, rtol=1e-11, atol=1e-12)

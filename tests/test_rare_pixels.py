@@ -84,6 +84,18 @@ def test_uses_come_in_the_order_of_the_batches(rng, size):
         np.testing.assert_array_equal(found, images[rows][:, rare.pixels[common.shape[1] :]])
 
 
+@jax.jit
+def parted_product(weight, common, background, uses, span, wanted):
+    """The product and its gradient; four of nine pixels are common."""
+    rare = rare_pixels.Ordered(np.arange(9), background, uses, None)
+
+    def parted(weight):
+        return product(Parted(weight[:4], weight[4:]), common, rare, span)
+
+    found, back = jax.vjp(parted, weight)
+    return found, back(wanted)[0]
+
+
 @pytest.mark.usefixtures("x64", "held_apart")
 @pytest.mark.parametrize("background", [0.0, 0.3])
 @pytest.mark.parametrize("uses_an_image", [0, 1, 4])
@@ -93,20 +105,15 @@ def test_product_and_its_gradient_are_those_of_whole_images(rng, background, use
     for row in whole:
         row[4 + rng.permutation(5)[:uses_an_image]] = rng.random(uses_an_image)
     image, column = np.nonzero(whole[:, 4:] != background)
-    # Uses of other batches lie before and behind.
-    others = np.array([1, 2, 0])
+    # Uses of other batches lie before and behind; as many in all, so that one program serves.
+    before = np.array([1, 2, 0])
+    behind = np.resize(before, 27 - len(image))
     value = whole[:, 4:][image, column] - background
-    uses = Uses(*(np.r_[others, a, others] for a in (image, column, value)))
-    rare = rare_pixels.Ordered(
-        np.arange(9), np.full(5, background) if background else None, uses, None
-    )
+    uses = Uses(*(np.r_[before, a, behind] for a in (image, column, value)))
+    level = np.full(5, background) if background else None
     span = 3, 3 + len(image)
-
-    def parted(weight):
-        return product(Parted(weight[:4], weight[4:]), jnp.asarray(whole[:, :4]), rare, span)
-
-    np.testing.assert_allclose(parted(jnp.asarray(weight)), whole @ weight, atol=1e-14)
-    gradient = jax.grad(lambda w: (parted(w) * wanted).sum())(jnp.asarray(weight))
+    found, gradient = parted_product(weight, whole[:, :4], level, uses, span, wanted)
+    np.testing.assert_allclose(found, whole @ weight, atol=1e-14)
     np.testing.assert_allclose(gradient, whole.T @ wanted, atol=1e-14)
 
 

@@ -1,20 +1,86 @@
+import contextlib
 import dataclasses
 import importlib
+import shutil
+from typing import Any, NamedTuple
 
 import numpy as np
+import problems
 import pytest
 from matplotlib.image import imread
-from test_experiment import Quiet, config  # noqa: F401
+from test_experiment import Quiet, write_small
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, load_config, run
 from jaxbq.methods import Ascent, Transpose, invert
-from jaxbq.report import Style, build, image_grid, plot, training_curve
+from jaxbq.report import Style, Summary, build, image_grid, plot, training_curve
 from jaxbq.report.figures import Row, save_figure
-from jaxbq.report.trade_off import trade_off_figure
+from jaxbq.report.trade_off import TradeOff, trade_off_figure
 from jaxbq.targets import Codes
 from jaxbq.training import EpochMetrics
+
+# The package names its function as its module.
+BUILD: Any = importlib.import_module("jaxbq.report.build")
+# A way that is kept, and two sweeps: of an option within another, and of a method's own.
+MORE = """path = [0, 5, 20]
+[[methods]]
+preset = "whitened"
+steps = 10
+sweep = { "regularisers.0.weight" = [0.1, 10.0] }
+[[methods]]
+kind = "pseudo_inverse"
+hidden_policy = "clip"
+pixel_policy = "clip"
+sweep = { ridge = [0.1, 1.0] }
+"""
+
+
+class Built(NamedTuple):
+    """A finished run with its report.
+
+    Args:
+        folder: of the run.
+        summary: what building said.
+        traded: what was drawn against each other.
+    """
+
+    folder: RunFolder
+    summary: list[Summary]
+    traded: list[TradeOff]
+
+
+@pytest.fixture(scope="module")
+def built(small, tmp_path_factory):
+    """The finished small run with its report; no data lies beside it."""
+    out = tmp_path_factory.mktemp("built") / "runs"
+    shutil.copytree(small.place / "runs", out)
+    (path,) = out.iterdir()
+    return Built(RunFolder(path), build(RunFolder(path)), [])
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A run of whatever has a figure of its own, drawn for a column of a paper."""
+    place, traded = tmp_path_factory.mktemp("rich"), []
+    with contextlib.chdir(place), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            BUILD,
+            "trade_off_figure",
+            lambda lines, width: traded.extend(lines) or trade_off_figure(lines, width),
+        )
+        config = write_small(place)
+        config.write_text(config.read_text() + MORE)
+        folder = run(load_config(config, ["scores=full"]), place / "runs", Quiet())
+        summary = build(folder, Style("column", ("png", "pdf")))
+    return Built(folder, summary, traded)
+
+
+@pytest.fixture
+def copied(built, tmp_path):
+    """The finished small run with its report, to be changed."""
+    path = shutil.copytree(built.folder.path, tmp_path / "runs" / built.folder.path.name)
+    return RunFolder(path)
 
 
 def row(number, classes=3, right=True):
@@ -71,9 +137,13 @@ def test_training_curve_draws_the_history():
     np.testing.assert_allclose(accuracy.lines[1].get_ydata()[-1], 0.5 + 5 / 30)
 
 
-def test_plot_of_results(standard, tmp_path):
-    targets = Codes(classes=(3, 7)).targets(10)
-    results = [invert(m, *standard, targets) for m in (Transpose(), Ascent(steps=20))]
+def test_plot_of_results(rng, tmp_path):
+    network, space = problems.random_network((30, 8, 3), rng), ImageSpace((6, 5))
+
+    def asked(method, *classes):
+        return invert(method, *network, Codes(classes=classes).targets(3), reference=space)
+
+    results = [asked(method, 0, 2) for method in (Transpose(), Ascent(steps=20))]
     figure = plot(results, tmp_path / "a.png")
     assert sum(bool(axis.get_xlabel()) for axis in figure.axes) == 4
     assert (tmp_path / "a.png").stat().st_size > 5000
@@ -83,9 +153,8 @@ def test_plot_of_results(standard, tmp_path):
         plot(results, tmp_path / "a.txt")
     with pytest.raises(JaxbqError, match="no results"):
         plot([])
-    other = invert(Transpose(), *standard, Codes(classes=(1,)).targets(10))
     with pytest.raises(JaxbqError, match="different targets"):
-        plot([results[0], other])
+        plot([results[0], asked(Transpose(), 1)])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.pdf"]
 
 
@@ -95,38 +164,40 @@ def made(folder):
     return {path: path.read_bytes() for part in parts for path in sorted(part.iterdir())}
 
 
-def test_a_report_comes_from_files_alone_and_sums_up(config, tmp_path):  # noqa: F811
-    folder = run(load_config(config), tmp_path / "runs", Quiet())
-    summary = build(folder)
-    assert [line.method for line in summary] == ["transpose", "ascent(steps=20, restarts=2)"]
-    assert all(line.targets == 3 for line in summary)
-    first = made(folder)
+def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
+    assert [line.method for line in built.summary] == [
+        "transpose",
+        "ascent(steps=20, restarts=2)",
+    ]
+    assert all(line.targets == 3 for line in built.summary)
+    first = made(copied)
     assert [path.name for path in first if path.suffix == ".png"] == [
         "images.png",
         "samples-01.png",
         "training.png",
     ]
-    tables = [path.name for path in first if path.parent == folder.tables]
+    tables = [path.name for path in first if path.parent == copied.tables]
     assert tables == [f"{n}.{end}" for n in ("pairs", "summary") for end in ("csv", "md", "tex")]
-    assert folder.report in first
-    # The data is gone, the report is not; and it changes no byte.
-    for path in (tmp_path / "data").iterdir():
+    assert copied.report in first
+    # Without the data, elsewhere, from nothing: it changes no byte.
+    for path in first:
         path.unlink()
-    assert build(RunFolder(folder.path)) == summary
-    assert made(folder) == first
+    assert build(copied) == built.summary
+    assert made(copied) == first
 
 
-def test_figures_of_a_paper_are_as_wide_as_asked_for(config, tmp_path):  # noqa: F811
-    folder = run(load_config(config, ["scores=full"]), tmp_path / "runs", Quiet())
-    build(folder, Style("column", ("png", "pdf")))
-    for name in ("images", "training", "plane"):
-        assert (folder.figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-        width = imread(folder.figures / f"{name}.png").shape[1]
+def test_figures_of_a_paper_are_as_wide_as_asked_for(rich):
+    for name in ("images", "training", "plane", "path-01", "curve-02", "trade-off"):
+        assert (rich.folder.figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        width = imread(rich.folder.figures / f"{name}.png").shape[1]
         assert width == pytest.approx(3.4 * 300, abs=2)
 
 
-def test_every_damage_to_a_run_is_one_line(config, tmp_path):  # noqa: F811
-    folder = run(load_config(config), tmp_path / "runs", Quiet())
+def test_every_damage_to_a_run_is_one_line(copied, monkeypatch):
+    folder = copied
+    # The figures are there already.
+    monkeypatch.setattr(BUILD, "save_all", lambda *_: None)
+    build(folder)
     rows = folder.scores.read_bytes()
     some = folder.inversions / "0/00-transpose.npz"
     for path, content in (
@@ -148,7 +219,6 @@ def test_every_damage_to_a_run_is_one_line(config, tmp_path):  # noqa: F811
         assert str(folder.path) in str(caught.value) or "scores.csv" in str(caught.value)
         assert "\n" not in str(caught.value)
         path.write_bytes(good)
-    build(folder)
 
 
 def test_a_folder_without_results(tmp_path):
@@ -156,56 +226,32 @@ def test_a_folder_without_results(tmp_path):
         build(RunFolder(tmp_path))
 
 
-def test_a_run_with_a_path_and_a_sweep_draws_both(config, tmp_path):  # noqa: F811
-    with config.open("a") as file:
-        file.write(
-            """path = [0, 5, 20]
-[[methods]]
-preset = "whitened"
-steps = 10
-sweep = { "regularisers.0.weight" = [0.1, 1.0, 10.0] }
-"""
-        )
-    folder = run(load_config(config), tmp_path / "runs", Quiet())
-    lines = build(folder)
-    drawn = {path.name for path in folder.figures.iterdir()}
+def test_a_run_with_a_path_and_a_sweep_draws_both(rich):
+    drawn = {path.name for path in rich.folder.figures.iterdir()}
     assert {"path-01.png", "path-01.gif", "curve-02.png", "samples-01.png"} <= drawn
+    lines = rich.summary
     assert [line.method.partition("(")[0] for line in lines] == [
         "transpose",
         "ascent",
         "whitened",
         "whitened",
-        "whitened",
+        "pseudo_inverse",
+        "pseudo_inverse",
     ]
     assert lines[0].distinct is None
     assert 1 <= lines[1].distinct <= 2
-    assert lines[4].distance <= lines[2].distance
+    # The heavier the prior, the more natural.
+    assert lines[3].distance <= lines[2].distance
 
 
-def test_several_sweeps_are_traded_off_in_one_picture(config, tmp_path, monkeypatch):  # noqa: F811
-    with config.open("a") as file:
-        file.write(
-            """sweep = { "optimiser.learning_rate" = [0.1, 0.2] }
-[[methods]]
-kind = "pseudo_inverse"
-hidden_policy = "clip"
-pixel_policy = "clip"
-sweep = { ridge = [0.1, 1.0] }
-"""
-        )
-    drawn = []
-    monkeypatch.setattr(
-        importlib.import_module("jaxbq.report.build"),
-        "trade_off_figure",
-        lambda lines, width: drawn.extend(lines) or trade_off_figure(lines, width),
-    )
-    folder = run(load_config(config), tmp_path / "runs", Quiet())
-    lines = build(folder)
-    assert (folder.figures / "trade-off.png").exists()
-    assert [line.label for line in drawn] == [
-        "ascent, adam learning_rate",
+def test_several_sweeps_are_traded_off_in_one_picture(rich):
+    assert (rich.folder.figures / "trade-off.png").exists()
+    assert [line.label.partition("(")[0] for line in rich.traded] == [
+        "whitened, parameter_norm weight",
         "pseudo_inverse, ridge",
         "transpose",
+        "ascent",
     ]
-    assert [line.values for line in drawn] == [[0.1, 0.2], [0.1, 1.0], ()]
-    assert drawn[1].fidelity == [pytest.approx(line.fidelity) for line in lines[3:]]
+    assert [line.values for line in rich.traded] == [[0.1, 10.0], [0.1, 1.0], (), ()]
+    for line, numbers in zip(rich.traded, ((2, 3), (4, 5), (0,), (1,)), strict=True):
+        assert line.fidelity == [pytest.approx(rich.summary[n].fidelity) for n in numbers]

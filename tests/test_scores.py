@@ -1,14 +1,15 @@
 import dataclasses
 
 import numpy as np
+import problems
 import pytest
 from scipy.special import expit, softmax
 from scipy.stats import entropy
 
 from jaxbq.data import ImageSpace
-from jaxbq.evaluation import NaturalnessScale, Panel, correlation, score, trained_judges
-from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose, invert
-from jaxbq.targets import Codes
+from jaxbq.evaluation import Judge, NaturalnessScale, Panel, correlation, score
+from jaxbq.evaluation.panel import Member
+from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose
 
 
 def result_of(images, outputs, logits=None, targets=None, space=None):
@@ -98,13 +99,13 @@ def test_a_class_without_training_images(tiny, absent):
     assert (scores.other_class != absent).all()
 
 
-def test_before_the_policy_where_a_method_has_one(standard, mnist_10k):
+def test_before_the_policy_where_a_method_has_one(asked, mnist_10k):
     method = PseudoInverse(hidden_policy="clip", pixel_policy="clip")
-    result = invert(method, *standard, Codes().matrix(10), reference=mnist_10k)
+    result = asked(method)
     scores = score(result, "sigmoid", mnist_10k)
     assert scores.right_before.mean() == 1
     assert scores.right.mean() <= 0.4
-    free = invert(dataclasses.replace(method, pixel_policy="none"), *standard, Codes().matrix(10))
+    free = asked(dataclasses.replace(method, pixel_policy="none"))
     np.testing.assert_allclose(
         scores.largest_error_before, score(free, "sigmoid").largest_error, atol=1e-6
     )
@@ -136,12 +137,27 @@ def test_naturalness_is_there_when_asked_for(tiny):
     assert scores.nearest_index[:, 0].tolist() == measured.nearest_index.tolist()
 
 
-def test_judges_and_panel_read_when_asked_for(tiny):
+def drawn_judges_and_panel(rng):
+    """Networks that learnt nothing: what is to be tested is whom they are said to agree with."""
+    judges = tuple(
+        Judge(name, "", 0, 1.0, *problems.random_network(sizes, rng, "tanh", "softmax", scale=4.0))
+        for name, sizes in (("dense", (30, 8, 3)), ("convolutional", (30, 3)))
+    )
+    outputs = ("softmax", "sigmoid", "softmax")
+    networks, params = zip(
+        *(problems.random_network((30, 7, 3), rng, "tanh", o, scale=4.0) for o in outputs),
+        strict=True,
+    )
+    members = tuple(Member(output, 1.0) for output in outputs)
+    return judges, Panel(members, networks, params, ImageSpace((6, 5)))
+
+
+def test_judges_and_panel_read_when_asked_for(rng, tiny):
     images = np.asarray(tiny.class_means[:3], np.float32)
     nobody = score(result_of(images, np.eye(3)), "sigmoid", tiny)
     assert np.isnan([nobody.readability, nobody.judge_probability, nobody.transfer]).all()
     assert (nobody.dense_reads == -1).all()
-    judges, panel = trained_judges(tiny), Panel.trained_on(tiny)
+    judges, panel = drawn_judges_and_panel(rng)
     targets = [*(np.eye(3)[:2] * 0.98 + 0.01), [0.01, 0.01, 0.01]]
     scores = score(
         result_of(images, np.eye(3), targets=targets), "sigmoid", judges=judges, panel=panel
@@ -158,6 +174,9 @@ def test_judges_and_panel_read_when_asked_for(tiny):
     np.testing.assert_allclose(scores.transfer[:2, 0], share)
     diagonal = np.mean([np.diag(each) for each in found], axis=0)
     np.testing.assert_allclose(scores.transfer_probability[:2, 0], diagonal[:2])
+    # Some agree and some do not, or this could not tell one share from another.
+    assert {read.argmax() for read in found.reshape(-1, 3)} == {0, 1, 2}
+    assert not np.array_equal(*reads)
     # The last target has no class.
     last = scores.readability[2], scores.judge_probability[2], scores.transfer[2]
     assert np.isnan(last).all()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..compiled import Compiled
 from ..data import ImageSpace, Reference
 from ..evaluation import correlation
 from ..methods import Method, PseudoInverse, invert
@@ -66,7 +66,7 @@ def policy_losses(
     wanted = jnp.asarray(targets, params[0].weight.dtype)
     found = []
     for place in range(len(params)):
-        images = _mixed_backward(lossy, gentle, place, model, params, state, wanted)
+        images = _MIXED(lossy, gentle, place, model, params, state, wanted)
         found.append(fidelity(np.asarray(model.apply(params, images)), targets))
     return found
 
@@ -136,7 +136,6 @@ def _images(
     return result.images[:, 0], result.outputs[:, 0]
 
 
-@partial(jax.jit, static_argnums=(2, 3))
 def _mixed_backward(
     lossy: PseudoInverse,
     gentle: PseudoInverse,
@@ -154,3 +153,6 @@ def _mixed_backward(
         below = model.activations[number - 1] if number else None
         wanted = method.settle(number, layer, below, state, z, raw).a
     return wanted
+
+
+_MIXED = Compiled(_mixed_backward, 2, 3)

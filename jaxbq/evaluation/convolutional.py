@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..activations import OutputName, activation
+from ..draws import normal
 from ..mlp import Layer, Params
 
 _SMALLEST = 8  # pixels of a side
@@ -86,7 +87,7 @@ class Convolutional:
         keys = jax.random.split(key, len(self.shapes))
         return tuple(
             Layer(
-                jax.random.normal(k, (n, m), dtype) * jnp.asarray((2 / n) ** 0.5, dtype),
+                normal(k, (n, m), dtype) * jnp.asarray((2 / n) ** 0.5, dtype),
                 jnp.zeros(m, dtype),
             )
             for k, (n, m) in zip(keys, self.shapes, strict=True)

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from ..draws import normal
 from ..options import BY_KIND, KIND_SHORTHAND, options
 
 _Image = Float[Array, "height width channels"]
@@ -90,7 +91,7 @@ class Noise:
 
     def apply(self, key: Array, image: _Image) -> _Image:
         """Add noise to one image."""
-        return image + self.deviation * jax.random.normal(key, image.shape, image.dtype)
+        return image + self.deviation * normal(key, image.shape, image.dtype)
 
 
 @options

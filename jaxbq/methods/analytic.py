@@ -1,7 +1,6 @@
 """What the analytic methods share: the way back through the layers, kept step by step."""
 
 import abc
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..activations import Activation
+from ..compiled import Compiled
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Network, Params
 from ..targets import check_targets
@@ -128,12 +128,21 @@ class Analytic(Method):
         )
 
 
-@partial(jax.jit, static_argnums=1)
+def _backward(
+    method: Analytic, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
+) -> list[Step]:
+    return method.backward(model, params, state, targets)
+
+
+_BACKWARD = Compiled(_backward, 1)
+
+
 def way_back(
     method: Analytic, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
 ) -> list[Step]:
     """Run :meth:`Analytic.backward` compiled."""
-    return method.backward(model, params, state, targets)
+    found: list[Step] = _BACKWARD(method, model, params, state, targets)
+    return found
 
 
 def settled(a: Array, failed: Array | None = None, optimality: Array | None = None) -> Settled:

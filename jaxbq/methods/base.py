@@ -17,6 +17,8 @@ from ..data import Reference
 from ..mlp import Network
 
 ALL_STEPS = 2**31 - 1
+FEW_IMAGES = 20
+"""So many are computed in less time than it takes to optimise the program that does it."""
 
 Targets = Float[Array, "n outputs"]
 """Wanted outputs, one target a row."""
@@ -95,6 +97,10 @@ class Method(abc.ABC):
         """Choose, from the numbers of targets and pixels, what decides speed and no result."""
         return self
 
+    def is_brief(self, targets: int) -> bool:
+        """Tell whether ``invert`` computes for less time than its optimisation would take."""
+        return targets <= FEW_IMAGES
+
     @property
     def standard(self) -> tuple[str, Any]:
         """A name, and the options that it stands for; a table says only what differs."""
@@ -148,6 +154,10 @@ class Iterative(Method):
     """
 
     steps: int
+
+    def is_brief(self, targets: int) -> bool:
+        """Say no: hundreds of steps are worth it."""
+        return False
 
     @abc.abstractmethod
     def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Any:

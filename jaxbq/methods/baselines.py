@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 from jaxtyping import Array
 
 from ..data import Reference
+from ..draws import uniform
 from ..errors import JaxbqError
 from ..imaging import range_of
 from ..mlp import MLP, Network, float_type
@@ -96,7 +96,7 @@ class NoiseImage(_Baseline):
         """Draw the images."""
         low, high = range_of(reference, float_type(params))
         shape = (self.samples, reference.space.pixels)
-        return jax.random.uniform(key, shape, float_type(params), low, high)
+        return uniform(key, shape, float_type(params), low, high)
 
     def invert(
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array

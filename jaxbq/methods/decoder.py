@@ -1,6 +1,5 @@
 """A learned inverse: a network trained to give the training images back from what they cause."""
 
-import functools
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -10,6 +9,7 @@ from annotated_types import Ge, Gt
 from jaxtyping import Array, Float
 
 from ..activations import HiddenName, activation
+from ..compiled import Compiled
 from ..data import Reference
 from ..errors import JaxbqError
 from ..generators import fit, shares
@@ -122,17 +122,15 @@ class Decoder(Method):
         dtype = float_type(params)
         images = reference.need_images(self.kind)
         inputs, regression = self._inputs(model, params, reference)
-        inputs = inputs.astype(dtype)
-        centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
-        if self.source == "codes":
-            centre, spread = jnp.zeros_like(centre), jnp.ones_like(spread)
-        spread = jnp.where(spread > 0, spread, 1)
+        inputs, centre, spread = _STANDARDISED(
+            inputs.astype(dtype), jnp.asarray(self.source != "codes")
+        )
         decoder = self._network(inputs.shape[1], images.shape[1])
         begin, orders = jax.random.split(key)
         fitted, curve = fit(
             decoder,
             decoder.init(begin, dtype),
-            (inputs - centre[None]) / spread[None],
+            inputs,
             shares(images, reference.space, dtype),
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -175,15 +173,15 @@ class Decoder(Method):
         if self.source == "codes":
             labels = reference.labels
             assert labels is not None
-            outputs = _read(model, params, images[:1], "logits").shape[1]
+            outputs = _READ(model, params, images[:1], "logits").shape[1]
             return jnp.asarray(Codes().matrix(outputs, model.output)[labels]), None
         if self.source == "hidden":
             assert isinstance(model, MLP)
-            seen = _activations(model, params, images, self.layer)
-            logits = _read(model, params, images, "logits")
+            seen = _ACTIVATIONS(model, params, images, self.layer)
+            logits = _READ(model, params, images, "logits")
             phi = model.activations[self.layer - 1]
             return seen, _regress(seen, logits, (phi.low, phi.high), float_type(params))
-        return _read(model, params, images, self.source), None
+        return _READ(model, params, images, self.source), None
 
 
 def _check_layer(layer: int, model: Network) -> None:
@@ -204,11 +202,21 @@ def _regress(activations: Any, logits: Any, ends: tuple[float, float], dtype: An
     return Regression(*(jnp.asarray(a, dtype) for a in (centre, slope, mean, *ends)))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _read(model: Network, params: Any, images: Any, source: str) -> Array:
+def _standardised(inputs: Array, wanted: Array) -> tuple[Array, Array, Array]:
+    """Shift and scale every input to mean 0 and deviation 1 where wanted; say by what."""
+    centre = jnp.where(wanted, inputs.mean(axis=0), 0)
+    spread = jnp.where(wanted, inputs.std(axis=0), 1)
+    spread = jnp.where(spread > 0, spread, 1)
+    return (inputs - centre[None]) / spread[None], centre, spread
+
+
+def _read_all(model: Network, params: Any, images: Any, source: str) -> Array:
     return model.logits(params, images) if source == "logits" else model.apply(params, images)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _activations(model: MLP, params: Params, images: Any, layer: int) -> Array:
+def _activations_of(model: MLP, params: Params, images: Any, layer: int) -> Array:
     return model.trace(params, images).activations[layer]
+
+
+_STANDARDISED = Compiled(_standardised)
+_READ, _ACTIVATIONS = Compiled(_read_all, 0, 3), Compiled(_activations_of, 0, 3)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..compiled import Compiled
 from ..data import Dataset, ImageSpace, Reference
 from ..devices import Devices, count, everywhere, over, shared, whole
 from ..errors import JaxbqError
@@ -20,7 +21,7 @@ from ..mlp import MLP, Function, Network, float_type
 from ..options import check, replace_option
 from ..precision import full_precision, rounds_products, tf32
 from . import clock
-from .base import Inversion, Iterative, Method, Reason
+from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
 from .operations import operations
 
 M = TypeVar("M", bound=Method)
@@ -218,7 +219,9 @@ def _solve(
         with tf32() if rounded else full_precision():
             inversion, programs_run = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
-        answers = _query(network, params, inversion.images)
+        few = math.prod(inversion.images.shape[:-1]) <= FEW_IMAGES
+        query = _QUERY.quick if few else _QUERY.thorough
+        answers = query(network, params, inversion.images)
         inversion, (logits, outputs) = jax.device_get(jax.block_until_ready((inversion, answers)))
         rounds = _rounds(method, inversion.iterations)
     seconds = Seconds(
@@ -274,11 +277,13 @@ def _run(
     """Invert, at once or in chunks; return the programs too, traced, which costs nothing twice."""
     given = method, model, params, state, targets
     if progress is None or not isinstance(method, Iterative):
-        return _invert(*given, key), [_invert.trace(*given, key)]
-    carry = _begin(*given, key)
+        program = _INVERT.quick if method.is_brief(len(targets)) else _INVERT.thorough
+        return program(*given, key), [program.trace(*given, key)]
+    begin, finish = _BEGIN.quick, _FINISH.quick
+    carry = begin(*given, key)
     size = max(1, -(-method.steps // _CHUNKS))
     # Before the carry is given away to the first chunk.
-    traced = [_begin.trace(*given, key), _advance.trace(*given, carry, size)]
+    traced = [begin.trace(*given, key), _advance.trace(*given, carry, size)]
     running: Any = True
     progress(0, method.steps)
     while running:
@@ -286,7 +291,7 @@ def _run(
         if running:
             progress(min(int(share * method.steps), method.steps - 1), method.steps)
     progress(method.steps, method.steps)
-    return _finish(*given, carry), [*traced, _finish.trace(*given, carry)]
+    return finish(*given, carry), [*traced, finish.trace(*given, carry)]
 
 
 def _rounds(method: Method, iterations: np.ndarray) -> float:
@@ -295,14 +300,12 @@ def _rounds(method: Method, iterations: np.ndarray) -> float:
     return max(float(iterations.max(initial=0)), float(iterations.sum()) / lanes)
 
 
-@partial(jax.jit, static_argnums=1)
 def _invert(
     method: Method, model: Network, params: Any, state: Any, targets: Array, key: Array
 ) -> Inversion:
     return whole(method.invert(model, params, state, targets, key))
 
 
-@partial(jax.jit, static_argnums=1)
 def _begin(
     method: Iterative, model: Network, params: Any, state: Any, targets: Array, key: Array
 ) -> Any:
@@ -323,19 +326,21 @@ def _advance(
     return carry, *whole(method.progress(model, state, targets, carry))
 
 
-@partial(jax.jit, static_argnums=1)
 def _finish(
     method: Iterative, model: Network, params: Any, state: Any, targets: Array, carry: Any
 ) -> Inversion:
     return whole(method.finish(model, params, state, targets, carry))
 
 
-@partial(jax.jit, static_argnums=0)
 def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
     rows = shared(images.reshape(-1, images.shape[-1]))
     shape = (*images.shape[:2], -1)
     answers = model.logits(params, rows), model.apply(params, rows)
     return whole(tuple(a.reshape(shape) for a in answers))
+
+
+_INVERT, _BEGIN, _FINISH = Compiled(_invert, 1), Compiled(_begin, 1), Compiled(_finish, 1)
+_QUERY = Compiled(_query, 0)
 
 
 def _as_network(model: Any) -> Network:

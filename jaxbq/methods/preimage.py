@@ -20,7 +20,7 @@ from ..options import options
 from ..solvers import gauss_newton
 from ..solvers.shared_jacobian import approach
 from ..targets import check_targets
-from .base import Inversion, Method, Reason, Targets
+from .base import FEW_IMAGES, Inversion, Method, Reason, Targets
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
 
@@ -38,11 +38,19 @@ _REASONS = (
 
 
 class PreimageState(NamedTuple):
-    """The network made ready, images to start from with the network's outputs, the pixel range."""
+    """The network made ready, images to start from, what is needed to choose, the pixel range.
+
+    Args:
+        params: the network's, made ready for input gradients.
+        images: to start from.
+        outputs: the network's for them; None where the target has no say in the start.
+        low: lower end of the pixel range.
+        high: its upper end.
+    """
 
     params: Any
     images: Float[Array, "n pixels"]
-    outputs: Float[Array, "n outputs"]
+    outputs: Float[Array, "n outputs"] | None
     low: Float[Array, ""]
     high: Float[Array, ""]
 
@@ -87,6 +95,10 @@ class Preimage(Method):
         """Rows of the solver."""
         return True
 
+    def is_brief(self, targets: int) -> bool:
+        """Count the starts too."""
+        return targets * self.samples <= FEW_IMAGES
+
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse outputs that have no logits, and starts that are not there."""
         activation(model.output).check_invertible()
@@ -103,7 +115,7 @@ class Preimage(Method):
                 raise JaxbqError(f"samples = {self.samples}, but there are {len(images)} images")
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
-        """Gather the images to start from and the network's outputs for them."""
+        """Gather the images to start from, and the network's outputs where they decide."""
         dtype = jnp.result_type(*jax.tree.leaves(params))
         space = reference.space
         match self.start:
@@ -117,8 +129,9 @@ class Preimage(Method):
             case _:
                 images = start_image("grey", reference)[None]
         rows = jnp.asarray(images, dtype)
+        outputs = _apply(model, params, rows) if self.start == "nearest" else None
         ends = (jnp.asarray(end, dtype) for end in (space.low, space.high))
-        return PreimageState(model.freeze(params), rows, model.apply(params, rows), *ends)
+        return PreimageState(model.freeze(params), rows, outputs, *ends)
 
     def invert(
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array
@@ -192,6 +205,7 @@ class Preimage(Method):
         self, state: PreimageState, targets: Array, key: Array
     ) -> Float[Array, "targets samples pixels"]:
         if self.start == "nearest":
+            assert state.outputs is not None
             distance = jnp.linalg.norm(targets[:, None] - state.outputs[None], axis=-1)
             return state.images[jax.lax.top_k(-distance, self.samples)[1]]
         rows = state.images
@@ -206,6 +220,9 @@ class Preimage(Method):
         if self.tolerance is not None:
             return self.tolerance
         return 1e-8 if dtype == jnp.float64 else 1e-4
+
+
+_apply = jax.jit(lambda model, params, images: model.apply(params, images), static_argnums=0)
 
 
 def _turned(tree: Any) -> Any:

@@ -80,6 +80,10 @@ class Projected(Method):
         """Whether the other method does; projecting takes a few products."""
         return self.method.spreads
 
+    def is_brief(self, targets: int) -> bool:
+        """Ask the other method."""
+        return self.method.is_brief(targets)
+
     @property
     def prepared(self) -> Hashable:
         """What the other method's preparation depends on, and the autoencoder."""

@@ -7,7 +7,7 @@ JAX then batches the products and Cholesky factors, and freezes finished rows, b
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,11 +84,12 @@ def _solver(problem: _Problem, w: Array) -> Callable[[Array, Array], Array]:
         return scale * cho_solve(factor, scale * defect)
 
     def solve(residual: Array, q: Array) -> Array:
-        dx = correct(q - basis @ residual)
-        for _ in range(_REFINEMENTS):
+        # The solution is the first refinement of nothing. Loops, not copies: see `_interior_step`.
+        def refine(_: Any, dx: Array) -> Array:
             defect = q - inverse * dx - basis @ (residual + dx @ basis)
-            dx = dx + correct(jnp.where(w > 0, defect, 0))
-        return dx
+            return dx + correct(jnp.where(w > 0, defect, 0))
+
+        return jax.lax.fori_loop(0, 1 + _REFINEMENTS, refine, jnp.zeros_like(q))
 
     return solve
 
@@ -96,29 +97,34 @@ def _solver(problem: _Problem, w: Array) -> Callable[[Array, Array], Array]:
 def _interior_step(problem: _Problem, r: Array, threshold: Array, s: _Iterate) -> _Iterate:
     """One Mehrotra predictor-corrector step on phi anchored at the centre, x = 0."""
     sign, finite, zero = problem.sign, problem.finite, jnp.zeros_like(s.x)
-    ratio = s.dual / s.slack
+    ratio, residual = s.dual / s.slack, s.x @ problem.basis - r
     solve = _solver(problem, 1 / (problem.ridge + jnp.sum(ratio, axis=0)))
-
-    def direction(target: Array) -> tuple[Array, Array, Array]:
-        q = target / s.slack
-        dx = solve(s.x @ problem.basis - r, jnp.sum(sign * q, axis=0) - problem.ridge * s.x)
-        return dx, finite * sign * dx, q - s.dual - ratio * sign * dx
+    count = jnp.maximum(jnp.sum(finite) * s.x.size, 1)  # 1: no bound at all, mu = 0
+    mu = jnp.sum(s.dual * s.slack) / count
 
     def longest(d_slack: Array, d_dual: Array) -> Array:
         # one length for primal and dual: in a QP unequal lengths would undo dual feasibility
         step, value = jnp.stack([d_slack, d_dual]), jnp.stack([s.slack, s.dual])
         return jnp.min(jnp.where(step < 0, -value / jnp.where(step < 0, step, 1), jnp.inf))
 
-    count = jnp.maximum(jnp.sum(finite) * s.x.size, 1)  # 1: no bound at all, mu = 0
-    _, d_slack, d_dual = direction(0 * s.dual)
-    length = jnp.minimum(1, longest(d_slack, d_dual))
-    mu = jnp.sum(s.dual * s.slack) / count
-    affine_mu = jnp.sum((s.dual + length * d_dual) * (s.slack + length * d_slack)) / count
-    target = mu * (affine_mu / jnp.where(mu > 0, mu, 1)) ** 3  # Mehrotra's centring rule
-    dx, d_slack, d_dual = direction(finite * (target - d_slack * d_dual))
+    # WHY a loop over predictor and corrector, and one over refinements: twelve copies of a solve in
+    # every layer's program took as long to compile as all other methods of a small run
+    def direction(_: Any, given: tuple[Array, ...]) -> tuple[Array, ...]:
+        q = given[0] / s.slack
+        dx = solve(residual, jnp.sum(sign * q, axis=0) - problem.ridge * s.x)
+        d_slack, d_dual = finite * sign * dx, q - s.dual - ratio * sign * dx
+        most = longest(d_slack, d_dual)
+        length = jnp.minimum(1, most)
+        affine_mu = jnp.sum((s.dual + length * d_dual) * (s.slack + length * d_slack)) / count
+        centring = mu * (affine_mu / jnp.where(mu > 0, mu, 1)) ** 3  # Mehrotra's rule
+        return finite * (centring - d_slack * d_dual), dx, d_slack, d_dual, most
+
+    nothing = jnp.zeros_like(s.dual)
+    start: tuple[Array, ...] = (nothing, zero, nothing, nothing, jnp.zeros_like(mu))
+    _, dx, d_slack, d_dual, most = jax.lax.fori_loop(0, 2, direction, start)
     # back off from the boundary by -> 0 as mu -> 0 (superlinear), yet never step onto it
     back_off = jnp.clip(mu, jnp.sqrt(jnp.finfo(r.dtype).eps), 0.01)
-    length = jnp.minimum(1, (1 - back_off) * longest(d_slack, d_dual))
+    length = jnp.minimum(1, (1 - back_off) * most)
     x = s.x + length * dx
     gap = _gap(problem, r, x, zero)
     stalls = jnp.where(gap < 0.9 * s.best_gap, 0, s.stalls + 1)
@@ -146,7 +152,7 @@ def _interior_point(problem: _Problem, r: Array) -> tuple[Array, Array]:
 
 
 def _polish(
-    problem: _Problem, r: Array, x: Array, anchor: Array, limit: int
+    problem: _Problem, r: Array, x: Array, anchor: Array, limit: Array
 ) -> tuple[Array, Array]:
     """Primal-dual active-set steps on phi anchored at `anchor`; return (x, steps)."""
     # WHY: interior points leave x about gap / ridge off the tie-broken answer; the right active set
@@ -178,12 +184,17 @@ def _polish(
 def _solve_row(problem: _Problem, r: Array) -> tuple[Array, Array, Array]:
     """Solve one row in all three phases; return (x, optimality, steps)."""
     x, steps = _interior_point(problem, r)
-    x, polish = _polish(problem, r, x, jnp.zeros_like(x), _ACTIVE_SET_STEPS)
+
     # WHY: anchored at its own answer the ridge has no bias to first order, and no tie is lost
-    x, proximal = _polish(problem, r, x, x, _PROXIMAL_STEPS)
+    def polish(x: Array, phase: tuple[Array, Array]) -> tuple[Array, Array]:
+        limit, proximal = phase
+        return _polish(problem, r, x, jnp.where(proximal, x, 0), limit)
+
+    phases = jnp.array([_ACTIVE_SET_STEPS, _PROXIMAL_STEPS]), jnp.array([False, True])
+    x, polished = jax.lax.scan(polish, x, phases)
     gradient = problem.basis @ (x @ problem.basis - r) / jnp.maximum(1, jnp.linalg.norm(r))
     violation = jnp.abs(x - jnp.clip(x - gradient, *problem.bounds))
-    return x, jnp.max(violation), steps + polish + proximal
+    return x, jnp.max(violation), steps + jnp.sum(polished)
 
 
 def _normalise(weight: Array, low: Array, high: Array, c: Array) -> tuple[_Problem, Array, Array]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from annotated_types import Gt, Le
 from jaxtyping import Array, Float
 
+from ..draws import normal, uniform
 from ..options import options
 
 
@@ -79,8 +80,8 @@ class Adversary:
     def _draw(self, images: Array, key: Array) -> Array:
         """Draw a change uniformly from the ball."""
         if self.norm == "linf":
-            return self.epsilon * jax.random.uniform(key, images.shape, images.dtype, -1, 1)
+            return self.epsilon * uniform(key, images.shape, images.dtype, -1, 1)
         direction, radius = jax.random.split(key)
-        unit = self._unit(jax.random.normal(direction, images.shape, images.dtype))
-        share = jax.random.uniform(radius, (len(images), 1), images.dtype)
+        unit = self._unit(normal(direction, images.shape, images.dtype))
+        share = uniform(radius, (len(images), 1), images.dtype)
         return self.epsilon * unit * share ** (1 / images.shape[1])

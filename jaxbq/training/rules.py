@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt
 from jaxtyping import Array, Float, Int
 
 from ..devices import shared, whole
+from ..draws import normal
 from ..errors import JaxbqError
 from ..mlp import MLP, Layer, Network, Params
 from ..optimisers import Optimiser
@@ -309,7 +310,7 @@ def _disturbed(
 ) -> Array:
     """Make what the network sees of a batch: noise first, then the adversary."""
     if training.noise is not None:
-        noise = jax.random.normal(jax.random.fold_in(key, 1), images.shape, images.dtype)
+        noise = normal(jax.random.fold_in(key, 1), images.shape, images.dtype)
         images = images + training.noise * noise
     if training.adversary is None:
         return images
@@ -324,7 +325,7 @@ def _disturbed(
 def _jacobian_norm(model: Network, params: Any, images: Array, key: Array) -> Array:
     """Estimate the mean over a batch of ‖∂logits/∂image‖²_F / outputs without forming it."""
     logits, back = jax.vjp(lambda x: model.logits(params, x), images)
-    direction = jax.random.normal(jax.random.fold_in(key, 2), logits.shape, logits.dtype)
+    direction = normal(jax.random.fold_in(key, 2), logits.shape, logits.dtype)
     # E ‖vᵀJ‖² = ‖J‖² for v of independent entries with variance one.
     (along,) = back(direction)
     return jnp.square(along).sum(axis=1).mean() / logits.shape[1]
