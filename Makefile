@@ -14,21 +14,24 @@ demo: $(CORE)
 
 # Tests mostly compile: programs are kept, for the other worker and the next time. Most are not of
 # a run, which would keep its own.
-test slow: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
-test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
+test slow coverage: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
+test slow coverage: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 # So are judges, panels and autoencoders.
-test slow: export JAXBQ_CACHE = $(abspath $(VENV))/cache
+test slow coverage: export JAXBQ_CACHE = $(abspath $(VENV))/cache
+# Tests of one file on one worker, which has its programs.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --durations 10
 
 test: $(DEV)
-	$(VENV)/bin/python -m pytest --numprocesses auto -m "not slow"
+	$(PYTEST) -m "not slow"
 
-# The tests that `make test` leaves out because they take longest.
+# The tests that `make test` leaves out because they take longest: a browser, real processes, the
+# full MNIST. With them, types and shapes of every call are checked.
 slow: $(DEV)
-	$(VENV)/bin/python -m pytest --numprocesses auto -m slow
+	$(PYTEST) -m slow
 
-# All tests, more slowly.
+# What `make test` covers, by line and branch.
 coverage: $(DEV)
-	$(VENV)/bin/python -m pytest --numprocesses auto --cov --cov-report=term
+	$(PYTEST) -m "not slow" --cov --cov-report=term
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

@@ -80,6 +80,22 @@ PAIRS = [
 ]
 
 
+def reason_to_refuse(method):
+    """What the documentation says does not go together, and nothing else."""
+    projected = isinstance(method.constraint, Projection)
+    (regulariser,) = method.regularisers
+    if method.parameterisation.is_squashed and not projected:
+        return "is in the range: constraint"
+    inside = method.parameterisation.is_squashed or (
+        method.parameterisation.is_pixels and projected
+    )
+    if isinstance(regulariser, OutOfRange) and inside:
+        return "'out_of_range' has nothing to do"
+    if isinstance(regulariser, Diversity) and isinstance(method.optimiser, LBFGS):
+        return "'lbfgs' cannot have diversity"
+    return None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "pair"), list(enumerate(PAIRS)), ids=[f"{p.kind}-{c.kind}" for p, c in PAIRS]
@@ -103,15 +119,11 @@ def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
         restarts=2,
         steps=4,
     )
-    try:
-        result = invert(method, *problem, reference=tiny)
-    except JaxbqError as refusal:
-        refused = str(refusal)
-    else:
-        refused = ""
-    if refused:
-        assert "'" in refused  # names what does not go with what
+    if refusal := reason_to_refuse(method):
+        with pytest.raises(JaxbqError, match=refusal):
+            invert(method, *problem, reference=tiny)
         return
+    result = invert(method, *problem, reference=tiny)
     assert np.isfinite(result.images).all()
     assert result.images.min() >= 0
     assert result.images.max() <= 1
@@ -147,21 +159,21 @@ def test_what_excludes_each_other_is_refused(problem, options, message):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("lanes", [1, 4, 7])
-def test_fewer_lanes_than_rows_give_the_same(problem, tiny, lanes):
+def test_fewer_lanes_than_rows_give_the_same(problem, tiny):
     method = Ascent(
         restarts=5, steps=40, start="random", stop=StopRule(tolerance=0.4), path=(0, 7, 40)
     )
     whole = invert(dataclasses.replace(method, lanes=15), *problem, reference=tiny)
-    waited = invert(dataclasses.replace(method, lanes=lanes), *problem, reference=tiny)
     assert len(np.unique(whole.iterations)) > 2
-    np.testing.assert_array_equal(whole.reasons, waited.reasons)
-    np.testing.assert_array_equal(whole.iterations, waited.iterations)
-    for one, two in (
-        (whole.images, waited.images),
-        *((whole.diagnostics[name], waited.diagnostics[name]) for name in whole.diagnostics),
-    ):
-        np.testing.assert_allclose(one, two, atol=1e-9)
+    for lanes in (1, 4, 7):
+        waited = invert(dataclasses.replace(method, lanes=lanes), *problem, reference=tiny)
+        np.testing.assert_array_equal(whole.reasons, waited.reasons)
+        np.testing.assert_array_equal(whole.iterations, waited.iterations)
+        for one, two in (
+            (whole.images, waited.images),
+            *((whole.diagnostics[name], waited.diagnostics[name]) for name in whole.diagnostics),
+        ):
+            np.testing.assert_allclose(one, two, atol=1e-9)
 
 
 def test_progress_changes_no_bit_where_rows_wait(problem, tiny):
@@ -211,8 +223,7 @@ def test_a_sweep_gives_what_single_runs_give(problem, tiny):
         method,
         {"regularisers.0.weight": [0.1, 5.0], "optimiser.learning_rate": [0.02, 0.05, 0.1]},
     )
-    jax.clear_caches()
-    with Stopwatch() as first:
+    with Stopwatch() as first:  # of this program, which no other test has
         invert(methods[0], *problem, reference=tiny)
     with Stopwatch() as watch:
         together = sweep(methods, *problem, reference=tiny)
@@ -276,7 +287,7 @@ def test_other_numbers_compile_nothing(problem, tiny):
 
 @pytest.mark.usefixtures("x64")
 def test_the_path_is_where_the_image_was(problem, tiny):
-    method = Ascent(optimiser=SGD, objective=Logit(), steps=6, path=(0, 1, 4, 6))
+    method = Ascent(optimiser=SGD, objective=Logit(), steps=6, path=(0, 1, 6))
     result = invert(method, *problem, reference=tiny)
     for position, steps in enumerate(method.path[1:], 1):
         short = invert(dataclasses.replace(method, steps=steps, path=()), *problem, reference=tiny)
@@ -286,9 +297,8 @@ def test_the_path_is_where_the_image_was(problem, tiny):
     np.testing.assert_allclose(result.diagnostics["path"][:, :, 0], 0.5)
 
 
-def test_a_path_goes_on_at_the_image_of_a_row_that_is_done(standard):
-    method = Ascent(stop=StopRule(tolerance=0.3), steps=100, path=(0, 100))
-    result = invert(method, *standard, Codes().matrix(10))
+def test_a_path_goes_on_at_the_image_of_a_row_that_is_done(asked):
+    result = asked(Ascent(stop=StopRule(tolerance=0.3), steps=100, path=(0, 100)))
     assert (result.iterations < 100).all()
     np.testing.assert_array_equal(result.diagnostics["path"][:, :, 1], result.images)
 
@@ -358,8 +368,8 @@ def test_lbfgs_satisfies_the_first_order_conditions(standard, mnist_10k, paramet
     assert ((x == 0) | (x == 1)).any()  # some of them at the bounds
 
 
-def test_lbfgs_reaches_targets(standard):
-    result = invert(Ascent(optimiser=LBFGS()), *standard, Codes().matrix(10))
+def test_lbfgs_reaches_targets(asked):
+    result = asked(Ascent(optimiser=LBFGS()))
     assert (result.reasons == Reason.REACHED).all()
 
 
