@@ -26,6 +26,7 @@ test: $(DEV)
 
 # The tests that `make test` leaves out because they take longest: a browser, real processes, the
 # full MNIST. With them, types and shapes of every call are checked.
+slow: export JAXBQ_CHECK_TYPES = 1
 slow: $(DEV)
 	$(PYTEST) -m slow
 

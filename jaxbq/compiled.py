@@ -66,8 +66,11 @@ class Compiled:
         """Compute quickly; within another program, as a part of that one."""
         import jax
 
-        # Only an outermost program may have options of its own.
-        return (self.quick if jax.core.trace_state_clean() else self._function)(*given)
+        # Only an outermost program may have options of its own. In another's trace all that is made
+        # anew is traced; under a gradient alone, what is given is.
+        leaves = (jax.numpy.zeros(()), *jax.tree.leaves(given))
+        inside = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+        return (self._function if inside else self.quick)(*given)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What all tests share. Shapes and types in annotations are checked while tests run."""
+"""What all tests share."""
 
 import functools
 import hashlib
@@ -20,9 +20,13 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "").replace(QUICK, "") + Q
 # The user's own cache is not for tests; `make test` names one that its workers share.
 os.environ.setdefault("JAXBQ_CACHE", tempfile.mkdtemp(prefix="jaxbq-cache-"))
 
-# Before the first import of jaxbq.
-# An int where a float is expected is fine, as PEP 484 says.
-install_import_hook("jaxbq", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+# Before the first import of jaxbq. By `make slow` alone: to check every call takes a tenth to a
+# fifth of all tests' time.
+if os.environ.get("JAXBQ_CHECK_TYPES"):
+    # An int where a float is expected is fine, as PEP 484 says.
+    install_import_hook(
+        "jaxbq", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    )
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -79,7 +83,7 @@ def mnist_10k() -> Dataset:
 
 @pytest.fixture(scope="session")
 def prepared() -> Path:
-    """The file of the standard network; judges and an autoencoder are in the cache then, too.
+    """The file of the standard network; judges are in the cache then, too.
 
     Made once for all workers, and made anew when the code changes.
     """

@@ -1,6 +1,6 @@
 """Train what many tests ask: `python tests/prepare.py FILE` saves the standard network there.
 
-The judges and the autoencoder of `projected` go to the user's cache, where the package finds them.
+The judges go to the user's cache, where the package finds them.
 A process of its own, since tests compile without optimising, and training takes longer then.
 """
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from jaxbq.data import Mnist10k
 from jaxbq.evaluation import trained_judges
-from jaxbq.methods import Projected
 from jaxbq.mlp import MLP
 from jaxbq.training import train
 from jaxbq.weights import NetworkFile, save_network
@@ -20,7 +19,6 @@ def main(path: Path) -> None:
     model = MLP((784, 200, 10))
     params = train(model, data).params
     trained_judges(data)
-    Projected().autoencoder.trained(data.reference, "float32")
     # Last: where this file is, all is there.
     save_network(path, NetworkFile(model, params, data.space, data.class_names))
 

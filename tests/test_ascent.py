@@ -24,7 +24,8 @@ OBJECTIVES = [
 
 # An objective knows nothing of starts: every one of both is here, not every pair.
 @pytest.mark.parametrize(
-    ("objective", "start"), zip(OBJECTIVES, ["grey", "mean", "random", "grey", "mean"], strict=True)
+    ("objective", "start"),
+    list(zip(OBJECTIVES, ["grey", "mean", "random", "grey", "mean"], strict=True)),
 )
 def test_the_objective_ends_above_its_start_for_every_class(asked, objective, start):
     result = asked(Ascent(objective=objective, start=start, steps=60, restarts=2))

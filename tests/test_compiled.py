@@ -9,7 +9,7 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from jaxbq import cli, compiled
-from jaxbq.compiled import compiled_folder, kept_programs
+from jaxbq.compiled import Compiled, compiled_folder, kept_programs
 
 PLACE = "jax_compilation_cache_dir"
 heard = []
@@ -169,3 +169,24 @@ def test_the_command_line_keeps_programs():
     seen = []
     cli._do(argparse.Namespace(command=lambda chosen: seen.append(getattr(jax.config, PLACE))))
     assert seen == [str(compiled_folder())]
+
+
+def test_a_quick_program_is_the_function_itself_within_another():
+    """XLA's options are of an outermost program, whether or not what it is given is traced."""
+    double = Compiled(lambda x, n: x * n, 1)
+    number = jnp.asarray(3.0)
+    assert double(number, 2) == double.quick(number, 2) == double.thorough(number, 2) == 6
+    assert jax.jit(lambda: double(number, 2))() == 6
+    assert jax.jit(lambda x: double(x, 2))(number) == 6
+    assert jax.grad(lambda x: double(x, 2))(number) == 2
+    assert jax.vmap(lambda x: double(x, 2))(jnp.arange(3.0)).tolist() == [0, 2, 4]
+
+
+def test_a_compiler_without_the_options_is_asked_without_them(monkeypatch):
+    monkeypatch.setattr(compiled, "_QUICK", {"xla_no_such_option": True})
+    compiled._quick_options.cache_clear()
+    try:
+        assert compiled._quick_options() is None
+        assert Compiled(lambda x: x + 1)(jnp.asarray(1.0)) == 2
+    finally:
+        compiled._quick_options.cache_clear()
