@@ -33,7 +33,7 @@ _TELLING = re.compile(
 # XLA on CPUs: plain loops in place of fusions written by MLIR, and no optimiser after them. It
 # compiles in a quarter of the time (two cores, jaxlib 0.10.2). Loops then take twice the time or
 # more, and products of matrices none, since they are a library's.
-_QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+_QUICK: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
 
 
 class Compiled:

@@ -81,30 +81,34 @@ def mnist_10k() -> Dataset:
     return Mnist10k().load()
 
 
-@pytest.fixture(scope="session")
-def prepared() -> Path:
-    """The file of the standard network; judges are in the cache then, too.
+@functools.cache
+def prepared(what: str) -> Path:
+    """Let `prepare.py` train what many tests ask; return its file.
 
-    Made once for all workers, and made anew when the code changes.
+    Done once for all workers, and again when the code changes.
     """
     sources = hashlib.sha256()
     for path in sorted(Path(jaxbq.__file__).parent.rglob("*.py")):
         sources.update(path.read_bytes())
-    file = cache_folder() / "tests" / f"{sources.hexdigest()[:16]}.safetensors"
+    file = cache_folder() / "tests" / f"{what}-{sources.hexdigest()[:16]}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
         if not file.exists():
             plain = {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace(QUICK, "")}
             root = str(Path(jaxbq.__file__).parents[1])
-            command = [sys.executable, str(Path(__file__).with_name("prepare.py")), str(file)]
-            subprocess.run(command, check=True, env=os.environ | plain | {"PYTHONPATH": root})
+            script = str(Path(__file__).with_name("prepare.py"))
+            subprocess.run(
+                [sys.executable, script, what, str(file)],
+                check=True,
+                env=os.environ | plain | {"PYTHONPATH": root},
+            )
     return file
 
 
 @pytest.fixture(scope="session")
-def standard(prepared: Path) -> tuple[MLP, Params]:
+def standard() -> tuple[MLP, Params]:
     """The network that the design speaks of: 784-200-10, sigmoid, trained on embedded data."""
-    network = load_network(prepared)
+    network = load_network(prepared("standard"))
     params: Params = jax.tree.map(jax.numpy.asarray, network.params)
     return network.model, params
 
@@ -121,7 +125,8 @@ def asked(standard: tuple[MLP, Params], mnist_10k: Dataset) -> Callable[[Method]
 
 
 @pytest.fixture(scope="session")
-def judge(mnist_10k: Dataset, prepared: Path) -> Judge:
+def judge(mnist_10k: Dataset) -> Judge:
+    prepared("judges")
     return trained_judges(mnist_10k)[0]
 
 

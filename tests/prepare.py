@@ -1,7 +1,7 @@
-"""Train what many tests ask: `python tests/prepare.py FILE` saves the standard network there.
+"""Train what many tests ask, and say so by a file: `python tests/prepare.py standard|judges FILE`.
 
-The judges go to the user's cache, where the package finds them.
-A process of its own, since tests compile without optimising, and training takes longer then.
+The file is the standard network itself; the judges go to the user's cache, where the package finds
+them. A process of its own, since tests compile without optimising, and training takes longer then.
 """
 
 import sys
@@ -14,14 +14,16 @@ from jaxbq.training import train
 from jaxbq.weights import NetworkFile, save_network
 
 
-def main(path: Path) -> None:
+def main(what: str, path: Path) -> None:
     data = Mnist10k().load()
+    if what == "judges":
+        trained_judges(data)
+        path.touch()
+        return
     model = MLP((784, 200, 10))
     params = train(model, data).params
-    trained_judges(data)
-    # Last: where this file is, all is there.
     save_network(path, NetworkFile(model, params, data.space, data.class_names))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))
