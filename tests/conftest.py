@@ -21,7 +21,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "").replace(QUICK, "") + Q
 os.environ.setdefault("JAXBQ_CACHE", tempfile.mkdtemp(prefix="jaxbq-cache-"))
 
 # Before the first import of jaxbq. By `make slow` alone: to check every call takes a tenth to a
-# fifth of all tests' time.
+# fifth more time.
 if os.environ.get("JAXBQ_CHECK_TYPES"):
     # An int where a float is expected is fine, as PEP 484 says.
     install_import_hook(
