@@ -16,6 +16,9 @@ demo: $(CORE)
 # a run, which would keep its own.
 test slow coverage: export JAX_COMPILATION_CACHE_DIR = $(abspath $(VENV))/compiled
 test slow coverage: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+# So is bytecode, beside the environment: tests start Python often.
+test slow coverage: export PYTHONDONTWRITEBYTECODE =
+test slow coverage: export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/bytecode
 # So are judges, panels and autoencoders.
 test slow coverage: export JAXBQ_CACHE = $(abspath $(VENV))/cache
 # Tests of one file on one worker, which has its programs.

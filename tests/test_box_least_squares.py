@@ -1,5 +1,7 @@
 """Tests of box_least_squares against scipy's lsq_linear."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 from scipy.optimize import lsq_linear, nnls
 
 from jaxbq.solvers import box_least_squares
+
+# The module, which has the function's name.
+solver = importlib.import_module("jaxbq.solvers.box_least_squares")
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +136,30 @@ def test_exact_ties():
     assert np.array_equal(answer.solution[2:], expected[2:])
     moved = solve(weight, jnp.array([[1.0]]), 0.0, 10.0, centre=jnp.float64(0.2))
     np.testing.assert_allclose(moved.solution, np.full((1, 4), 0.25), atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def interior_alone():
+    """A program without the phases that polish what the first one finds."""
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+        patch.setattr(solver, "_ACTIVE_SET_STEPS", 0)
+        patch.setattr(solver, "_PROXIMAL_STEPS", 0)
+        alone = jax.jit(lambda *given: box_least_squares(*given))
+        weight, z = make("under", "far")
+        return alone.lower(jnp.array(weight), jnp.array(z), 0.0, 1.0, 0.5).compile()
+
+
+@pytest.mark.parametrize("centre", [0.02, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["reachable", "edge", "far", "rank far"])
+def test_the_interior_phase_alone_is_right_from_any_centre(kind, centre, interior_alone):
+    weight, z = make("under", kind, 3)
+    answer = interior_alone(jnp.array(weight), jnp.array(z), 0.0, 1.0, centre)
+    best = np.array([oracle(weight, row, 0.0, 1.0) for row in z])
+    excess = objective(answer.solution, weight, z) - objective(best, weight, z)
+    # The ridge's bias, 3e-11 of the scale, and the certificate that ends the phase.
+    assert np.all(excess <= 1e-8 * np.sum(z**2, axis=1))
+    # Every iteration is one of the interior phase, and needs a good start to be one of few.
+    assert np.all(answer.iterations <= 24)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

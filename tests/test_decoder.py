@@ -26,11 +26,11 @@ OF_CODES = Decoder(
 
 @pytest.mark.parametrize("source", ["logits", "outputs", "hidden", "codes"])
 def test_the_image_of_a_class_is_most_like_its_mean(asked, mnist_10k, source):
-    result = asked(Decoder(source=source, epochs=2))
+    result = asked(Decoder(source=source, hidden=(64,), epochs=3))
     table = correlation(result.images[:, 0], mnist_10k.class_means)
     assert table.argmax(axis=1).tolist() == list(range(10))
     curve = result.diagnostics["training_curve"]
-    assert curve.shape == (10, 1, 2)
+    assert curve.shape == (10, 1, 3)
     assert curve[0, 0, -1] < curve[0, 0, 0]
 
 

@@ -259,3 +259,19 @@ def test_inputs_that_do_not_belong_together_are_refused(x0, wanted, message):
         gn.solve(
             partial(tanh, small(1)), jnp.asarray(x0), jnp.asarray(wanted), 0.0, 1.0, tolerance=1e-8
         )
+
+
+@pytest.mark.parametrize(("falls", "length"), [((1.5, 0.0), 1.0), ((0.5, 0.75), 0.5)])
+def test_a_step_is_taken_that_delivers_its_share_of_the_promised_fall(falls, length):
+    """Along it |r|²/2 falls from 1 by so many ten-thousandths; the slope promises all of it."""
+    whole, half = falls
+
+    def residual(x):
+        return jnp.sqrt(2 - 2e-4 * jnp.where(x > 0.75, whole, half))
+
+    one = jnp.ones(1)
+    rules = gn._Rules(jnp.zeros(1), one, 0.0, 0.0, 9)
+    path = gn._Path(one[None], one[None], one)
+    value, go = jnp.full((1, 1), jnp.sqrt(2.0)), jnp.ones(1, bool)
+    found = gn._search(residual, jnp.zeros((1, 1)), path, value, rules, go)
+    assert [float(found[0][0, 0]), float(found[2][0]), bool(found[3][0])] == [length, length, True]

@@ -19,7 +19,7 @@ METHODS = get_args(get_args(AnyMethod)[0])
 # Options that make a method quick enough to be run often; by kind.
 QUICK = {
     "ascent": {"steps": 25, "restarts": 2},
-    "decoder": {"epochs": 4, "hidden": (32,), "batch_size": 40},
+    "decoder": {"epochs": 2, "hidden": (32,), "batch_size": 40},
     "projected": {
         "autoencoder": Autoencoder(code=8, hidden=(48,), epochs=4, batch_size=40, noise=0.2)
     },

@@ -95,6 +95,19 @@ def test_fixed_spectrum_keeps_the_magnitudes(reference, rng):
 
 
 @pytest.mark.usefixtures("x64")
+def test_fourier_is_the_inverse_transform_of_scaled_coefficients(reference, rng):
+    height, width, channels = grid_of(reference.space, "").shape
+    state = Fourier(decay=1.0).prepare(reference, jnp.float64)
+    real, imaginary = rng.normal(size=(2, height, width // 2 + 1, channels))
+    down, right = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    frequency = np.maximum(np.hypot(down, right), 1 / max(height, width))[..., None]
+    spectrum = (real + 1j * imaginary) * np.sqrt(height * width) / frequency
+    expected = 0.5 + np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
+    found = Fourier().to_image(state, jnp.stack([real, imaginary]))
+    np.testing.assert_allclose(np.reshape(found, expected.shape), expected, atol=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
 def test_fourier_moves_low_frequencies_faster(reference):
     flat, steep = (Fourier(decay=d).prepare(reference, jnp.float64)[0] for d in (0.0, 1.0))
     frequency = grid_of(reference.space, "").frequencies()

@@ -179,3 +179,15 @@ def test_logits_that_count_up_to_a_constant(rng, network):
     found = np.asarray(found_for(images))
     before, now = (norms(centred(network.residual(each))) for each in (images, found))
     assert np.median(now / before) < 1e-3
+
+
+@pytest.mark.parametrize(("too_large", "left"), [(2.5, 0.6), (1.25, 0.2**5)])
+def test_an_image_goes_on_as_long_as_a_step_halves_what_is_left(rng, too_large, left):
+    """A linear network, and a Jacobian too large by a factor k: a step leaves 1 - 1/k of |r|."""
+    matrix = rng.normal(size=(8, 3))
+    images = 0.5 + 0.01 * rng.normal(size=(1, 2, 8))
+    wanted = (np.full(8, 0.5) @ matrix)[None, None]
+    jacobian = too_large * jnp.asarray(matrix.T)[None]
+    found = approach(lambda x: wanted - x @ matrix, images, jacobian, 0.0, 1.0, goal=1e-9)
+    before, now = (norms(wanted - each @ matrix) for each in (images, found))
+    np.testing.assert_allclose(now / before, left, rtol=1e-6)

@@ -74,6 +74,18 @@ def test_scale_enlarges_about_the_centre(image):
     np.testing.assert_allclose(found[..., 0], whole[6:18, 5:15], atol=1e-5)
 
 
+def test_scale_draws_its_factor_between_its_ends():
+    spot = np.exp(-0.02 * ((np.mgrid[:41, :41] - 20) ** 2).sum(axis=0))[..., None]
+    sums = [
+        float(apply(Scale(lowest=1.0, highest=1.4), jax.random.key(number), spot).sum())
+        for number in range(40)
+    ]
+    # Enlarged k times, a spot has k² times the area.
+    factors = np.sqrt(np.array(sums) / spot.sum())
+    assert factors.min() == pytest.approx(1.0, abs=0.04)
+    assert factors.max() == pytest.approx(1.4, abs=0.04)
+
+
 def test_noise_has_its_deviation(key):
     found = Noise(deviation=0.3).apply(key, jnp.zeros((100, 100, 1)))
     assert float(found.std()) == pytest.approx(0.3, rel=0.03)
