@@ -144,7 +144,8 @@ def interior_alone():
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
         patch.setattr(solver, "_ACTIVE_SET_STEPS", 0)
         patch.setattr(solver, "_PROXIMAL_STEPS", 0)
-        alone = jax.jit(lambda *given: box_least_squares(*given))
+        # Another function than that of `solve`, so that it is traced anew.
+        alone = jax.jit(lambda *given: box_least_squares(*given))  # noqa: PLW0108
         weight, z = make("under", "far")
         return alone.lower(jnp.array(weight), jnp.array(z), 0.0, 1.0, 0.5).compile()
 
