@@ -16,7 +16,7 @@ def threads() -> int:
 
 
 def make_room(parts: int | None = None) -> None:
-    """Ask for one thread more for every part of a CPU; :mod:`~jaxbq.devices` says why.
+    """Ask for one thread more for every part of a CPU; :mod:`~jaxbq.runtime.devices` says why.
 
     Args:
         parts: how many there will be; by default those that the environment asks for, and then

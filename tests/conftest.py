@@ -35,13 +35,13 @@ import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 import jaxbq  # noqa: E402
-from jaxbq.cache import cache_folder  # noqa: E402
 from jaxbq.data import Dataset, Mnist, Mnist10k  # noqa: E402
 from jaxbq.evaluation import Judge, trained_judges  # noqa: E402
 from jaxbq.methods import Method, Result, invert  # noqa: E402
-from jaxbq.mlp import MLP, Params  # noqa: E402
-from jaxbq.targets import Codes  # noqa: E402
-from jaxbq.weights import load_network  # noqa: E402
+from jaxbq.network.files import load_network  # noqa: E402
+from jaxbq.network.mlp import MLP, Params  # noqa: E402
+from jaxbq.network.targets import Codes  # noqa: E402
+from jaxbq.runtime.cache import cache_folder  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -13,7 +13,7 @@ from jaxbq.data import Arrays, Images
 from jaxbq.data.idx import read_idx
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
-from jaxbq.weights import import_network, load_network
+from jaxbq.network.files import import_network, load_network
 
 
 class Reader(NamedTuple):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from jaxbq.data import Mnist10k
 from jaxbq.evaluation import trained_judges
-from jaxbq.mlp import MLP
+from jaxbq.network.files import NetworkFile, save_network
+from jaxbq.network.mlp import MLP
 from jaxbq.training import train
-from jaxbq.weights import NetworkFile, save_network
 
 
 def main(what: str, path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.special import expit, logit
 
 from jaxbq.data import Dataset
-from jaxbq.mlp import MLP, Layer
+from jaxbq.network.mlp import MLP, Layer
 
 
 def striped_bytes(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

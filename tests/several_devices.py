@@ -22,9 +22,9 @@ import numpy as np  # noqa: E402
 import problems  # noqa: E402
 
 import jaxbq  # noqa: E402
-from jaxbq.devices import count, everywhere, over  # noqa: E402
-from jaxbq.imaging import Diversity, Jitter  # noqa: E402
 from jaxbq.methods import driver  # noqa: E402
+from jaxbq.methods.ascent.ascent import Diversity, Jitter  # noqa: E402
+from jaxbq.runtime.devices import count, everywhere, over  # noqa: E402
 from jaxbq.training import loop, rules  # noqa: E402
 
 DATA = problems.striped_dataset()

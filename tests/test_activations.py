@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from jaxbq.activations import activation, invertible
 from jaxbq.errors import JaxbqError
+from jaxbq.network.activations import activation, invertible
 
 NUMPY = {
     "sigmoid": special.expit,

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit
 
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP
-from jaxbq.optimisers import Optimiser
+from jaxbq.network.mlp import MLP
 from jaxbq.training import Adversary, Training, robustness, train
+from jaxbq.training.optimisers import Optimiser
 from jaxbq.training.rules import TrainingArrays, _jacobian_norm
 
 NORMS = [Adversary(norm="l2", epsilon=0.5), Adversary(norm="linf", epsilon=0.1)]

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from jaxbq.archives import open_archive, read_npy, read_npz
 from jaxbq.errors import JaxbqError
+from jaxbq.runtime.archives import open_archive, read_npy, read_npz
 
 
 def npy(array, **changes) -> bytes:

@@ -8,10 +8,19 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.imaging import Answer, Diversity, Logit, LogProb, Margin, StopRule, Target, values
 from jaxbq.methods import Ascent, Reason, invert
-from jaxbq.optimisers import Optimiser
-from jaxbq.targets import Codes
+from jaxbq.methods.ascent.ascent import (
+    Answer,
+    Diversity,
+    Logit,
+    LogProb,
+    Margin,
+    StopRule,
+    Target,
+    values,
+)
+from jaxbq.network.targets import Codes
+from jaxbq.training.optimisers import Optimiser
 
 OBJECTIVES = [
     Target(),

@@ -7,9 +7,9 @@ import pytest
 
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
-from jaxbq.generators import Autoencoder, reconstruction
 from jaxbq.methods import preset
-from jaxbq.optimisers import Optimiser
+from jaxbq.training import Autoencoder, reconstruction
+from jaxbq.training.optimisers import Optimiser
 
 SMALL = Autoencoder(
     code=3, hidden=(24,), epochs=60, batch_size=20, optimiser=Optimiser(learning_rate=0.01)

@@ -19,14 +19,7 @@ import problems
 import pytest
 from scipy.special import expit, logit
 
-from jaxbq.benchmark import (
-    PARTS,
-    Benchmark,
-    folder_of,
-    load_benchmark,
-    run_benchmark,
-    runner,
-)
+from jaxbq.benchmark import PARTS, Benchmark, folder_of, load_benchmark, run_benchmark, runner
 from jaxbq.benchmark.memory_point import measure
 from jaxbq.benchmark.parts import PARTS as MEASURED
 from jaxbq.benchmark.parts.ascent import NEVER, errors_of
@@ -45,7 +38,7 @@ from jaxbq.cli import main
 from jaxbq.data import Idx
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Preimage, Projected, PseudoInverse, Transpose, invert
-from jaxbq.mlp import MLP
+from jaxbq.network.mlp import MLP
 from jaxbq.training import BookTraining, rules
 
 CONFIG = Path(__file__).parent.parent / "configs" / "benchmark.toml"

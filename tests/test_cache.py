@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxbq import cache
-from jaxbq.cache import cache_folder, digest, kept
+from jaxbq.runtime import cache
+from jaxbq.runtime.cache import cache_folder, digest, kept
 
 KINDS = {
     "single": np.linspace(0, 1, 7, dtype=np.float32).reshape(7, 1),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.weights.chains import arrange, check_chain
+from jaxbq.network.files.chains import arrange, check_chain
 
 SIZES = (12, 7, 5, 3)
 NAMES = {

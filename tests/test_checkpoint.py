@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP
-from jaxbq.optimisers import Optimiser
+from jaxbq.network.mlp import MLP
 from jaxbq.training import (
     Adversary,
     BookTraining,
@@ -19,6 +18,7 @@ from jaxbq.training import (
     train_many,
     trains_together,
 )
+from jaxbq.training.optimisers import Optimiser
 
 MODEL = MLP((30, 9, 3))
 KEYS = [jax.random.key(n) for n in (3, 4, 5)]

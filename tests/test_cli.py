@@ -16,7 +16,7 @@ from test_experiment import write_small
 
 from jaxbq.cli import main
 from jaxbq.data import ImageSpace
-from jaxbq.weights import NetworkFile, load_network, save_network
+from jaxbq.network.files import NetworkFile, load_network, save_network
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [

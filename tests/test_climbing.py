@@ -12,8 +12,8 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.generators import Autoencoder
-from jaxbq.imaging import (
+from jaxbq.methods import Ascent, Reason, invert, sweep, vary
+from jaxbq.methods.ascent.ascent import (
     L2,
     AnyParameterisation,
     AnyRegulariser,
@@ -42,10 +42,10 @@ from jaxbq.imaging import (
     TotalVariation,
     Whitened,
 )
-from jaxbq.methods import Ascent, Reason, invert, sweep, vary
-from jaxbq.methods.clock import Stopwatch
-from jaxbq.optimisers import LBFGS, Optimiser
-from jaxbq.targets import Codes
+from jaxbq.methods.cost import Stopwatch
+from jaxbq.network.targets import Codes
+from jaxbq.training import Autoencoder
+from jaxbq.training.optimisers import LBFGS, Optimiser
 
 SGD = Optimiser(name="sgd", learning_rate=0.05)
 

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from scipy import stats
 from test_tables import HOSTILE, cost_rows, read, score_rows, write_run
 
-from jaxbq.cli.comparing import add_compare
+from jaxbq.cli.experiments import add_compare
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation.statistics import Interval, holm
 from jaxbq.experiment import RunFolder

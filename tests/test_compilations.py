@@ -10,8 +10,8 @@ import jax
 import problems
 import pytest
 
-from jaxbq.compiled import kept_programs
 from jaxbq.experiment import Experiment, load_config, run
+from jaxbq.runtime.compiled import kept_programs
 
 ALL = Path(__file__).parent.parent / "configs" / "all_methods.toml"
 # What compiles within a second or so; `make slow` runs the others too.

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-from jaxbq import cli, compiled
-from jaxbq.compiled import Compiled, compiled_folder, kept_programs
+from jaxbq import cli
+from jaxbq.runtime import compiled
+from jaxbq.runtime.compiled import Compiled, compiled_folder, kept_programs
 
 PLACE = "jax_compilation_cache_dir"
 heard = []

@@ -10,8 +10,8 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import correlation
 from jaxbq.methods import Decoder, invert
-from jaxbq.optimisers import Optimiser
-from jaxbq.targets import Codes
+from jaxbq.network.targets import Codes
+from jaxbq.training.optimisers import Optimiser
 
 # Asked by codes without noise there are three inputs: the best answer is the class mean.
 OF_CODES = Decoder(

@@ -14,8 +14,11 @@ import pytest
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.hardware import changes, check_hardware, set_hardware, use_hardware
-from jaxbq.devices import (
+from jaxbq.cli.machines import changes, check_hardware, set_hardware, use_hardware
+from jaxbq.errors import JaxbqError
+from jaxbq.experiment import load_config
+from jaxbq.methods import Reason
+from jaxbq.runtime.devices import (
     apart,
     at_home,
     chosen_devices,
@@ -29,10 +32,7 @@ from jaxbq.devices import (
     threads_for,
     whole,
 )
-from jaxbq.errors import JaxbqError
-from jaxbq.experiment import load_config
-from jaxbq.methods import Reason
-from jaxbq.precision import computing, rounds_products, type_of
+from jaxbq.runtime.precision import computing, rounds_products, type_of
 from jaxbq.threads import threads
 
 HERE = Path(__file__).parent
@@ -198,8 +198,9 @@ import jax
 {first}
 import jaxbq
 jaxbq.MLP((2, 1)).init(jax.random.key(0))
-import jaxbq.devices
-print(os.environ.get("NPROC"), len(jax.local_devices()), len(jaxbq.devices.chosen_devices()))
+import jaxbq.runtime.devices
+found = len(jax.local_devices()), len(jaxbq.runtime.devices.chosen_devices())
+print(os.environ.get("NPROC"), *found)
 """
 
 

@@ -10,7 +10,6 @@ import pytest
 from jaxtyping import TypeCheckError
 from scipy.special import expit
 
-from jaxbq.activations import activation
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.diagnosis import (
     alignment,
@@ -26,9 +25,10 @@ from jaxbq.diagnosis import (
 from jaxbq.diagnosis.layers import gram_deviation
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Preimage, PseudoInverse, Transpose, invert
-from jaxbq.mlp import MLP, Layer
+from jaxbq.network.activations import activation
+from jaxbq.network.mlp import MLP, Layer
+from jaxbq.network.targets import Codes
 from jaxbq.report import trace_figure
-from jaxbq.targets import Codes
 
 
 def orthogonal(rng, size):

@@ -8,10 +8,10 @@ from PIL import Image
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, invert
+from jaxbq.network.targets import Codes
 from jaxbq.report import image_grid, path_strip, save_animation
 from jaxbq.report.drawing import as_bytes, check_drawable, draw_image, proportion
 from jaxbq.report.figures import Row, save_figure
-from jaxbq.targets import Codes
 
 
 def drawn(image, space):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbq.draws import normal, uniform
+from jaxbq.runtime.compiled import normal, uniform
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (5, 3), (2, 3, 4)])

@@ -9,16 +9,8 @@ from scipy.special import expit, log_softmax, softmax
 
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
-from jaxbq.methods import (
-    ClassMean,
-    ExemplarMean,
-    Exemplars,
-    Grey,
-    NoiseImage,
-    Reason,
-    invert,
-)
-from jaxbq.targets import Codes
+from jaxbq.methods import ClassMean, ExemplarMean, Exemplars, Grey, NoiseImage, Reason, invert
+from jaxbq.network.targets import Codes
 
 
 def forward(params, images, hidden=np.tanh):

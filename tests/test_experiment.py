@@ -25,7 +25,7 @@ from jaxbq.experiment import (
 from jaxbq.experiment.folder import read_csv
 from jaxbq.experiment.reading import apply_change
 from jaxbq.methods import Ascent, Transpose
-from jaxbq.weights import NetworkFile, load_network, save_network
+from jaxbq.network.files import NetworkFile, load_network, save_network
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG = """

@@ -22,8 +22,8 @@ from test_experiment import Quiet
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, load_config, locked, run, train_network
 from jaxbq.experiment.folder import read_csv
-from jaxbq.files import clear_leftovers, write_text
 from jaxbq.report import build
+from jaxbq.runtime.files import clear_leftovers, write_text
 from jaxbq.training import checkpoint
 
 CONFIG = """

@@ -4,7 +4,7 @@ import stat
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.files import make_folder, write_atomically, write_text
+from jaxbq.runtime.files import make_folder, write_atomically, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

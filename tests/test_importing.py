@@ -17,9 +17,7 @@ from safetensors.numpy import save_file
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Transpose, invert
-from jaxbq.mlp import MLP
-from jaxbq.targets import Codes
-from jaxbq.weights import (
+from jaxbq.network.files import (
     NetworkFile,
     agreed_names,
     import_network,
@@ -27,6 +25,8 @@ from jaxbq.weights import (
     open_network,
     save_network,
 )
+from jaxbq.network.mlp import MLP
+from jaxbq.network.targets import Codes
 
 os.environ["KERAS_BACKEND"] = "jax"
 SIZES = (784, 24, 20, 16, 10)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from jaxbq import interrupts
+from jaxbq.runtime import interrupts
 
 
 class Swallowing:

@@ -11,9 +11,9 @@ from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import Judge, NoiseAnswers, given_judge, judges, on_noise, trained_judges
 from jaxbq.evaluation.convolutional import Convolutional
 from jaxbq.evaluation.independent import MOST_IMAGES, some_of
-from jaxbq.evaluation.standardising import standardise
-from jaxbq.mlp import MLP, Layer
-from jaxbq.weights import NetworkFile
+from jaxbq.evaluation.similarity import standardise
+from jaxbq.network.files import NetworkFile
+from jaxbq.network.mlp import MLP, Layer
 
 
 def doubled() -> Dataset:

@@ -2,7 +2,7 @@ import contextlib
 import gc
 import sys
 
-from jaxbq.cli.loading import unswept
+from jaxbq.cli.arguments import unswept
 
 
 def test_no_garbage_is_collected_meanwhile_and_then_it_is_again():

@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxbq.mlp import MLP
-from jaxbq.optimisers import Optimiser
+from jaxbq.network.mlp import MLP
 from jaxbq.training import Adversary, BookTraining, Training, train, train_many
+from jaxbq.training.optimisers import Optimiser
 
 MODEL = MLP((30, 9, 3))
 KEYS = [jax.random.key(n) for n in (3, 4, 5)]

@@ -10,10 +10,10 @@ import pytest
 
 from jaxbq.data import Dataset
 from jaxbq.errors import JaxbqError
-from jaxbq.generators import Autoencoder
 from jaxbq.methods import AnyMethod, Ascent, Iterative, Method, Reason, Result, invert
-from jaxbq.methods.clock import Stopwatch
-from jaxbq.targets import Codes
+from jaxbq.methods.cost import Stopwatch
+from jaxbq.network.targets import Codes
+from jaxbq.training import Autoencoder
 
 METHODS = get_args(get_args(AnyMethod)[0])
 # Options that make a method quick enough to be run often; by kind.

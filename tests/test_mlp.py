@@ -7,7 +7,7 @@ from jaxtyping import TypeCheckError
 from scipy.special import expit, softmax
 
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP, Function, Layer
+from jaxbq.network.mlp import MLP, Function, Layer
 
 
 @pytest.mark.usefixtures("x64")

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxbq.data.names import brief, check_names, listed, natural, shown
+from jaxbq.data.labels import brief, check_names, listed, natural, shown
 from jaxbq.errors import JaxbqError
 
 

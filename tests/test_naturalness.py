@@ -3,13 +3,11 @@ import problems
 import pytest
 from scipy import stats
 
-from jaxbq.data import Dataset
+from jaxbq.data import Dataset, Grid
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import NaturalnessScale
-from jaxbq.evaluation.naturalness import Naturalness
-from jaxbq.evaluation.smoothness import high_frequency, total_variation
-from jaxbq.evaluation.ssim import structural_similarity
-from jaxbq.imaging import Grid
+from jaxbq.evaluation.naturalness import Naturalness, high_frequency, total_variation
+from jaxbq.evaluation.similarity import structural_similarity
 
 MEASURES = [name.removesuffix("_percentile") for name in Naturalness._fields if "_perc" in name]
 WITHOUT_AUTOENCODER = [name for name in MEASURES if name != "autoencoder_residual"]

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, log_softmax, rel_entr, softmax
 
 from jaxbq.errors import JaxbqError
-from jaxbq.imaging import (
+from jaxbq.methods.ascent.ascent import (
     Answer,
     Direction,
     Logit,
@@ -19,8 +19,8 @@ from jaxbq.imaging import (
     ask,
     values,
 )
-from jaxbq.mlp import Function
-from jaxbq.targets import Codes
+from jaxbq.network.mlp import Function
+from jaxbq.network.targets import Codes
 
 INSIDE = [
     Unit(layer=1, unit=2),

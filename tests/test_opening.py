@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from jaxbq.cli.opening import load_named
+from jaxbq.cli.arguments import load_named
 from jaxbq.data import ImageSpace
-from jaxbq.mlp import MLP
-from jaxbq.weights import NetworkFile
+from jaxbq.network.files import NetworkFile
+from jaxbq.network.mlp import MLP
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from jax import lax
 
 import jaxbq
-from jaxbq.methods.operations import operations
+from jaxbq.methods.cost import operations
 
 
 def traced(function, *shapes):

@@ -4,7 +4,7 @@ import optax
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.optimisers import Optimiser
+from jaxbq.training.optimisers import Optimiser
 
 
 def updates(transformation, steps):

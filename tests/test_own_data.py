@@ -14,10 +14,10 @@ from jaxbq.diagnosis import trace
 from jaxbq.experiment import load_config, run
 from jaxbq.experiment.folder import read_csv
 from jaxbq.methods import Transpose, invert
-from jaxbq.mlp import MLP
+from jaxbq.network.files import NetworkFile, load_network, save_network
+from jaxbq.network.mlp import MLP
+from jaxbq.network.targets import Codes
 from jaxbq.report import build, plot, trace_figure
-from jaxbq.targets import Codes
-from jaxbq.weights import NetworkFile, load_network, save_network
 
 CONFIG = """
 name = "own"

@@ -19,9 +19,9 @@ from jaxbq.errors import JaxbqError
 from jaxbq.evaluation.statistics import Interval
 from jaxbq.experiment import RunFolder
 from jaxbq.experiment.folder import write_csv
-from jaxbq.files import write_npz
 from jaxbq.methods import Ascent, Grey, Method, Reason, Result, Seconds, Transpose
-from jaxbq.mlp import MLP, Layer
+from jaxbq.network.files import NetworkFile, save_network
+from jaxbq.network.mlp import MLP, Layer
 from jaxbq.options import describe
 from jaxbq.report.drawing import as_bytes
 from jaxbq.report.page import methods as page_methods
@@ -34,7 +34,7 @@ from jaxbq.report.page.pictures import Pictures
 from jaxbq.report.page.reading import read_run
 from jaxbq.report.page.summary import summary
 from jaxbq.report.score_values import SCORES
-from jaxbq.weights import NetworkFile, save_network
+from jaxbq.runtime.files import write_npz
 
 HOSTILE = "</script><script>alert('m')</script> & \"q\""
 CLASSES = ("zero", "<b>one</b>", 'a"b&c')

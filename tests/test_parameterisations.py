@@ -6,10 +6,9 @@ import numpy as np
 import problems
 import pytest
 
-from jaxbq.data import ImageSpace, Reference
+from jaxbq.data import ImageSpace, Reference, grid_of
 from jaxbq.errors import JaxbqError
-from jaxbq.generators import Autoencoder
-from jaxbq.imaging import (
+from jaxbq.methods.ascent.ascent import (
     AnyParameterisation,
     AutoencoderCode,
     FixedSpectrum,
@@ -18,8 +17,8 @@ from jaxbq.imaging import (
     PrincipalComponents,
     SigmoidPixels,
     Whitened,
-    grid_of,
 )
+from jaxbq.training import Autoencoder
 
 QUICK = {
     PrincipalComponents: {"components": 9},

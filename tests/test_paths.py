@@ -6,8 +6,8 @@ from PIL import Image
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Transpose, invert
+from jaxbq.network.targets import Codes
 from jaxbq.report import default_path, path_strip, save_animation
-from jaxbq.targets import Codes
 
 NAMES = ("row", "column", "block")
 

@@ -5,7 +5,7 @@ import pytest
 
 from jaxbq.diagnosis import Plausibility, plausibility
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP
+from jaxbq.network.mlp import MLP
 from jaxbq.training import Training, train
 
 MODEL = MLP((30, 16, 16, 3), "relu")

@@ -9,8 +9,8 @@ import pytest
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Preimage, Reason, invert
-from jaxbq.mlp import Function, Layer
-from jaxbq.targets import Codes
+from jaxbq.network.mlp import Function, Layer
+from jaxbq.network.targets import Codes
 
 
 def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(asked, mnist_10k):

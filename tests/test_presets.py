@@ -6,15 +6,15 @@ from typing import get_args
 import jax
 import numpy as np
 import pytest
+from jaxbq.methods.ascent.ascent.presets import PRESETS
 
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import correlation
-from jaxbq.imaging import LogProb, StopRule, Sum, Term
 from jaxbq.methods import AnyMethod, Ascent, invert, preset
-from jaxbq.methods.presets import PRESETS
-from jaxbq.mlp import MLP
+from jaxbq.methods.ascent.ascent import LogProb, StopRule, Sum, Term
+from jaxbq.network.mlp import MLP
+from jaxbq.network.targets import Codes
 from jaxbq.options import describe, validate
-from jaxbq.targets import Codes
 from jaxbq.training import train
 
 CLASSES = np.arange(10)

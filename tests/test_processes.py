@@ -22,10 +22,10 @@ from test_faults import contents
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.cluster import _among_tasks, _one_device, _tasks_here, add_cluster, without_place
+from jaxbq.cli.machines import _among_tasks, _one_device, _tasks_here, add_cluster, without_place
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config, run
-from jaxbq.processes import (
+from jaxbq.runtime.processes import (
     Address,
     Inbox,
     Member,
@@ -37,9 +37,9 @@ from jaxbq.processes import (
     join,
     shared,
 )
-from jaxbq.processes.coordinator import Meeting
-from jaxbq.processes.heartbeat import END, Silence
-from jaxbq.processes.store import JaxStore
+from jaxbq.runtime.processes.coordinator import Meeting
+from jaxbq.runtime.processes.heartbeat import END, Silence
+from jaxbq.runtime.processes.store import JaxStore
 
 CONFIG = """
 name = "shared"

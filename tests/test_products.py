@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbq.products import fixed_rows_product, fixed_weight_product, times
+from jaxbq.network.products import fixed_rows_product, fixed_weight_product, times
 
 # On both sides of every number of rows, and of the number of entries, at which the form changes.
 SHAPES = [

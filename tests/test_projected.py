@@ -7,10 +7,10 @@ from scipy.special import expit
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.generators import Autoencoder
 from jaxbq.methods import AnyMethod, Exemplars, Grey, Projected, Transpose, invert, preset
+from jaxbq.network.targets import Codes
 from jaxbq.options import describe, validate
-from jaxbq.targets import Codes
+from jaxbq.training import Autoencoder
 
 SMALL = Autoencoder(code=6, hidden=(24,), epochs=30, batch_size=20)
 

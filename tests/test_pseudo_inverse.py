@@ -3,12 +3,12 @@ import numpy as np
 import problems
 import pytest
 
-from jaxbq.activations import invertible
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import PseudoInverse, Reason, invert
 from jaxbq.methods.pseudo_inverse import pseudo_inverse
-from jaxbq.mlp import Layer
-from jaxbq.targets import Codes
+from jaxbq.network.activations import invertible
+from jaxbq.network.mlp import Layer
+from jaxbq.network.targets import Codes
 
 
 def orthogonal(rng, size):

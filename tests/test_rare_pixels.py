@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbq.mlp import MLP
-from jaxbq.optimisers import _ELEMENTWISE, Optimiser
+from jaxbq.network.mlp import MLP
 from jaxbq.training import Training, rare_pixels, rules, train
 from jaxbq.training.adversary import Adversary
 from jaxbq.training.loop import arrays_of
+from jaxbq.training.optimisers import _ELEMENTWISE, Optimiser
 from jaxbq.training.rare_pixels import Parted, Uses, part_images, product
 
 

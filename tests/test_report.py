@@ -14,10 +14,10 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, load_config, run
 from jaxbq.methods import Ascent, Transpose, invert
+from jaxbq.network.targets import Codes
 from jaxbq.report import Style, Summary, build, image_grid, plot, training_curve
 from jaxbq.report.figures import Row, save_figure
 from jaxbq.report.trade_off import TradeOff, trade_off_figure
-from jaxbq.targets import Codes
 from jaxbq.training import EpochMetrics
 
 # The package names its function as its module.

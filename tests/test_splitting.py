@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxbq.data.splitting import mixed, split
+from jaxbq.data.labels import mixed, split
 from jaxbq.errors import JaxbqError
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity as scikit
 
-from jaxbq.evaluation.ssim import structural_similarity
-from jaxbq.imaging import Grid
+from jaxbq.data import Grid
+from jaxbq.evaluation.similarity import structural_similarity
 
 
 def pairs(rng, number, grid, low=0.0, high=1.0):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from jaxbq.evaluation.standardising import shifted, standardise
+from jaxbq.evaluation.similarity import shifted, standardise
 
 
 def test_standardised_images_have_mean_zero_and_deviation_one(rng):

@@ -7,13 +7,7 @@ from scipy import stats
 
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import statistics
-from jaxbq.evaluation.statistics import (
-    Interval,
-    compare_groups,
-    compare_pairs,
-    holm,
-    interval,
-)
+from jaxbq.evaluation.statistics import Interval, compare_groups, compare_pairs, holm, interval
 
 SIMULATIONS = 500
 # Four standard errors of a share of 0.95 in that many simulations: one such test in 15,000 fails

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.targets import Codes, Mixture, check_targets, name_target
+from jaxbq.network.targets import Codes, Mixture, check_targets, name_target
 
 
 def test_codes_are_the_books():

@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit, log_softmax
 
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP
-from jaxbq.optimisers import Optimiser
+from jaxbq.network.mlp import MLP
 from jaxbq.training import BookTraining, Training, TrainingDivergedError, accuracy, train
 from jaxbq.training.losses import example_losses
+from jaxbq.training.optimisers import Optimiser
 from jaxbq.training.rules import TrainingArrays
 
 

@@ -8,8 +8,8 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Reason, Transpose, invert
 from jaxbq.methods.transpose import rescale
-from jaxbq.mlp import MLP, Layer
-from jaxbq.targets import Codes
+from jaxbq.network.mlp import MLP, Layer
+from jaxbq.network.targets import Codes
 
 
 @pytest.fixture(scope="module")

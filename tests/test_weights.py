@@ -8,8 +8,8 @@ from safetensors.numpy import load_file, save_file
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.mlp import MLP
-from jaxbq.weights import NetworkFile, load_network, save_network
+from jaxbq.network.files import NetworkFile, load_network, save_network
+from jaxbq.network.mlp import MLP
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from ..data import ImageSpace, Reference
-from ..imaging import StopRule
 from ..methods import Ascent, Method, Preimage, invert
-from ..mlp import MLP
+from ..methods.ascent import StopRule
+from ..network.mlp import MLP
 from .session import targets_of
 
 

@@ -10,10 +10,10 @@ from annotated_types import Ge, Gt, Le, Len
 
 from ..data import Mnist, Mnist10k, Source
 from ..data.sources import FOLDER_VARIABLE
-from ..optimisers import Optimiser
 from ..options import options
-from ..precision import Precision, type_of
+from ..runtime.precision import Precision, type_of
 from ..training import BookTraining, Training
+from ..training.optimisers import Optimiser
 
 PartName = Literal[
     "training", "book", "ascent", "methods", "target", "batch", "width", "depth", "image", "memory"

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import version_of
 from ..errors import JaxbqError
 from ..experiment.environment import environment
-from ..files import write_text
+from ..runtime.cache import version_of
+from ..runtime.files import write_text
 from .timing import Contender, Timing
 
 _PEERS = {"scipy": "scipy", "torch": "torch", "lucent": "torch-lucent", "sklearn": "scikit-learn"}

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from ..data import Dataset
-from ..mlp import MLP, Params
-from ..targets import Codes
+from ..network.mlp import MLP, Params
+from ..network.targets import Codes
 from ..training import Trained, train
 from .options import Benchmark
 from .peak import Peak

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import write_text
+from ..runtime.files import write_text
 
 COLUMNS = ("contender", "seconds", "spread", "× jaxbq", "rate", "of peak", "quality", "note")
 _CSV = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from .. import interrupts
+from ..runtime import interrupts
 
 # Workers of a thread pool that has just been used go on spinning for a while, on cores that the
 # next contender needs.

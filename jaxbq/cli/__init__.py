@@ -7,17 +7,12 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from .. import interrupts
 from ..errors import JaxbqError
-from .arguments import MISTAKE, Parser
+from ..runtime import interrupts
+from .arguments import MISTAKE, Parser, unswept
 from .benchmarking import add_bench
-from .comparing import add_compare
-from .diagnosis import add_explain, add_trace
-from .experiments import add_run, add_train
-from .importing import add_import
-from .loading import unswept
-from .networks import add_invert, add_sweep
-from .reporting import add_report
+from .experiments import add_compare, add_report, add_run, add_train
+from .networks import add_explain, add_import, add_invert, add_sweep, add_trace
 
 _INTERRUPTED = 130
 
@@ -54,7 +49,7 @@ def _do(chosen: argparse.Namespace) -> None:
     with unswept("jax"):
         import jax  # noqa: F401
 
-        from ..compiled import kept_programs
+        from ..runtime.compiled import kept_programs
 
     with kept_programs():
         chosen.command(chosen)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JaxbqError
-from .hardware import add_hardware, add_precision, changes, use_hardware
+from .machines import add_hardware, add_precision, changes, use_hardware
 
 
 def add_bench(commands: Any) -> None:
@@ -48,7 +48,7 @@ def add_bench(commands: Any) -> None:
 
 def _bench(chosen: argparse.Namespace) -> None:
     from ..benchmark import load_benchmark, run_benchmark, table_of
-    from ..console import Terminal
+    from .experiments import Terminal
 
     use_hardware(chosen)
     changed = changes(chosen)

@@ -6,23 +6,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
-from .arguments import add_config, check_writable, show_number
-from .cluster import about_experiments, add_cluster, joined, without_place
-from .hardware import (
+from .arguments import add_config, check_writable, show_number, unswept
+from .machines import (
+    about_experiments,
+    add_cluster,
     add_hardware,
     add_precision,
     changes,
     check_hardware,
+    joined,
     set_hardware,
     use_hardware,
+    without_place,
 )
-from .loading import unswept
 
 if TYPE_CHECKING:
-    from ..console import Terminal
     from ..experiment import Experiment, RunFolder
-    from ..processes import Member
     from ..report import Summary
+    from ..runtime.processes import Member
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..runtime import interrupts
+from ..training import EpochMetrics
 
 
 def add_run(commands: Any) -> None:
@@ -77,7 +89,6 @@ def _help(
     chosen: argparse.Namespace, experiments: "list[tuple[str, Experiment]]", member: "Member"
 ) -> None:
     """Do a share of the work; what there is to see is where process 0 runs."""
-    from ..console import Terminal
     from ..experiment import run
 
     with Terminal() as terminal:
@@ -97,7 +108,6 @@ def _lead(
 ) -> None:
     """Do the experiments, alone or with others, and show what came of them."""
     with unswept("jaxbq.report"):
-        from ..console import Terminal
         from ..experiment import run
         from ..report import build
 
@@ -130,7 +140,7 @@ def _lead(
     terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
     if len(folders) > 1:
         labelled = [(w, folder) for (w, _), folder in zip(experiments, folders, strict=True)]
-        _compare(labelled, out, terminal)
+        _compare_variants(labelled, out, terminal)
     if len(folders) == 1:
         folder = folders[0]
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
@@ -138,7 +148,9 @@ def _lead(
         terminal.say(f"report: {folder.report}")
 
 
-def _compare(labelled: "list[tuple[str, RunFolder]]", out: Path, terminal: "Terminal") -> None:
+def _compare_variants(
+    labelled: "list[tuple[str, RunFolder]]", out: Path, terminal: "Terminal"
+) -> None:
     """Set the runs of one config side by side, in pictures and tables."""
     from ..report import draw_side_by_side
     from ..report.comparison import compare_runs
@@ -178,7 +190,6 @@ def _summary_row(what: str, line: "Summary") -> dict[str, str]:
 
 
 def _train(chosen: argparse.Namespace) -> None:
-    from ..console import Terminal
     from ..experiment import load_config, train_network
 
     use_hardware(chosen)
@@ -190,3 +201,218 @@ def _train(chosen: argparse.Namespace) -> None:
         history = train_network(experiment, save, terminal)
     reached = f"test accuracy {history[-1].test_accuracy:.4f}; " if history else ""
     terminal.say(f"{reached}saved {save}")
+
+
+def add_report(commands: Any) -> None:
+    """Add ``jaxbq report``."""
+    report = commands.add_parser(
+        "report",
+        help="rebuild the report of a run: the page, tables, figures",
+        description="Rebuild the report of a finished run from the files in its folder: "
+        "report/index.html, tables/, figures/. Nothing is computed again.",
+        epilog="example: jaxbq report runs/quickstart-1f2e3d4c --width column --format pdf",
+    )
+    report.add_argument("run", metavar="RUN", help="run folder")
+    report.add_argument(
+        "--width",
+        metavar="WIDTH",
+        default="natural",
+        help="of figures: column (3.4 inches), page (7), or inches; default: what fits the content",
+    )
+    report.add_argument(
+        "--format",
+        metavar="FORMAT",
+        action="append",
+        choices=("png", "pdf", "svg"),
+        default=[],
+        help="of figures: png (default), pdf, svg; give it again for more than one",
+    )
+    report.set_defaults(command=_report)
+
+
+def _report(chosen: argparse.Namespace) -> None:
+    from ..experiment import RunFolder, locked
+    from ..report import build
+    from ..report.style import Style
+
+    style = Style(_width(chosen.width), tuple(dict.fromkeys(chosen.format)) or ("png",))
+    folder = RunFolder(Path(chosen.run))
+    if not (folder.path / "config.json").exists():
+        raise JaxbqError(
+            f"{folder.path}: is no run folder; name one, like runs/quickstart-1f2e3d4c"
+        )
+    if not folder.scores.exists():
+        raise JaxbqError(f"{folder.path}: the run is not finished; run its config again first")
+    with Terminal() as terminal, locked(folder.path):
+        build(folder, style)
+        terminal.say(f"pictures: {folder.figures}; tables: {folder.tables}")
+        terminal.say(f"report: {folder.report}")
+
+
+def _width(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def add_compare(commands: Any) -> None:
+    """Add ``jaxbq compare``."""
+    compare = commands.add_parser(
+        "compare",
+        help="set finished runs side by side: differences with intervals",
+        description="Compare runs with the first of them, method by method: means with intervals, "
+        "differences, tests with Holm's correction, effect sizes. Runs on other data, with other "
+        "targets or scored otherwise are refused.",
+        epilog="example: jaxbq compare runs/small-1f2e3d4c runs/small-5a6b7c8d --score readability",
+    )
+    compare.add_argument("first", metavar="RUN", help="run folder that others are compared with")
+    compare.add_argument("others", metavar="RUN", nargs="+", help="run folders to compare with it")
+    compare.add_argument(
+        "--out",
+        metavar="DIR",
+        help="where tables and figures are written (default: a folder in runs/comparisons)",
+    )
+    compare.add_argument(
+        "--score",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="column of scores.csv, as often as wanted (default: fidelity, readability, "
+        "naturalness, transfer)",
+    )
+    compare.add_argument(
+        "--label",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="what to call a run, once for each in their order (default: what its config has "
+        "otherwise than the first's)",
+    )
+    compare.set_defaults(command=_compare)
+
+
+def _compare(chosen: argparse.Namespace) -> None:
+    from ..errors import JaxbqError
+    from ..experiment import RunFolder
+    from ..report.comparable import label_runs
+    from ..report.comparison import compare_runs
+    from ..report.comparison_files import (
+        comparison_folder,
+        describe_comparison,
+        shown_cells,
+        write_comparison,
+    )
+    from ..report.score_values import HEADLINES
+
+    folders = [RunFolder(Path(path)) for path in (chosen.first, *chosen.others)]
+    labels = chosen.label or label_runs(folders)
+    if len(labels) != len(folders):
+        raise JaxbqError(
+            f"{len(labels)} --label for {len(folders)} runs; give one for each, or none"
+        )
+    scores = tuple(dict.fromkeys(chosen.score)) or HEADLINES
+    comparison = compare_runs(list(zip(labels, folders, strict=True)), scores)
+    where = Path(chosen.out) if chosen.out else comparison_folder(folders, Path("runs/comparisons"))
+    paths = write_comparison(comparison, where)
+    terminal = Terminal()
+    terminal.table(
+        describe_comparison(comparison),
+        ["method", "score", "run", "value", "difference", "p", "effect"],
+        [[line.method, line.score, line.run, *shown_cells(line)] for line in comparison.lines],
+    )
+    for path in paths:
+        terminal.say(f"comparison: {path}")
+
+
+class Terminal:
+    """A listener of runs that writes to standard output; a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._rich = self._console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._rich,
+        )
+        self._tasks: dict[str, int] = {}
+
+    def __enter__(self) -> "Terminal":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Show one line, as it is: names of a user's are no markup."""
+        interrupts.check()
+        if self._rich:
+            self._console.print(Text(text))
+        else:
+            # Not through rich, which would break long lines and expand tabs.
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def epoch(self, metrics: EpochMetrics, epochs: int, name: str = "training") -> None:
+        """Show the metrics of an epoch."""
+        interrupts.check()
+        note = (
+            f"loss {metrics.loss:.4f}, accuracy {metrics.train_accuracy:.4f} training, "
+            f"{metrics.test_accuracy:.4f} test"
+        )
+        if self._rich:
+            self._show(name, metrics.epoch, epochs, note)
+        else:
+            which = "" if name == "training" else f"{name}, "
+            self.say(f"{which}epoch {metrics.epoch}/{epochs}: {note}, {metrics.seconds:.2f} s")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far something is; in plain lines only its end."""
+        interrupts.check()
+        if self._rich:
+            self._show(what, done, total, "")
+        elif done >= total:
+            self.say(f"{what}: done")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table; columns of numbers are flush right."""
+        if not self._rich:
+            widths = [max(len(line[i]) for line in (columns, *rows)) for i in range(len(columns))]
+            self.say(title)
+            numeric = _numeric(rows, len(columns))
+            for line in (columns, *rows):
+                cells = [
+                    cell.rjust(width) if number else cell.ljust(width)
+                    for cell, width, number in zip(line, widths, numeric, strict=True)
+                ]
+                self.say("  ".join(cells).rstrip())
+            return
+        table = Table(title=title, title_justify="left")
+        for column, number in zip(columns, _numeric(rows, len(columns)), strict=True):
+            table.add_column(Text(column), justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        self._console.print(table)
+
+    def _show(self, what: str, done: int, total: int, note: str) -> None:
+        if what not in self._tasks:
+            # Brackets in a method's name are not markup.
+            shown = what.replace("[", "\\[")
+            self._tasks[what] = self._bars.add_task(shown, total=total, note=note)
+        self._bars.update(self._tasks[what], completed=done, note=note)  # type: ignore[arg-type]
+
+
+def _numeric(rows: Sequence[Sequence[str]], number: int) -> list[bool]:
+    """Tell which columns hold numbers alone."""
+    return [all(row[n][:1] in "-0123456789" for row in rows) for n in range(number)]

@@ -10,20 +10,30 @@ from .arguments import (
     add_method,
     add_network,
     check_outputs,
+    open_with_images,
     read_method,
     read_seed,
     read_targets,
     show_number,
 )
-from .hardware import use_hardware
-from .opening import open_with_images
+from .machines import use_hardware
 
 if TYPE_CHECKING:
-    from ..console import Terminal
     from ..evaluation import Scores
     from ..methods import Result
-    from ..weights import NetworkFile
+    from ..network.files import NetworkFile
+    from .experiments import Terminal
+from .arguments import add_foreign, check_writable, fitted, load_named
 
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..network.files import NetworkFile
+from .arguments import (
+    show_short,
+)
+
+if TYPE_CHECKING:
+    from ..diagnosis import Trace
 
 _MOST_VALUES = 10_000
 
@@ -77,12 +87,12 @@ def add_sweep(commands: Any) -> None:
 def _invert(chosen: argparse.Namespace) -> None:
     import jax
 
-    from ..console import Terminal
     from ..evaluation import score
     from ..experiment.folder import write_npz
     from ..methods import invert
-    from ..precision import computing
     from ..report import plot
+    from ..runtime.precision import computing
+    from .experiments import Terminal
 
     use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
@@ -143,13 +153,13 @@ def _draw_path(result: "Result", file: Path, class_names: Sequence[str]) -> None
 def _sweep(chosen: argparse.Namespace) -> None:
     import jax
 
-    from ..console import Terminal
     from ..evaluation import NaturalnessScale, score
     from ..experiment.folder import write_csv
     from ..methods import sweep, vary
-    from ..precision import computing
     from ..report import CurvePoint, curve_figure
     from ..report.figures import save_figure
+    from ..runtime.precision import computing
+    from .experiments import Terminal
 
     use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
@@ -226,7 +236,7 @@ def _show_scores(
     import numpy as np
 
     from ..methods import reason_name
-    from ..targets import name_target
+    from ..network.targets import name_target
 
     names = network.class_names
     rows = [
@@ -250,7 +260,7 @@ def _show_scores(
 
 def _show_spread(terminal: "Terminal", result: "Result", class_names: Sequence[str]) -> None:
     from ..evaluation import spread
-    from ..targets import name_target
+    from ..network.targets import name_target
 
     found = spread(result.images)
     rows = [
@@ -259,3 +269,251 @@ def _show_spread(terminal: "Terminal", result: "Result", class_names: Sequence[s
     ]
     title = f"how the {result.images.shape[1]} images of each target differ"
     terminal.table(title, ["target", "distinct optima", "mean correlation"], rows)
+
+
+def add_import(commands: Any) -> None:
+    """Add ``jaxbq import``."""
+    command = commands.add_parser(
+        "import",
+        help="take over a network from NumPy, PyTorch, Keras, scikit-learn or ONNX",
+        description="Read a fully connected network that jaxbq did not train, check what it reads, "
+        "and save it as jaxbq's own. Every other command takes such a file directly, too.",
+        epilog="example: jaxbq import net.npz --hidden sigmoid --output sigmoid "
+        "--pixel-range 0.01 1 --data mnist-10k --save net.safetensors",
+    )
+    command.add_argument(
+        "weights",
+        metavar="FILE",
+        help=".npz, .npy or a folder of these; .safetensors, .pt; .keras, .weights.h5; .skops; "
+        ".onnx",
+    )
+    add_foreign(command)
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="images to check it on, as for other commands (default: mnist-10k where it fits)",
+    )
+    command.add_argument(
+        "--precision", choices=("float32", "float64"), default="float64", help="to save it in"
+    )
+    command.add_argument("--save", metavar="FILE", help="network file to write, .safetensors")
+    command.set_defaults(command=_import)
+
+
+def _import(chosen: argparse.Namespace) -> None:
+    import jax
+
+    from ..diagnosis import plausibility
+    from ..network.files import is_native, save_network
+    from .experiments import Terminal
+
+    if chosen.save:
+        check_writable(Path(chosen.save))
+    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+        network, data, _ = open_with_images(chosen)
+        model = network.model
+        sizes = "-".join(map(str, model.sizes))
+        # A network without hidden layers has no activation of theirs.
+        hidden = f"hidden {model.hidden}, " if len(model.sizes) > 2 else ""
+        biases = "with" if model.bias else "without"
+        low, high = network.space.low, network.space.high
+        terminal.say(
+            f"{chosen.weights}: {sizes}, {hidden}output {model.output}, {biases} biases, "
+            f"pixels in [{low:g}, {high:g}]"
+        )
+        guessed = [f"{what} sigmoid (--{what})" for what in network.assumed]
+        if chosen.pixel_range is None and not is_native(Path(chosen.weights)):
+            guessed.append(f"pixels in [{low:g}, {high:g}] (--pixel-range)")
+        if guessed:
+            terminal.say(f"assumed, since the file does not say: {', '.join(guessed)}")
+        data = _default_data(network) if data is None else data
+        if data is None:
+            terminal.say("accuracy: not checked; name images that it was trained on, with --data")
+        else:
+            found = plausibility(model, network.params, data)
+            terminal.say(f"accuracy: {found.accuracy:.4f} of {chosen.data or 'mnist-10k'}")
+            if found.doubtful:
+                terminal.say(f"warning: {found.advice}")
+        if chosen.save:
+            save_network(chosen.save, network)
+            terminal.say(f"saved {chosen.save}")
+
+
+def _default_data(network: "NetworkFile") -> "Dataset | None":
+    """Take the embedded digits where they fit."""
+    try:
+        return fitted(load_named("mnist-10k", network), network)
+    except JaxbqError:
+        return None
+
+
+def add_trace(commands: Any) -> None:
+    """Add ``jaxbq trace``."""
+    trace = commands.add_parser(
+        "trace",
+        help="show the numbers of a back-query, layer by layer",
+        description="Show every layer of a back-query, backward and forward, for one target.",
+        epilog="example: jaxbq trace digits.safetensors --target 0 --method pseudo_inverse "
+        "--figure trace.png",
+    )
+    add_network(trace)
+    add_method(trace, required=False)
+    trace.add_argument("--json", metavar="FILE", help="file to write every number to")
+    trace.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    trace.set_defaults(command=_trace)
+
+
+def add_explain(commands: Any) -> None:
+    """Add ``jaxbq explain``."""
+    explain = commands.add_parser(
+        "explain",
+        help="say why each way back gives what it gives",
+        description="Measure a saved network and say in plain sentences, each with its number, "
+        "why each way back gives what it gives.",
+        epilog="example: jaxbq explain digits.safetensors --data mnist-10k",
+    )
+    add_network(explain)
+    explain.add_argument("--json", metavar="FILE", help="file to write every number to")
+    explain.add_argument(
+        "--figure", metavar="FILE", help="picture of the sensitivity to margin, ridge and rcond"
+    )
+    explain.set_defaults(command=_explain)
+
+
+def _trace(chosen: argparse.Namespace) -> None:
+    import jax
+
+    from ..diagnosis import trace
+    from ..report import trace_figure
+    from ..report.figures import save_figure
+    from ..runtime.precision import computing
+    from .experiments import Terminal
+
+    use_hardware(chosen)
+    method = read_method(chosen.method, chosen.set)
+    check_outputs(chosen.json, chosen.figure)
+    with computing(chosen.precision), Terminal() as terminal:
+        network, _, reference = open_with_images(chosen)
+        if len(chosen.target) + len(chosen.target_vector) != 1:
+            raise JaxbqError("a trace is of one target: give one --target or one --target-vector")
+        target = read_targets(chosen, network)[0]
+        key = jax.random.key(read_seed(chosen.seed))
+        found = trace(method, network.model, network.params, target, reference=reference, key=key)
+    columns, rows = _trace_table(found)
+    terminal.table(f"{found.method}: {found.reason}", columns, rows)
+    if chosen.json:
+        _write_plain(Path(chosen.json), found)
+        terminal.say(f"saved {chosen.json}")
+    if chosen.figure:
+        save_figure(trace_figure(found), Path(chosen.figure))
+        terminal.say(f"saved {chosen.figure}")
+
+
+def _trace_table(found: "Trace") -> tuple[list[str], list[list[str]]]:
+    """Lay a trace out, the output layer first, as the way back goes."""
+    columns = ["layer", "rank", "condition", "blind to", "determined", "found", "outside"]
+    columns += ["by", "residual before", "after policy", "asked − given"]
+    rows = []
+    for layer in reversed(found.layers):
+        facts = layer.facts
+        span = layer.found_range
+        share = layer.outside_share
+        rows.append(
+            [
+                f"{layer.number}: {facts.fan_in} → {facts.fan_out} {layer.activation}",
+                str(facts.rank),
+                f"{facts.condition:.3g}",
+                str(facts.null_dimension),
+                facts.determined,
+                "" if span is None else f"{span[0]:.3g} to {span[1]:.3g}",
+                "" if share is None else f"{share:.0%}",
+                show_short(layer.outside_amount),
+                show_short(layer.residual_before),
+                show_short(layer.residual_after),
+                show_short(layer.apart),
+            ]
+        )
+    return columns, rows
+
+
+def _explain(chosen: argparse.Namespace) -> None:
+    import jax
+
+    from ..diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
+    from ..report import sensitivity_figure
+    from ..report.figures import save_figure
+    from ..runtime.precision import computing
+    from .experiments import Terminal
+
+    use_hardware(chosen)
+    check_outputs(chosen.json, chosen.figure)
+    with computing(chosen.precision), Terminal() as terminal:
+        network, data, reference = open_with_images(chosen)
+        targets = read_targets(chosen, network)
+        key = jax.random.key(read_seed(chosen.seed))
+        model, params = network.model, network.params
+        findings = explain(model, params, targets, data=data, space=network.space, key=key)
+        aligned = alignments(model, params, targets, data, reference, key)
+        analytic = all(phi.inverse for phi in model.activations)
+        if chosen.figure and not analytic:
+            raise JaxbqError(
+                "--figure: without an inverse activation there is no sensitivity to draw"
+            )
+        turned = chosen.json or chosen.figure
+        curves = sensitivities(model, params, targets, network.space) if turned and analytic else {}
+        lost = losses_by_layer(model, params, targets, network.space) if analytic else {}
+    for finding in findings:
+        terminal.say(finding.sentence)
+    columns, rows = _alignment_table(aligned)
+    terminal.table("correlation of the images with directions, mean over targets", columns, rows)
+    if lost:
+        terminal.table(*_loss_table(lost))
+    if chosen.json:
+        everything = {
+            "findings": findings,
+            "layers": layer_facts(params),
+            "alignment": aligned,
+            "sensitivity": curves,
+            "losses": lost,
+        }
+        _write_plain(Path(chosen.json), everything)
+        terminal.say(f"saved {chosen.json}")
+    if chosen.figure:
+        save_figure(sensitivity_figure(curves), Path(chosen.figure))
+        terminal.say(f"saved {chosen.figure}")
+
+
+def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    directions = list(next(iter(aligned.values()), {}))
+    rows = [
+        [direction, *(show_number(float(found[direction].mean())) for found in aligned.values())]
+        for direction in directions
+    ]
+    return ["direction", *aligned], rows
+
+
+def _loss_table(lost: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    title = "what is lost where: the policy at one place only, the box solved at all others"
+    columns = ["place", "clip: right", "error", "rescale: right", "error", "asked in range"]
+    rows = []
+    for number, (clip, rescale) in enumerate(zip(lost["clip"], lost["rescale"], strict=True)):
+        rows.append(
+            [
+                f"hidden layer {number}" if number else "pixels",
+                f"{clip.right:.0%}",
+                f"{clip.mean_largest_error:.3f}",
+                f"{rescale.right:.0%}",
+                f"{rescale.mean_largest_error:.3f}",
+                f"{lost['share_in_range'][:, number].min():.1%}",
+            ]
+        )
+    return title, columns, rows
+
+
+def _write_plain(path: Path, content: Any) -> None:
+    import json
+
+    from ..diagnosis import to_plain
+    from ..runtime.files import write_text
+
+    write_text(path, json.dumps(to_plain(content)) + "\n")

@@ -1,12 +1,14 @@
 """Images and labels: the data set, and the sources that it is read from."""
 
 from .arrays import Arrays as Arrays
+from .arrays import Digits as Digits
 from .dataset import Dataset as Dataset
 from .dataset import ImageSpace as ImageSpace
 from .dataset import Reference as Reference
-from .digits import Digits as Digits
+from .dataset import rescaled as rescaled
+from .grids import Grid as Grid
+from .grids import grid_of as grid_of
 from .images import Images as Images
-from .rescaling import rescaled as rescaled
 from .sources import USUAL_RANGES as USUAL_RANGES
 from .sources import Idx as Idx
 from .sources import Mnist as Mnist

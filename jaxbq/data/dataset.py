@@ -1,3 +1,6 @@
+"""Images and labels: the space that images live in, the data set, what methods see of it."""
+
+import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,11 +10,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from ..errors import JaxbqError
-from .labels import as_classes
+from .labels import MOST_CLASSES, as_classes, split
 from .moments import Moments
-from .names import MOST_CLASSES
 from .pixels import as_pixels
-from .splitting import split
 
 T = TypeVar("T")
 
@@ -272,3 +273,31 @@ def _scale(images: np.ndarray, low: float) -> np.ndarray:
     flat = images.reshape(len(images), -1)
     # The book computes x / 255 · 0.99 + 0.01; float64 first, so that 255 becomes exactly 1.
     return (flat / 255.0 * (1.0 - low) + low).astype(np.float32)
+
+
+def rescaled(data: Dataset, low: float, high: float) -> Dataset:
+    """Map the pixels of a data set linearly from their range onto another.
+
+    Args:
+        data: the data set.
+        low: lower end of the new range.
+        high: its upper end.
+
+    Returns:
+        The data set itself where that is its range, else a new one.
+    """
+    old = data.space
+    if (old.low, old.high) == (low, high):
+        return data
+
+    def mapped(images: np.ndarray) -> np.ndarray:
+        share = (images.astype(np.float64) - old.low) / (old.high - old.low)
+        # Rounding must not leave the range.
+        return np.clip(low + (high - low) * share, low, high).astype(np.float32)
+
+    return dataclasses.replace(
+        data,
+        train_images=mapped(data.train_images),
+        test_images=mapped(data.test_images),
+        space=dataclasses.replace(old, low=low, high=high),
+    )

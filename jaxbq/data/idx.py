@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..archives import MAX_RATIO, RATIO_FROM
 from ..errors import JaxbqError
+from ..runtime.archives import MAX_RATIO, RATIO_FROM
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_BYTES = 4 * 2**30

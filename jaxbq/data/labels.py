@@ -1,12 +1,63 @@
 """What labels mean: numbers, names or one-hot rows as indices into class names."""
 
+import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
-from jaxtyping import Int32
+from annotated_types import Ge, Gt, Le, Lt
+from jaxtyping import Int, Int32
 
 from ..errors import JaxbqError
-from .names import brief, check_names, listed, natural
+
+MOST_CLASSES = 4096  # codes are classes × classes; no data set of digits or letters is near
+_LONGEST = 100  # characters; a figure has a line of some ten for a name
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Order names as people do, "10" after "9"; what is alike then, as plain text."""
+    # Text and numbers alternate, text first, so that like is compared with like.
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if n % 2 else part for n, part in enumerate(parts)], name
+
+
+def shown(path: object) -> str:
+    """Write a path or a name in one line: what cannot be printed as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
+def brief(name: object) -> str:
+    """Write a name likewise, and cut a long one."""
+    text = str(name)
+    return shown(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names in one line, the first of them where they are many."""
+    return ", ".join(map(brief, names[:12])) + (", …" if len(names) > 12 else "")
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Check that names can stand in tables and figures, each for one class.
+
+    Raises:
+        JaxbqError: a name is empty, too long, there twice, or holds a character that cannot be
+            printed (a line break, say); or there are too many.
+    """
+    if len(names) > MOST_CLASSES:
+        raise JaxbqError(f"{len(names):,} classes are more than jaxbq takes ({MOST_CLASSES:,})")
+    for name in names:
+        if not name or len(name) > _LONGEST:
+            raise JaxbqError(f"class '{brief(name)}': a name has 1 to {_LONGEST} characters")
+        if not name.isprintable():
+            raise JaxbqError(
+                f"class '{brief(name)}': its name holds a character that cannot be printed; "
+                "rename it"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        raise JaxbqError(f"class {twice!r} is named twice")
+    return tuple(names)
 
 
 def as_classes(
@@ -90,3 +141,58 @@ def _places(values: np.ndarray, names: tuple[str, ...], *, by_name: bool) -> np.
             f"a label is {wrong}, but there are {len(names)} class names, {listed(names)}"
         )
     return values
+
+
+Share = Annotated[float, Gt(0), Lt(1)]
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+
+
+def split(
+    labels: Int[np.ndarray, " n"], share: float, seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
+    """Choose the images to test with: of every class the same share, at random.
+
+    A class of two images or more has at least one in each part; the image of a class with one
+    image is trained with.
+
+    Args:
+        labels: class of every image.
+        share: of a class's images that are tested with, between 0 and 1.
+        seed: what chance depends on, beside the labels and their order.
+
+    Returns:
+        Indices of the training and of the test images, each in mixed order: training one image
+        after another and scores of the first thousand must not meet one class after another.
+
+    Raises:
+        JaxbqError: share or seed is out of range, or no class has two images.
+    """
+    if not 0 < share < 1:
+        raise JaxbqError(f"test_share is {share}: it must lie between 0 and 1, like 0.2")
+    order = mixed(len(labels), seed)
+    tested = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        wanted = int(len(members) * share + 0.5)
+        # The last bound wins: a single image is trained with.
+        tested[members[: min(max(wanted, 1), len(members) - 1)]] = True
+    if not tested.any():
+        raise JaxbqError(
+            "no class has two images, so none are left to test with; add images, "
+            "or name those to test with"
+        )
+    return order[~tested[order]], order[tested[order]]
+
+
+def mixed(number: int, seed: int) -> Int[np.ndarray, " number"]:
+    """Draw an order of so many images.
+
+    Raises:
+        JaxbqError: the seed is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise JaxbqError(f"split_seed is {seed}: it must be from 0 to {2**32 - 1}")
+    # The raw numbers of a bit generator are the same in every version of NumPy; a permutation
+    # drawn by its Generator is not promised to be.
+    drawn = np.asarray(np.random.PCG64(seed).random_raw(number), np.uint64)
+    return np.argsort(drawn, kind="stable")

@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cache import cache_folder
 from ..errors import JaxbqError
-from ..files import make_folder
+from ..runtime.cache import cache_folder
+from ..runtime.files import make_folder
 from .idx import open_plain
 
 # Two public mirrors of the original files; the site that first published them is gone.

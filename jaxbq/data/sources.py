@@ -9,12 +9,11 @@ from typing import Annotated, Literal
 from ..errors import JaxbqError
 from ..options import BY_KIND, KIND_SHORTHAND, options
 from . import mnist
-from .arrays import Arrays
+from .arrays import Arrays, Digits
 from .dataset import Dataset, ImageSpace
-from .digits import Digits
 from .idx import read_idx
 from .images import Images
-from .names import shown
+from .labels import shown
 
 FOLDER_VARIABLE = "JAXBQ_DATA"
 _BOOK_RANGE = (0.01, 1.0)

@@ -1,18 +1,18 @@
 """Why a method's image is what it is: linear algebra, traces, alignments, verdicts."""
 
-from .alignment import alignment as alignment
-from .alignment import matched_filter as matched_filter
 from .explain import explain as explain
 from .layers import LayerFacts as LayerFacts
+from .layers import alignment as alignment
 from .layers import layer_facts as layer_facts
+from .layers import matched_filter as matched_filter
 from .losses import SWEEPS as SWEEPS
 from .losses import Fidelity as Fidelity
+from .losses import alignments as alignments
+from .losses import losses_by_layer as losses_by_layer
 from .losses import policy_losses as policy_losses
+from .losses import sensitivities as sensitivities
 from .losses import sensitivity as sensitivity
 from .losses import share_in_range as share_in_range
-from .overview import alignments as alignments
-from .overview import losses_by_layer as losses_by_layer
-from .overview import sensitivities as sensitivities
 from .plausibility import Plausibility as Plausibility
 from .plausibility import plausibility as plausibility
 from .trace import LayerTrace as LayerTrace

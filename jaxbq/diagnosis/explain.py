@@ -10,10 +10,9 @@ from jaxtyping import Float
 from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..methods import Ascent, Method, Preimage, PseudoInverse, Reason, Result, Transpose, invert
-from ..mlp import MLP, Params
-from ..targets import check_targets
-from .alignment import alignment
-from .layers import LayerFacts, layer_facts
+from ..network.mlp import MLP, Params
+from ..network.targets import check_targets
+from .layers import LayerFacts, alignment, layer_facts
 from .losses import Fidelity, policy_losses, share_in_range
 
 # Where one word gives way to another. They name what was measured; no number depends on them.

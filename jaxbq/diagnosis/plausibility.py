@@ -7,9 +7,9 @@ from typing import get_args
 
 import numpy as np
 
-from ..activations import HiddenName
 from ..data import Dataset
-from ..mlp import MLP, Params
+from ..network.activations import HiddenName
+from ..network.mlp import MLP, Params
 from ..training import accuracy, check_ends
 
 _MOST_READ = 2000  # test images; enough to tell chance from learning

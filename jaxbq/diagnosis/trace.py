@@ -15,7 +15,7 @@ from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..methods import Method, Reason, invert
 from ..methods.analytic import Analytic, Step, pre_activation, way_back
-from ..mlp import MLP, Layer, Params
+from ..network.mlp import MLP, Layer, Params
 from ..options import describe
 from .layers import LayerFacts, layer_facts
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..activations import OutputName, activation
-from ..draws import normal
-from ..mlp import Layer, Params
+from ..network.activations import OutputName, activation
+from ..network.mlp import Layer, Params
+from ..runtime.compiled import normal
 
 _SMALLEST = 8  # pixels of a side
 _STRIP = 4  # times as long as wide

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import log_expit, log_softmax, softmax, xlogy
 
 from ..methods import Result
-from ..targets import is_classless
+from ..network.targets import is_classless
 
 _TIE = 1e-6  # float32 rounding of a target's entries
 # Output activations whose values are probabilities.

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
-from ..cache import digest, kept
 from ..data import Dataset
-from ..mlp import Network
+from ..network.mlp import Network
+from ..runtime.cache import digest, kept
 
 MOST_IMAGES = 10_000
 """Images that such a network is trained on, at most."""

@@ -13,15 +13,15 @@ from scipy.special import softmax
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..mlp import MLP, Network
-from ..optimisers import Optimiser
+from ..network.files import NetworkFile, agreed_names
+from ..network.mlp import MLP, Network
 from ..training import Training
 from ..training.loop import check_ends
+from ..training.optimisers import Optimiser
 from ..training.rules import TrainingArrays
-from ..weights import NetworkFile, agreed_names
 from .convolutional import Convolutional
 from .independent import finite, logits_of, on_host, some_of, trained_once
-from .standardising import PIXELS_A_SHIFT, shifted, standardise, standardised
+from .similarity import PIXELS_A_SHIFT, shifted, standardise, standardised
 
 _VERSION = 1  # raised whenever a change of code makes other judges of the same options
 _SEED = 2_718_281  # of no experiment's, and of none of its data

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit, softmax
 
-from ..activations import HiddenName, OutputName
 from ..data import Dataset, ImageSpace
-from ..mlp import MLP, Params
-from ..optimisers import Optimiser
+from ..network.activations import HiddenName, OutputName
+from ..network.mlp import MLP, Params
 from ..training import Training, train
+from ..training.optimisers import Optimiser
 from .independent import finite, logits_of, some_of, trained_once
 
 _VERSION = 1  # raised whenever a change of code makes other networks of the same options

@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float, Int
 
 from ..data import Dataset, ImageSpace
 from ..methods import Result
-from .correlation import correlation
 from .fidelity import fidelity, intended_classes, of_class, read_as_asked
 from .judges import Judge
 from .naturalness import Naturalness, NaturalnessScale
 from .panel import Panel
+from .similarity import correlation
 
 # Names of judges that have a column of their own.
 JUDGES = ("dense", "convolutional", "given")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .correlation import correlation
+from .similarity import correlation
 
 ALIKE = 0.95  # images that correlate at least so over their pixels count as one optimum
 

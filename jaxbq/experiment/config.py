@@ -10,9 +10,9 @@ from pydantic import StringConstraints
 
 from ..data import Mnist10k, Source
 from ..methods import AnyMethod
+from ..network.targets import Codes
 from ..options import options, shorthand
-from ..precision import Precision, type_of
-from ..targets import Codes
+from ..runtime.precision import Precision, type_of
 from ..training import Training, TrainingRule
 from .network_options import AnyNetwork, Control, NetworkConfig
 from .scoring import Scoring, expand_scores

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..cache import version_of
 from ..data import Dataset
-from ..weights import NetworkFile
+from ..network.files import NetworkFile
+from ..runtime.cache import version_of
 
 _PACKAGES = ("jaxbq", "jax", "jaxlib", "optax", "numpy")
 

@@ -34,9 +34,9 @@ import numpy as np
 
 from ..data import ImageSpace
 from ..errors import JaxbqError
-from ..files import make_folder, write_npz, write_text
 from ..methods import AnyMethod, Method, Result, Seconds
 from ..options import validate
+from ..runtime.files import make_folder, write_npz, write_text
 from ..training import EpochMetrics
 from .config import Experiment
 

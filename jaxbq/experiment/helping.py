@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from ..data import Dataset
-from ..processes import Member
-from ..weights import NetworkFile, load_network
+from ..network.files import NetworkFile, load_network
+from ..runtime.processes import Member
 from .config import Experiment
 from .folder import NetworkName, RunFolder
 from .inverting import invert_cell

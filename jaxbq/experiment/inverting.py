@@ -4,10 +4,10 @@ import jax
 import numpy as np
 
 from ..data import Dataset
-from ..devices import Devices
 from ..methods import sweep
+from ..network.files import NetworkFile
 from ..options import describe
-from ..weights import NetworkFile
+from ..runtime.devices import Devices
 from .config import Experiment
 from .folder import RunFolder
 from .listener import Listener

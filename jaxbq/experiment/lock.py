@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import JaxbqError
-from ..files import named_faults
+from ..runtime.files import named_faults
 
 _NAME = ".lock"
 _MOST_BYTES = 1000

@@ -8,12 +8,12 @@ import jax
 from annotated_types import Gt
 from pydantic import Discriminator, Tag
 
-from ..activations import HiddenName, OutputName
 from ..data import Dataset, rescaled
-from ..mlp import MLP
+from ..network.activations import HiddenName, OutputName
+from ..network.files import NetworkFile, Orientation, agreed_names, is_native, open_network
+from ..network.mlp import MLP
 from ..options import options, shorthand
 from ..training import check_ends
-from ..weights import NetworkFile, Orientation, agreed_names, is_native, open_network
 
 Control = Literal["random_weights", "permuted_labels"]
 """A network that has learnt nothing: never trained, or trained with labels in random order."""

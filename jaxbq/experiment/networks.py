@@ -11,9 +11,10 @@ import numpy as np
 from ..data import Dataset
 from ..diagnosis import plausibility
 from ..errors import JaxbqError
-from ..files import remove
-from ..mlp import MLP, Params
-from ..precision import computing
+from ..network.files import NetworkFile, load_network, save_network
+from ..network.mlp import MLP, Params
+from ..runtime.files import remove
+from ..runtime.precision import computing
 from ..training import (
     Checkpoint,
     EpochMetrics,
@@ -23,7 +24,6 @@ from ..training import (
     train_many,
     trains_together,
 )
-from ..weights import NetworkFile, load_network, save_network
 from .config import Experiment, NetworksConfig
 from .folder import NetworkName, RunFolder
 from .listener import Listener

@@ -10,30 +10,15 @@ from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
 from ..evaluation import Judge, NaturalnessScale, Panel, on_noise
-from ..files import write_npz
 from ..methods import Result
 from ..methods.analytic import Analytic
+from ..network.files import NetworkFile
 from ..options import describe
-from ..weights import NetworkFile
+from ..runtime.files import write_npz
 from .config import Experiment
-from .folder import (
-    JUDGES,
-    NATURALNESS,
-    TRACES,
-    TRANSFER,
-    NetworkName,
-    RunFolder,
-    write_csv,
-)
+from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolder, write_csv
 from .listener import Listener
-from .tables import (
-    COST_COLUMNS,
-    SCORE_COLUMNS,
-    SPREAD_COLUMNS,
-    cost_rows,
-    score_rows,
-    spread_rows,
-)
+from .tables import COST_COLUMNS, SCORE_COLUMNS, SPREAD_COLUMNS, cost_rows, score_rows, spread_rows
 
 _NEIGHBOURS = 3
 Found = Mapping[NetworkName, list[Result]]

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import kept_programs
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..files import clear_leftovers, remove
-from ..generators import Autoencoder, reconstruction
 from ..methods import programs
 from ..options import describe
-from ..precision import computing
-from ..processes import Member
+from ..runtime.compiled import kept_programs
+from ..runtime.files import clear_leftovers, remove
+from ..runtime.precision import computing
+from ..runtime.processes import Member
+from ..training import Autoencoder, reconstruction
 from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NetworkName, RunFolder

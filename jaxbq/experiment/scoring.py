@@ -9,9 +9,9 @@ from annotated_types import Gt
 from ..data import Dataset
 from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
-from ..generators import Autoencoder, reconstructed
+from ..network.files import NetworkFile
 from ..options import options
-from ..weights import NetworkFile
+from ..training import Autoencoder, reconstructed
 from .network_options import FileNetwork
 
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 
-from .. import interrupts
-from ..devices import Devices, chosen_devices, meet, over
 from ..errors import JaxbqError
-from ..processes import Inbox, Member, Message, Outbox, shared
+from ..runtime import interrupts
+from ..runtime.devices import Devices, chosen_devices, meet, over
+from ..runtime.processes import Inbox, Member, Message, Outbox, shared
 from ..training import EpochMetrics
 from .folder import NetworkName, RunFolder
 from .listener import Listener

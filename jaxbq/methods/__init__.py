@@ -6,7 +6,11 @@ To add one: write its file, and add it to the union `AnyMethod`.
 from typing import Annotated
 
 from ..options import BY_KIND, KIND_SHORTHAND
-from .ascent import Ascent as Ascent
+from .ascent.ascent import Ascent as Ascent
+from .ascent.presets import PRESET_SHORTHAND
+from .ascent.presets import PRESETS as PRESETS
+from .ascent.presets import expand_preset as expand_preset
+from .ascent.presets import preset as preset
 from .base import Inversion as Inversion
 from .base import Iterative as Iterative
 from .base import Method as Method
@@ -25,10 +29,6 @@ from .driver import vary as vary
 from .exemplars import ExemplarMean as ExemplarMean
 from .exemplars import Exemplars as Exemplars
 from .preimage import Preimage as Preimage
-from .presets import PRESET_SHORTHAND
-from .presets import PRESETS as PRESETS
-from .presets import expand_preset as expand_preset
-from .presets import preset as preset
 from .projected import Inverting
 from .projected import Projected as Projected
 from .pseudo_inverse import PseudoInverse as PseudoInverse

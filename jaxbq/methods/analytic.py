@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..activations import Activation
-from ..compiled import Compiled
 from ..errors import JaxbqError
-from ..mlp import MLP, Layer, Network, Params
-from ..targets import check_targets
+from ..network.activations import Activation
+from ..network.mlp import MLP, Layer, Network, Params
+from ..network.targets import check_targets
+from ..runtime.compiled import Compiled
 from .base import Inversion, Method, Reason, Targets
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import Reference
-from ..mlp import Network
+from ..network.mlp import Network
 
 ALL_STEPS = 2**31 - 1
 FEW_IMAGES = 20

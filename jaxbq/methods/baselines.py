@@ -8,12 +8,12 @@ from annotated_types import Ge, Le
 from jaxtyping import Array
 
 from ..data import Reference
-from ..draws import uniform
 from ..errors import JaxbqError
-from ..imaging import range_of
-from ..mlp import MLP, Network, float_type
+from ..network.mlp import MLP, Network, float_type
+from ..network.targets import check_targets
 from ..options import options
-from ..targets import check_targets
+from ..runtime.compiled import uniform
+from .ascent import range_of
 from .base import Inversion, Method, Reason, Targets
 
 

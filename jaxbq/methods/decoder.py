@@ -8,16 +8,16 @@ import numpy as np
 from annotated_types import Ge, Gt
 from jaxtyping import Array, Float
 
-from ..activations import HiddenName, activation
-from ..compiled import Compiled
 from ..data import Reference
 from ..errors import JaxbqError
-from ..generators import fit, shares
-from ..imaging import Range, range_of
-from ..mlp import MLP, Network, Params, float_type
-from ..optimisers import Optimiser
+from ..network.activations import HiddenName, activation
+from ..network.mlp import MLP, Network, Params, float_type
+from ..network.targets import Codes, check_targets
 from ..options import defaulting_to, options
-from ..targets import Codes, check_targets
+from ..runtime.compiled import Compiled
+from ..training import fit, shares
+from ..training.optimisers import Optimiser
+from .ascent import Range, range_of
 from .base import Inversion, Method, Reason, Targets
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")

@@ -13,16 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..compiled import Compiled
 from ..data import Dataset, ImageSpace, Reference
-from ..devices import Devices, count, everywhere, over, shared, whole
 from ..errors import JaxbqError
-from ..mlp import MLP, Function, Network, float_type
+from ..network.mlp import MLP, Function, Network, float_type
 from ..options import check, replace_option
-from ..precision import full_precision, rounds_products, tf32
-from . import clock
+from ..runtime.compiled import Compiled
+from ..runtime.devices import Devices, count, everywhere, over, shared, whole
+from ..runtime.precision import full_precision, rounds_products, tf32
 from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
-from .operations import operations
+from .cost import Stopwatch, operations
 
 M = TypeVar("M", bound=Method)
 Progress = Callable[[int, int], None]
@@ -56,7 +55,7 @@ class Result:
         space: shape of one image and the pixel range.
         seconds: wall time.
         operations: floating-point operations of the matrix products of one inversion of all
-            targets, preparation left out; an estimate, see :mod:`~jaxbq.methods.operations`.
+            targets, preparation left out; an estimate, see :mod:`~jaxbq.methods.cost`.
     """
 
     method: Method
@@ -88,7 +87,7 @@ def invert(
     Args:
         method: its options, like ``Transpose()`` or ``Ascent(steps=1000)``.
         model: an :class:`~jaxbq.MLP`, or for gradient methods any function from (params, images
-            as rows) to outputs; :class:`~jaxbq.mlp.Function` says more about one.
+            as rows) to outputs; :class:`~jaxbq.network.mlp.Function` says more about one.
         params: the network's parameters. Their type sets the precision.
         targets: wanted outputs, one target a row.
         reference: the data set, or only the image space; by default square images in [0, 1].
@@ -209,10 +208,10 @@ def _solve(
 ) -> list[Result]:
     points = len(methods)
     # On one device: what is made of a data set must not depend on how many there are.
-    with over(devices, several=False), full_precision(), clock.Stopwatch() as preparing:
+    with over(devices, several=False), full_precision(), Stopwatch() as preparing:
         state = jax.block_until_ready(methods[0].prepare(network, params, where, key))
         batch = jnp.asarray(wanted, float_type(params))
-    with over(devices, several=methods[0].spreads), full_precision(), clock.Stopwatch() as running:
+    with over(devices, several=methods[0].spreads), full_precision(), Stopwatch() as running:
         method = _planned(methods, points * len(wanted), where.space.pixels, float_type(params))
         params, state, batch, key = everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()

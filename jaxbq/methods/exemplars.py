@@ -8,13 +8,13 @@ import numpy as np
 from annotated_types import Ge, Le
 from jaxtyping import Array, Float, Int
 
-from ..activations import activation
-from ..cache import digest
 from ..data import Reference
 from ..errors import JaxbqError
-from ..mlp import MLP, Network
+from ..network.activations import activation
+from ..network.mlp import MLP, Network
+from ..network.targets import check_targets
 from ..options import options
-from ..targets import check_targets
+from ..runtime.cache import digest
 from .base import Inversion, Method, Reason, Targets
 
 _BLOCK = 4096  # training images that the network reads at a time

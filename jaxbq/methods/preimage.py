@@ -10,16 +10,16 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
-from ..activations import activation
 from ..data import Reference
-from ..devices import spread
 from ..errors import JaxbqError
-from ..imaging import given_starts, start_image, start_of
-from ..mlp import MLP, Network
+from ..network.activations import activation
+from ..network.mlp import MLP, Network
+from ..network.targets import check_targets
 from ..options import options
+from ..runtime.devices import spread
 from ..solvers import gauss_newton
 from ..solvers.shared_jacobian import approach
-from ..targets import check_targets
+from .ascent import given_starts, start_image, start_of
 from .base import FEW_IMAGES, Inversion, Method, Reason, Targets
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]

@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..data import Reference
-from ..generators import Autoencoder, CodeSpace
-from ..mlp import Network, float_type
+from ..network.mlp import Network, float_type
 from ..options import BY_KIND, KIND_SHORTHAND, defaulting_to, describe, options
-from .ascent import Ascent
+from ..training import Autoencoder, CodeSpace
+from .ascent.ascent import Ascent
+from .ascent.presets import PRESET_SHORTHAND
 from .base import Inversion, Method, Targets
 from .baselines import ClassMean, Grey, NoiseImage
 from .decoder import Decoder
 from .exemplars import ExemplarMean, Exemplars
 from .preimage import Preimage
-from .presets import PRESET_SHORTHAND
 from .pseudo_inverse import PseudoInverse
 from .transpose import Transpose
 

@@ -8,12 +8,12 @@ import numpy as np
 from annotated_types import Ge, Lt
 from jaxtyping import Array, Float
 
-from ..activations import Activation
 from ..data import Reference
-from ..devices import spread
 from ..errors import JaxbqError
-from ..mlp import Layer, Network
+from ..network.activations import Activation
+from ..network.mlp import Layer, Network
 from ..options import options
+from ..runtime.devices import spread
 from ..solvers import BoxLeastSquares, box_least_squares
 from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 from .transpose import check_hidden_range, rescale

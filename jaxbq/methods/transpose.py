@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..activations import Activation
 from ..data import ImageSpace, Reference
 from ..errors import JaxbqError
-from ..mlp import MLP, Layer, Network
+from ..network.activations import Activation
+from ..network.mlp import MLP, Layer, Network
 from ..options import options
 from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 

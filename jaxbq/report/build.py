@@ -10,9 +10,9 @@ from ..errors import JaxbqError
 from ..experiment import RunFolder
 from ..experiment.folder import NATURALNESS, read_csv
 from ..methods import Result
+from ..network.files import load_network
+from ..network.targets import name_target
 from ..options import describe, get_option, varied
-from ..targets import name_target
-from ..weights import load_network
 from .curve import CurvePoint, curve_figure
 from .figures import Row, image_grid, training_curve
 from .page import write_page

@@ -7,13 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import JaxbqError
-from ..evaluation.statistics import (
-    Comparison,
-    Interval,
-    compare_groups,
-    corrected,
-    interval,
-)
+from ..evaluation.statistics import Comparison, Interval, compare_groups, corrected, interval
 from ..experiment import RunFolder
 from .comparable import About, check_alike, check_distinct
 from .score_values import HEADLINES, SCORES, Values, limits, read_scores, score_values

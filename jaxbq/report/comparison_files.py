@@ -9,7 +9,7 @@ from typing import Any
 from ..evaluation.statistics import Comparison
 from ..experiment import RunFolder, locked
 from ..experiment.folder import write_csv
-from ..files import clear_leftovers, make_folder
+from ..runtime.files import clear_leftovers, make_folder
 from .comparison import Line, RunComparison
 from .effects_figure import Effect, effects_figure
 from .style import save_figure

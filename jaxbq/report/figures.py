@@ -12,16 +12,7 @@ from ..errors import JaxbqError
 from ..methods import Result
 from ..training import EpochMetrics
 from .grid import Row, image_grid
-from .style import (
-    BLUE,
-    NATURAL,
-    ORANGE,
-    Style,
-    check_format,
-    save_figure,
-    styled,
-    two_plots,
-)
+from .style import BLUE, NATURAL, ORANGE, Style, check_format, save_figure, styled, two_plots
 
 __all__ = ["Row", "check_format", "image_grid", "plot", "save_figure", "training_curve"]
 

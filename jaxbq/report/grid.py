@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from ..data import ImageSpace
 from ..evaluation import read_as_asked
 from ..methods import Result
+from ..network.targets import name_target
 from ..options import describe
-from ..targets import name_target
 from .drawing import check_drawable, draw_image, is_coloured, proportion
 from .style import AS_IS, BLUE, DPI, ORANGE, SMALLEST, shorten, styled, text_width
 

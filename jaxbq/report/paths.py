@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import JaxbqError
-from ..files import write_atomically
 from ..methods import Ascent, Result
-from ..targets import name_target
+from ..network.targets import name_target
+from ..runtime.files import write_atomically
 from .drawing import as_bytes, check_drawable, draw_image, proportion
 from .style import AS_IS, DPI, SMALLEST, styled
 

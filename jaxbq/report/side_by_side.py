@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..experiment import RunFolder, locked
-from ..files import clear_leftovers, make_folder
-from ..weights import load_network
+from ..network.files import load_network
+from ..runtime.files import clear_leftovers, make_folder
 from .build import read_results
 from .figures import Row, image_grid, save_figure
 

@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from ..errors import JaxbqError
-from ..files import write_atomically
+from ..runtime.files import write_atomically
 
 DPI = 200
 _PRINT_DPI = 300

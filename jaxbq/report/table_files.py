@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..evaluation.statistics import Comparison, Interval
-from ..files import write_text
+from ..runtime.files import write_text
 
 # Beyond these a number is written by powers of ten.
 _LARGEST, _MOST_DECIMALS = 1e6, 6

@@ -10,7 +10,7 @@ import numpy as np
 from ..evaluation.statistics import Comparison, Interval, compare_pairs, interval
 from ..experiment import RunFolder
 from ..experiment.folder import read_csv, write_csv
-from ..files import make_folder
+from ..runtime.files import make_folder
 from .score_values import (
     COSTS,
     GROUPS,

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from annotated_types import Gt, Le
 from jaxtyping import Array, Float
 
-from ..draws import normal, uniform
 from ..options import options
+from ..runtime.compiled import normal, uniform
 
 
 @options

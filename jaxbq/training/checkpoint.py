@@ -17,8 +17,8 @@ from jaxtyping import Array, Int
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..files import remove, write_npz
-from .metrics import EpochMetrics
+from ..runtime.files import remove, write_npz
+from .losses import EpochMetrics
 
 # Seconds between checkpoints: what a stop may cost at most. Each is written to the disk, which
 # takes longer than an epoch of a small network.

@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..data import Dataset
-from ..devices import Devices, at_home, count, everywhere, over, shared
 from ..errors import JaxbqError
-from ..mlp import MLP, Params
+from ..network.mlp import MLP, Params
 from ..options import check
+from ..runtime.devices import Devices, at_home, count, everywhere, over, shared
 from .checkpoint import Checkpoint, Progress, fingerprint_of
-from .metrics import EpochMetrics
+from .losses import EpochMetrics
 from .rare_pixels import part_images
 from .rules import BookTraining, Training, TrainingArrays
 

@@ -1,13 +1,14 @@
 """Losses, per example: the mean over outputs of how far logits are from what is wanted."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..activations import activation
 from ..errors import JaxbqError
+from ..network.activations import activation
 
 LossName = Literal["bce", "squared_error", "cross_entropy"]
 
@@ -55,3 +56,22 @@ def example_losses(
         case "cross_entropy":
             chosen = jnp.take_along_axis(logits, codes.argmax(-1, keepdims=True), axis=-1)[:, 0]
             return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch gave.
+
+    Args:
+        epoch: its number, from 1.
+        loss: mean training loss of the epoch, each image before its own update.
+        train_accuracy: share of training images answered right, each before its own update.
+        test_accuracy: share of test images answered right after the epoch.
+        seconds: wall time of the updates alone; the first epoch's includes compilation.
+    """
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    test_accuracy: float
+    seconds: float

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from ..data import Dataset
-from ..devices import Devices, everywhere, over, spread
-from ..mlp import MLP, Params
+from ..network.mlp import MLP, Params
+from ..runtime.devices import Devices, everywhere, over, spread
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .loop import (
     Trained,
@@ -26,7 +26,7 @@ from .loop import (
     metrics_of,
     train,
 )
-from .metrics import EpochMetrics
+from .losses import EpochMetrics
 from .rules import BookTraining, Training, TrainingArrays
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from ..mlp import Params
-from ..products import fixed_rows_product
+from ..network.mlp import Params
+from ..network.products import fixed_rows_product
 
 # A pixel is rare if a smaller share of images uses it. From 1/100 to 1/25 an epoch takes as long.
 _RARE = 1 / 40

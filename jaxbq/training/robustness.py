@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..data import Dataset
-from ..mlp import MLP, Params
+from ..network.mlp import MLP, Params
 from ..options import check
 from .adversary import Adversary
 from .loop import count_right

@@ -10,15 +10,15 @@ import pydantic
 from annotated_types import Ge, Gt
 from jaxtyping import Array, Float, Int
 
-from ..devices import shared, whole
-from ..draws import normal
 from ..errors import JaxbqError
-from ..mlp import MLP, Layer, Network, Params
-from ..optimisers import Optimiser
+from ..network.mlp import MLP, Layer, Network, Params
+from ..network.targets import Codes, check_targets
 from ..options import NONE_SHORTHAND, defaulting_to, options
-from ..targets import Codes, check_targets
+from ..runtime.compiled import normal
+from ..runtime.devices import shared, whole
 from .adversary import Adversary
 from .losses import LossName, check_loss, example_losses
+from .optimisers import Optimiser
 from .rare_pixels import Ordered, RarePixels, join, part, product
 
 
@@ -65,7 +65,7 @@ class Training:
         batch_size: images an update.
         optimiser: any optax optimiser, with its rate and schedule.
         on: wanted output of an image's class.
-        off: wanted output of the others; see :class:`~jaxbq.targets.Codes`.
+        off: wanted output of the others; see :class:`~jaxbq.network.targets.Codes`.
         adversary: train on the worst images near the training images instead of on these; in a
             config ``"none"`` means none.
         noise: standard deviation of Gaussian noise on every pixel, drawn anew for every batch.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...files import make_folder
 from ...report.style import Style, save_all
+from ...runtime.files import make_folder
 from .looks import peer_looks
 from .memory import memory_figure
 from .ratios import ratios_figure

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging import StopRule, Whitened
 from ...methods import Ascent, Result, invert
+from ...methods.ascent import StopRule, Whitened
 from .. import work
 from ..peers import offer
 from ..session import Session

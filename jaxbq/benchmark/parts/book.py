@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...data import Dataset
-from ...mlp import MLP
+from ...network.mlp import MLP
 from ...training import train
 from ...training.rules import TrainingArrays
 from .. import work

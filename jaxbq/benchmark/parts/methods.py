@@ -29,7 +29,7 @@ from ...methods import (
     invert,
     preset,
 )
-from ...mlp import MLP
+from ...network.mlp import MLP
 from ...options import describe
 from ...training import train
 from ..peers import book, numpy_methods, offer

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data import ImageSpace
 from ...methods import Ascent, invert
-from ...mlp import MLP
+from ...network.mlp import MLP
 from .. import work
 from ..peers import offer
 from ..session import Layers, Session, layers_of, targets_of

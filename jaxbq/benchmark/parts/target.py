@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import logit
 
-from ...imaging import StopRule, start_of
 from ...methods import Ascent, Method, Preimage, invert
+from ...methods.ascent import StopRule, start_of
 from ..peers import offer
 from ..session import Session
 from ..timing import Contender, finished

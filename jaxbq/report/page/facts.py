@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ...targets import name_target
+from ...network.targets import name_target
 from .numbers import UNKNOWN, accuracy, listed, plain, plural
 from .reading import Run
 from .shots import CONTROL_NAMES

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from ...experiment import RunFolder
-from ...files import make_folder, write_text
+from ...runtime.files import make_folder, write_text
 from .chart import Estimates, band, plane, ring, strip
 from .classes import class_views
 from .controls import controls

@@ -13,8 +13,8 @@ from ...errors import JaxbqError
 from ...experiment import RunFolder
 from ...experiment.folder import AUTOENCODERS, NATURALNESS, read_csv
 from ...methods import Result
+from ...network.files import NetworkFile, load_network
 from ...options import describe
-from ...weights import NetworkFile, load_network
 from .checked import Row, damaged, read_mapping, read_records, read_table
 
 Key = tuple[str, int, int, int]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...targets import name_target
+from ...network.targets import name_target
 from .checked import Row
 from .columns import cell, class_word, shown_columns
 from .numbers import UNKNOWN, plain, share

@@ -1,0 +1,1 @@
+"""The network: layers, activations, targets, products; in `files`, other libraries' networks."""

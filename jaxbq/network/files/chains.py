@@ -1,0 +1,290 @@
+"""From named arrays to layers: which are weights, in what order, and which way round."""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ...data.labels import natural
+from ...errors import JaxbqError
+
+Orientation = Literal["in_out", "out_in"]
+"""Whether a file's weights have shape (fan_in, fan_out), or (fan_out, fan_in) as the book's."""
+
+_MOST_LAYERS = 64
+_MOST_PERMUTED = 6
+
+
+class RawLayer(NamedTuple):
+    """A layer as a file has it: weight of shape (fan_in, fan_out), bias of shape (fan_out,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+def arrange(
+    arrays: Mapping[str, np.ndarray],
+    where: str,
+    *,
+    orientation: Orientation | None = None,
+    inputs: int | None = None,
+    ordered: bool = True,
+) -> list[RawLayer]:
+    """Put named arrays in the order of layers.
+
+    Args:
+        arrays: weights (two axes) and biases (one) by name, like ``W0, b0, W1, b1``, ``wih, who``
+            or ``fc1.weight, fc1.bias``.
+        where: what holds them, for messages.
+        orientation: of the weights; by default found from the shapes.
+        inputs: how many inputs the first layer has, if that is known.
+        ordered: whether the arrays come in the order of the layers, where names do not tell it.
+
+    Returns:
+        The layers, first to last.
+
+    Raises:
+        JaxbqError: an array that is neither weight nor bias, shapes that make no chain, or an
+            order or orientation that names and shapes leave open.
+    """
+    weights, biases = _sorted_out(arrays, where)
+    names = _order(weights, biases, where, orientation, inputs, ordered)
+    ways = _ways(weights, biases, names, orientation, inputs)
+    if len(ways) > 1:
+        shapes = _say_shapes(weights, names)
+        raise JaxbqError(
+            f"{where}: weights of shapes {shapes} fit both ways round; say which: orientation "
+            "in_out (rows are inputs) or out_in (rows are outputs, as in the book)"
+        )
+    chosen = ways[0]
+    turned = [weights[name].T if chosen == "out_in" else weights[name] for name in names]
+    matched = _match(list(names), biases)
+    assert matched is not None
+    return [
+        RawLayer(w, None if b is None else biases[b]) for w, b in zip(turned, matched, strict=True)
+    ]
+
+
+def numbers(array: np.ndarray, where: str) -> np.ndarray:
+    """Check that an array holds finite real numbers; return it in float32 or float64.
+
+    Raises:
+        JaxbqError: it does not.
+    """
+    if array.dtype.kind not in "fiu":
+        raise JaxbqError(f"{where}: holds {array.dtype}, not real numbers")
+    plain = np.asarray(array, np.float32 if array.dtype.itemsize <= 4 else np.float64)
+    if not np.isfinite(plain).all():
+        raise JaxbqError(f"{where}: holds values that are not finite")
+    return plain
+
+
+def check_chain(layers: Sequence[RawLayer], where: str) -> None:
+    """Check that every layer takes what the one before it gives.
+
+    Raises:
+        JaxbqError: it does not, or there is none.
+    """
+    if not layers:
+        raise JaxbqError(f"{where}: holds no layer")
+    for number, layer in enumerate(layers, 1):
+        if layer.weight.ndim != 2 or layer.weight.size == 0:
+            raise JaxbqError(f"{where}: layer {number} has weights of shape {layer.weight.shape}")
+        if layer.bias is not None and layer.bias.shape != layer.weight.shape[1:]:
+            raise JaxbqError(f"{where}: the bias of layer {number} does not fit its weights")
+    for number, (one, two) in enumerate(itertools.pairwise(layers), 1):
+        if one.weight.shape[1] != two.weight.shape[0]:
+            raise JaxbqError(
+                f"{where}: layer {number} gives {one.weight.shape[1]} values, but the next takes "
+                f"{two.weight.shape[0]}"
+            )
+
+
+def _sorted_out(
+    arrays: Mapping[str, np.ndarray], where: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Tell weights from biases."""
+    weights, biases = {}, {}
+    for name, array in arrays.items():
+        shown = f"{where}: array {name!r}"
+        if array.ndim == 0 and not _is_bias(name):
+            continue  # a learning rate, a count of epochs
+        if array.size == 0:
+            raise JaxbqError(f"{shown} is empty")
+        # A bias may be a row or a column; a network of one output has weights like that.
+        is_line = array.ndim < 2 or (array.ndim == 2 and min(array.shape) == 1)
+        if _is_bias(name) and is_line:
+            biases[name] = numbers(array.reshape(-1), shown)
+        elif array.ndim == 2:
+            weights[name] = numbers(array, shown)
+        elif array.ndim == 1 and re.fullmatch(r"(arr_?)?\d+", name):
+            biases[name] = numbers(array, shown)
+        else:
+            raise JaxbqError(
+                f"{shown} of shape {array.shape} is neither the weights of a fully connected layer "
+                "nor a bias; leave it out of the file"
+            )
+    if not weights:
+        raise JaxbqError(f"{where}: holds no weights (arrays of two axes)")
+    if max(len(weights), len(biases)) > _MOST_LAYERS:
+        raise JaxbqError(f"{where}: {len(weights)} layers are more than jaxbq reads")
+    return weights, biases
+
+
+def _is_bias(name: str) -> bool:
+    letters = _letters(name)
+    return (
+        any(word in letters for word in ("bias", "intercept"))
+        or re.fullmatch(r"b(ih|hh|ho|xh|hy|h|o|y|in|out)?", letters) is not None
+    )
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+# What books and courses call the layers of a small network, in their order.
+_ROLES = (
+    r"(ih|xh|inputhidden|inputtohidden)$",
+    r"(hh|hiddenhidden|hiddentohidden|^[wb]h|hidden)$",
+    r"(ho|hy|hiddenoutput|hiddentooutput|^[wb][oy]|out|output)$",
+)
+
+
+def _role(name: str) -> int | None:
+    words = re.sub(r"(weights?|kernel|coefs?|bias(es)?|intercepts?)", "", _letters(name))
+    both = (words, _letters(name))
+    return next(
+        (n for n, role in enumerate(_ROLES) if any(re.search(role, word) for word in both)), None
+    )
+
+
+def _order(
+    weights: dict[str, np.ndarray],
+    biases: dict[str, np.ndarray],
+    where: str,
+    orientation: Orientation | None,
+    inputs: int | None,
+    ordered: bool,
+) -> tuple[str, ...]:
+    """Order the layers: as names tell; else as in the file; else the only way that fits."""
+
+    def fits(order: Sequence[str]) -> bool:
+        return bool(_ways(weights, biases, order, orientation, inputs))
+
+    names = tuple(weights)
+    told = _by_name(names)
+    for order in [told] if told else [names] if ordered else []:
+        if fits(order):
+            return order
+    if not told and len(names) <= _MOST_PERMUTED:
+        fitting = [order for order in itertools.permutations(names) if fits(order)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise JaxbqError(
+                f"{where}: weights {_say_shapes(weights, names)} fit in several orders; give them "
+                "numbers in their names, like W0, W1"
+            )
+    known = "" if inputs is None else f" from {inputs} inputs"
+    known += "" if orientation is None else f", oriented {orientation}"
+    with_biases = f" and biases {_say_shapes(biases, biases)}" if biases else ""
+    raise JaxbqError(
+        f"{where}: weights {_say_shapes(weights, told or names)}{with_biases} make no chain of "
+        f"layers{known}"
+    )
+
+
+def _by_name(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Order names that tell it: by role, or numbered with one stem, one after the other if need be.
+
+    ``fc1, fc2, out`` and ``dense, dense_1`` do; ``red, blue`` do not, nor ``a1, b2``.
+    """
+    roles = {name: _role(name) for name in names}
+    if all(role is not None for role in roles.values()):
+        return tuple(sorted(names, key=lambda name: (roles[name] or 0, natural(name))))
+    ends = [name for name in names if roles[name] in (0, 2)]
+    between = [name for name in names if name not in ends]
+    stems = {re.sub(r"[\d_.\s-]+", "", name.lower()) for name in between}
+    numbered = sum(any(map(str.isdecimal, name)) for name in between)
+    single = len({roles[name] for name in ends}) == len(ends)
+    if single and (len(between) <= 1 or (len(stems) == 1 and numbered >= len(between) - 1)):
+        place = {name: 1 if name in between else roles[name] for name in names}
+        return tuple(sorted(names, key=lambda name: (place[name] or 0, natural(name))))
+    return None
+
+
+def _ways(
+    weights: dict[str, np.ndarray],
+    biases: dict[str, np.ndarray],
+    order: Sequence[str],
+    orientation: Orientation | None,
+    inputs: int | None,
+) -> list[Orientation]:
+    """List the orientations in which weights in this order make a chain that fits the biases."""
+    both: tuple[Orientation, ...] = ("in_out", "out_in")
+    matched = _match(order, biases)
+    return [
+        way
+        for way in both
+        if orientation in (None, way)
+        and matched is not None
+        and _fits(weights, biases, order, matched, way, inputs)
+    ]
+
+
+def _fits(
+    weights: dict[str, np.ndarray],
+    biases: dict[str, np.ndarray],
+    order: Sequence[str],
+    matched: Sequence[str | None],
+    way: Orientation,
+    inputs: int | None,
+) -> bool:
+    shapes = [weights[name].shape[:: 1 if way == "in_out" else -1] for name in order]
+    if inputs is not None and shapes[0][0] != inputs:
+        return False
+    if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
+        return False
+    return all(
+        name is None or len(biases[name]) == shape[1]
+        for name, shape in zip(matched, shapes, strict=True)
+    )
+
+
+def _match(order: Sequence[str], biases: Mapping[str, np.ndarray]) -> list[str | None] | None:
+    """Find the bias of every layer by its name, or by its place; None where that is not told."""
+    by_key = {_key(name): name for name in biases}
+    keys = [_key(name) for name in order]
+    if len(by_key) == len(biases) and set(by_key) <= set(keys):
+        return [by_key.get(key) for key in keys]
+    if len(biases) != len(order):
+        return None
+    if all(_role(name) is not None for name in (*order, *biases)):
+        # Of wih, who, bh, bo: each bias by the part that its layer has in the network.
+        by_role = sorted(biases, key=lambda name: (_role(name) or 0, natural(name)))
+        place = {
+            name: n
+            for n, name in enumerate(sorted(order, key=lambda n: (_role(n) or 0, natural(n))))
+        }
+        return [by_role[place[name]] for name in order]
+    # The same kind of order for both: a bias stands where its weights do.
+    rank = {name: place for place, name in enumerate(sorted(order, key=natural))}
+    in_order = sorted(biases, key=natural)
+    return [in_order[rank[name]] for name in order]
+
+
+def _key(name: str) -> str:
+    """Name what weight and bias share: ``fc1`` of ``fc1.weight``, ``ih`` of ``wih``."""
+    lower = name.lower()
+    key = re.sub(r"(weights?|kernels?|coefs?|bias(es)?|intercepts?)", "", lower)
+    if key == lower and lower[:1] in ("w", "b"):
+        key = lower[1:]
+    return re.sub(r"[^a-z0-9]+", " ", key).strip()
+
+
+def _say_shapes(arrays: Mapping[str, np.ndarray], names: Iterable[str]) -> str:
+    shown = [f"{name} {arrays[name].shape}" for name in itertools.islice(names, 8)]
+    return ", ".join(shown) + (", …" if len(arrays) > len(shown) else "")

@@ -1,0 +1,180 @@
+"""jaxbq's own network files: safetensors, with the specification in the metadata.
+
+Tensors are named ``layers.N.weight``, of shape (fan_in, fan_out), and ``layers.N.bias``; N counts
+from 0. Metadata key ``jaxbq`` holds JSON: sizes, activations, image shape, pixel range, names.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...data import ImageSpace
+from ...errors import JaxbqError
+from ...options import options, validate
+from ...runtime.files import write_atomically
+from ..activations import HiddenName, OutputName
+from ..mlp import MLP, Layer, Params
+
+_DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFile:
+    """A network and what is needed to make and name images for it.
+
+    Args:
+        model: its specification.
+        params: its parameters.
+        space: shape of one image and the pixel range it was trained on.
+        class_names: one a class.
+        assumed: what neither the file nor the user said, ``hidden`` or ``output``, so that it was
+            taken to be a sigmoid; nothing for jaxbq's own files.
+    """
+
+    model: MLP
+    params: Params
+    space: ImageSpace
+    class_names: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
+
+
+@options
+class _Header:
+    sizes: tuple[int, ...]
+    hidden: HiddenName
+    output: OutputName
+    bias: bool
+    image_shape: tuple[int, ...]
+    pixel_range: tuple[float, float]
+    class_names: tuple[str, ...]
+
+
+def save_network(path: Path | str, network: NetworkFile) -> None:
+    """Write a network, atomically.
+
+    Raises:
+        JaxbqError: the parameters do not fit the specification, or the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    model, space = network.model.check(network.params), network.space
+    header = {
+        "sizes": model.sizes,
+        "hidden": model.hidden,
+        "output": model.output,
+        "bias": model.bias,
+        "image_shape": space.shape,
+        "pixel_range": (space.low, space.high),
+        "class_names": network.class_names,
+    }
+    content = save(dict(_tensors(network.params)), metadata={"jaxbq": json.dumps(header)})
+    write_atomically(Path(path), lambda temporary: _write_bytes(temporary, content))
+
+
+def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
+    """Read a network and check it: names, shapes, types, finiteness.
+
+    Args:
+        path: a file that :func:`save_network` wrote.
+        dtype: ``float32`` or ``float64`` (with x64 enabled in JAX); by default float64 where the
+            file has it and JAX allows it.
+
+    Raises:
+        JaxbqError: the file is missing, is not such a file, or its weights do not fit or are not
+            finite.
+    """
+    path = Path(path)
+    metadata, tensors = read_tensors(path)
+    if "jaxbq" not in metadata:
+        raise JaxbqError(f"{path}: a safetensors file, but not one that jaxbq saved")
+    try:
+        header = validate(_Header, json.loads(metadata["jaxbq"]), str(path))
+    except json.JSONDecodeError:
+        raise JaxbqError(f"{path}: its metadata is damaged; save the network again") from None
+    model = MLP(header.sizes, header.hidden, header.output, header.bias)
+    low, high = header.pixel_range
+    space = ImageSpace(header.image_shape, low, high)
+    if math.prod(header.image_shape) != model.sizes[0] or not low < high:
+        raise JaxbqError(f"{path}: its image shape or pixel range does not fit the network")
+    if len(header.class_names) != model.sizes[-1]:
+        raise JaxbqError(
+            f"{path}: {len(header.class_names)} class names, {model.sizes[-1]} outputs"
+        )
+    params = _params(path, model, tensors, dtype)
+    return NetworkFile(model, params, space, header.class_names)
+
+
+def is_native(path: Path) -> bool:
+    """Tell whether :func:`save_network` wrote a file; False for one that cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "jaxbq" in (file.metadata() or {})
+    except (SafetensorError, OSError, TypeError, ValueError):
+        return False
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read the metadata and all tensors of a safetensors file.
+
+    Raises:
+        JaxbqError: it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise JaxbqError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, TypeError, ValueError) as fault:
+        raise JaxbqError(f"{path}: not a network file that can be read ({fault})") from None
+
+
+def _params(path: Path, model: MLP, tensors: dict[str, np.ndarray], dtype: str | None) -> Params:
+    expected: dict[str, tuple[int, ...]] = {}
+    for number, shape in enumerate(model.shapes):
+        expected[f"layers.{number}.weight"] = shape
+        if model.bias:
+            expected[f"layers.{number}.bias"] = (shape[1],)
+    odd = sorted(set(expected) ^ set(tensors))
+    if odd:
+        raise JaxbqError(f"{path}: tensor {odd[0]!r} is missing or unexpected")
+    for name, needed in expected.items():
+        tensor = tensors[name]
+        if tensor.shape != needed:
+            raise JaxbqError(f"{path}: {name} has shape {tensor.shape}, the network needs {needed}")
+        if tensor.dtype.name not in _DTYPES:
+            raise JaxbqError(f"{path}: {name} is {tensor.dtype}, not float32 or float64")
+        if not np.isfinite(tensor).all():
+            raise JaxbqError(f"{path}: {name} holds values that are not finite")
+
+    def array(name: str) -> Any:
+        # Without x64 JAX would truncate to float32 itself, with a warning.
+        widest = tensors[name].dtype if jax.config.read("jax_enable_x64") else "float32"
+        wanted = dtype or widest
+        # Unlike jnp.asarray, which compiles a program for every shape.
+        return jax.device_put(tensors[name].astype(wanted))
+
+    return tuple(
+        Layer(array(f"layers.{n}.weight"), array(f"layers.{n}.bias") if model.bias else None)
+        for n in range(len(model.shapes))
+    )
+
+
+def _tensors(params: Params) -> Any:
+    for number, layer in enumerate(params):
+        yield f"layers.{number}.weight", np.ascontiguousarray(layer.weight)
+        if layer.bias is not None:
+            yield f"layers.{number}.bias", np.ascontiguousarray(layer.bias)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,1 @@
+"""Devices, compiled programs, files, the cache; nothing here knows of networks."""
