@@ -23,7 +23,7 @@ import problems  # noqa: E402
 
 import jaxbq  # noqa: E402
 from jaxbq.methods import driver  # noqa: E402
-from jaxbq.methods.ascent.ascent import Diversity, Jitter  # noqa: E402
+from jaxbq.methods.ascent import Diversity, Jitter  # noqa: E402
 from jaxbq.runtime.devices import count, everywhere, over  # noqa: E402
 from jaxbq.training import loop, rules  # noqa: E402
 

@@ -9,7 +9,7 @@ import pytest
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Reason, invert
-from jaxbq.methods.ascent.ascent import (
+from jaxbq.methods.ascent import (
     Answer,
     Diversity,
     Logit,

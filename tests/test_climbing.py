@@ -13,7 +13,7 @@ import pytest
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Reason, invert, sweep, vary
-from jaxbq.methods.ascent.ascent import (
+from jaxbq.methods.ascent import (
     L2,
     AnyParameterisation,
     AnyRegulariser,

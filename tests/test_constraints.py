@@ -4,7 +4,7 @@ import numpy as np
 import problems
 import pytest
 
-from jaxbq.methods.ascent.ascent import Penalty, Projection, Squash
+from jaxbq.methods.ascent import Penalty, Projection, Squash
 
 SPAN = (jnp.asarray(-0.5), jnp.asarray(1.5))
 RAW = jnp.asarray([-9.0, -0.5, 0.3, 0.5, 1.2, 1.5, 77.0])

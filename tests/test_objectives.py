@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, log_softmax, rel_entr, softmax
 
 from jaxbq.errors import JaxbqError
-from jaxbq.methods.ascent.ascent import (
+from jaxbq.methods.ascent import (
     Answer,
     Direction,
     Logit,

@@ -1,11 +1,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxbq.methods.ascent.ascent.transforms import blur
 
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
-from jaxbq.methods.ascent.ascent import Blurring, Decay, Sphere
+from jaxbq.methods.ascent import Blurring, Decay, Sphere
+from jaxbq.methods.ascent.transforms import blur
 
 SPAN = (jnp.asarray(0.5), jnp.asarray(2.5))
 SPACE = ImageSpace((5, 6), 0.5, 2.5)

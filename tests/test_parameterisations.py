@@ -8,7 +8,7 @@ import pytest
 
 from jaxbq.data import ImageSpace, Reference, grid_of
 from jaxbq.errors import JaxbqError
-from jaxbq.methods.ascent.ascent import (
+from jaxbq.methods.ascent import (
     AnyParameterisation,
     AutoencoderCode,
     FixedSpectrum,

@@ -6,12 +6,12 @@ from typing import get_args
 import jax
 import numpy as np
 import pytest
-from jaxbq.methods.ascent.ascent.presets import PRESETS
 
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import correlation
 from jaxbq.methods import AnyMethod, Ascent, invert, preset
-from jaxbq.methods.ascent.ascent import LogProb, StopRule, Sum, Term
+from jaxbq.methods.ascent import LogProb, StopRule, Sum, Term
+from jaxbq.methods.ascent.presets import PRESETS
 from jaxbq.network.mlp import MLP
 from jaxbq.network.targets import Codes
 from jaxbq.options import describe, validate

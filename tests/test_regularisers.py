@@ -8,7 +8,7 @@ import pytest
 
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
-from jaxbq.methods.ascent.ascent import (
+from jaxbq.methods.ascent import (
     L1,
     L2,
     AnyRegulariser,

@@ -1,11 +1,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxbq.methods.ascent.ascent.regularisers import Picture
 
 from jaxbq.data import Grid
 from jaxbq.evaluation.naturalness import high_frequency, total_variation
-from jaxbq.methods.ascent.ascent import TotalVariation
+from jaxbq.methods.ascent import TotalVariation
+from jaxbq.methods.ascent.regularisers import Picture
 
 GRIDS = [Grid(1, 12, 1), Grid(6, 8, 1), Grid(7, 5, 1), Grid(6, 5, 3), Grid(1, 1, 1)]
 

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxbq.methods.ascent.ascent.transforms import blur
 from scipy.ndimage import gaussian_filter, rotate, shift, zoom
 
-from jaxbq.methods.ascent.ascent import AnyTransform, Blur, Jitter, Noise, Rotate, Scale, chain
+from jaxbq.methods.ascent import AnyTransform, Blur, Jitter, Noise, Rotate, Scale, chain
+from jaxbq.methods.ascent.transforms import blur
 
 apply = jax.jit(lambda transform, key, image: transform.apply(key, image))
 ALL = [cls() for cls in get_args(get_args(AnyTransform)[0])]

@@ -6,11 +6,11 @@ To add one: write its file, and add it to the union `AnyMethod`.
 from typing import Annotated
 
 from ..options import BY_KIND, KIND_SHORTHAND
+from .ascent.ascent import PRESET_SHORTHAND
 from .ascent.ascent import Ascent as Ascent
-from .ascent.presets import PRESET_SHORTHAND
+from .ascent.ascent import expand_preset as expand_preset
+from .ascent.ascent import preset as preset
 from .ascent.presets import PRESETS as PRESETS
-from .ascent.presets import expand_preset as expand_preset
-from .ascent.presets import preset as preset
 from .base import Inversion as Inversion
 from .base import Iterative as Iterative
 from .base import Method as Method

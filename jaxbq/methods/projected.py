@@ -12,8 +12,7 @@ from ..data import Reference
 from ..network.mlp import Network, float_type
 from ..options import BY_KIND, KIND_SHORTHAND, defaulting_to, describe, options
 from ..training import Autoencoder, CodeSpace
-from .ascent.ascent import Ascent
-from .ascent.presets import PRESET_SHORTHAND
+from .ascent.ascent import PRESET_SHORTHAND, Ascent
 from .base import Inversion, Method, Targets
 from .baselines import ClassMean, Grey, NoiseImage
 from .decoder import Decoder

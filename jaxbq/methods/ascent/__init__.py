@@ -1,7 +1,6 @@
 """What an ascent moves and what it climbs; each choice an options class, one family a file."""
 
-from ...data.grids import Grid as Grid
-from ...data.grids import grid_of as grid_of
+from .ascent import Ascent as Ascent
 from .constraints import Constraint as Constraint
 from .constraints import Penalty as Penalty
 from .constraints import Projection as Projection

@@ -1,44 +1,34 @@
 """Activation maximisation: gradient ascent on the image, pixels kept in range."""
 
 import dataclasses
-from collections.abc import Callable, Hashable
-from typing import Annotated, Any, Literal
+import difflib
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt, Le
+import pydantic
 from jaxtyping import Array, Bool, Float
 
 from ...data import Reference, grid_of
 from ...errors import JaxbqError
-from ...network.mlp import MLP, Network, float_type
-from ...network.targets import check_targets
-from ...options import defaulting_to, options
+from ...network.mlp import Network, float_type
+from ...options import options
 from ...runtime.devices import apart, collected, count
-from ...training.optimisers import LBFGS, AnyOptimiser, Optimiser
-from ..base import Inversion, Iterative, Reason, Targets
+from ..base import Inversion, Reason, Targets
+from .choices import Choices
 from .climbing import Climb, Climber, Record, Scene
-from .constraints import Constraint, Projection
-from .objectives import Objective, Target
-from .operators import AnyOperator
-from .parameterisations import AnyParameterisation, Pixels, range_of
-from .regularisers import AnyRegulariser, Diversity, OutOfRange
-from .starts import StartName, start_images
-from .stopping import StopRule
-from .transforms import AnyTransform
+from .parameterisations import range_of
+from .presets import PRESETS
+from .starts import start_images
 
-# Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
-# error of 0.001 to 0.007, optax's 0.999 one of 0.006 to 0.010, since it remembers the large
-# first gradients for longer than the ascent takes.
-_ADAM = Optimiser(learning_rate=0.1, options=(("b2", 0.95),))
-_REACHED = 1e-3
 # Fewer rows than this fill no machine; more than the other are no faster, and take memory.
 _FEW_LANES, _MANY_LANES = 160, 640
 
 
 @options
-class Ascent(Iterative):
+class Ascent(Choices):
     """Activation maximisation: x ← Π(x + step(∇(J − Σ λᵢ Rᵢ))), Π what keeps x in the pixel range.
 
     Every restart of every target is a row of one batch; the optimiser sees each row by itself.
@@ -75,52 +65,16 @@ class Ascent(Iterative):
         label: how tables name it, in place of its options.
     """
 
-    kind: Literal["ascent"] = "ascent"
-    objective: Objective = Target()
-    parameterisation: AnyParameterisation = Pixels()
-    constraint: Constraint = Projection()
-    regularisers: tuple[AnyRegulariser, ...] = ()
-    transforms: tuple[AnyTransform, ...] = ()
-    samples: Annotated[int, Gt(0), Le(10**4)] = 1
-    operators: tuple[AnyOperator, ...] = ()
-    optimiser: Annotated[AnyOptimiser, defaulting_to(_ADAM)] = _ADAM
-    steps: Annotated[int, Gt(0), Le(10**7)] = 500
-    start: StartName = "grey"
-    noise: Annotated[float, Ge(0), Le(1)] = 0.1
-    restarts: Annotated[int, Gt(0), Le(10**6)] = 1
-    stop: StopRule = StopRule()
-    path: tuple[Annotated[int, Ge(0), Le(10**7)], ...] = ()
-    lanes: Annotated[int, Gt(0)] | None = None
-    label: str = ""
-
     @property
     def standard(self) -> tuple[str, Any]:
         """The label alone, or with what differs from the preset of that name."""
-        from .presets import PRESETS  # which makes ascents
-
         if self.label in PRESETS:
             # What is kept on the way and how many go at a time change no image.
-            usual = PRESETS[self.label]()
+            usual = Ascent(label=self.label, **PRESETS[self.label])
             return self.label, dataclasses.replace(usual, path=self.path, lanes=self.lanes)
         if self.label:
             return self.label, self
         return self.kind, Ascent(path=self.path, lanes=self.lanes)
-
-    @property
-    def diversity(self) -> Diversity | None:
-        """The regulariser that parts restarts, if there is one."""
-        return next((r for r in self.regularisers if isinstance(r, Diversity)), None)
-
-    @property
-    def may_reach(self) -> bool:
-        """Whether to answer the target within the tolerance ends an ascent."""
-        given = self.stop.tolerance is not None
-        return self.objective.aims_at_target and (given or not self.regularisers)
-
-    @property
-    def tolerance(self) -> Any:
-        """The stop rule's tolerance, or its default."""
-        return _REACHED if self.stop.tolerance is None else self.stop.tolerance
 
     @property
     def spreads(self) -> bool:
@@ -133,57 +87,6 @@ class Ascent(Iterative):
             return reasons
         missed = np.abs(outputs - targets[:, None]).max(axis=-1) > self.tolerance
         return np.where(missed & (reasons == Reason.REACHED), Reason.STALLED, reasons)
-
-    def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
-        """Refuse what does not go with the network, the images, or each other."""
-        self.objective.check(model)
-        self.optimiser.check()
-        outputs = model.sizes[-1] if isinstance(model, MLP) else None
-        check_targets(targets, model.output, outputs, closed=True)
-        for part in (self.parameterisation, *self.regularisers, *self.operators):
-            part.check(reference)
-        if self.transforms:
-            grid_of(reference.space, f"transform {self.transforms[0].kind!r}")
-        start_images(self.start, reference)
-        self._check_parts()
-
-    def _check_parts(self) -> None:
-        """Refuse choices that exclude each other."""
-        if self.parameterisation.is_squashed and not isinstance(self.constraint, Projection):
-            raise JaxbqError(
-                f"parameterisation {self.parameterisation.kind!r} is in the range: constraint "
-                f"{self.constraint.kind!r} would do it twice; leave it at 'projection'"
-            )
-        if self.operators and not self.parameterisation.is_pixels:
-            raise JaxbqError(
-                f"operators work on pixels, not on {self.parameterisation.kind!r}; use regularisers"
-            )
-        if self.samples > 1 and not self.transforms:
-            raise JaxbqError("samples = more than 1 needs transforms: all would be the same image")
-        if len([r for r in self.regularisers if isinstance(r, Diversity)]) > 1:
-            raise JaxbqError("regularisers: one diversity is enough; add up the weights")
-        if self.diversity and self.restarts == 1:
-            raise JaxbqError("regulariser 'diversity' parts restarts, and there is one; set more")
-        if any(isinstance(r, OutOfRange) for r in self.regularisers) and self._inside_anyway:
-            raise JaxbqError(
-                "regulariser 'out_of_range' has nothing to do: this parameterisation and "
-                "constraint keep the variable in the range"
-            )
-        if isinstance(self.optimiser, LBFGS):
-            for name, has in (
-                ("transforms, which change the objective at every step", self.transforms),
-                ("operators, which move the image behind its back", self.operators),
-                ("diversity, whose value depends on other images", self.diversity),
-            ):
-                if has:
-                    raise JaxbqError(f"optimiser 'lbfgs' cannot have {name}; use 'adam'")
-        if list(self.path) != sorted(set(self.path)) or max(self.path, default=0) > self.steps:
-            raise JaxbqError(f"path must hold rising steps from 0 to {self.steps}")
-
-    @property
-    def _inside_anyway(self) -> bool:
-        box = self.parameterisation.is_pixels and isinstance(self.constraint, Projection)
-        return box or self.parameterisation.is_squashed
 
     def plan(self, targets: int, pixels: int) -> "Ascent":
         """Choose the number of lanes, of every device."""
@@ -300,3 +203,71 @@ class Ascent(Iterative):
         if self.path:
             diagnostics["path"] = found["path"]
         return Inversion(found["best"], found["reason"], found["taken"], diagnostics)
+
+
+def preset(name: str, **changes: Any) -> Ascent:
+    """Make the ascent of a published method.
+
+    Args:
+        name: ``erhan2009``, ``simonyan2014``, ``yosinski2015``, ``nguyen2016``, ``lucid2017``,
+            ``maco2023``, or ``whitened``, ours.
+        changes: options of :class:`~jaxbq.Ascent` to set otherwise.
+
+    Raises:
+        JaxbqError: there is no such preset, or no such option.
+    """
+    if name not in PRESETS:
+        raise JaxbqError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    known = {field.name for field in dataclasses.fields(Ascent)}
+    for option in changes:
+        if option not in known:
+            raise JaxbqError(f"preset {name!r}: an ascent has no option {option!r}")
+    return Ascent(**{"label": name, **PRESETS[name], **changes})
+
+
+def expand_preset(given: Any) -> Any:
+    """Read a preset's name, or a table with a preset, as the whole table of an ascent.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if isinstance(given, str):
+        given = {"kind": given}
+    if not isinstance(given, Mapping):
+        return given
+    given = dict(given)
+    for key in ("kind", "preset"):
+        if not isinstance(given.get(key, ""), str):
+            raise ValueError(f"{key} must be a name in quotes")
+    # A preset's name is a kind too: kind = "whitened" is short for preset = "whitened".
+    if given.get("kind") in PRESETS and "preset" not in given:
+        given["preset"] = given.pop("kind")
+    if "preset" not in given:
+        _refuse_slip(given.get("kind"))
+        return given
+    name = given.pop("preset")
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    if given.get("kind", "ascent") != "ascent":
+        raise ValueError(f"presets are ascents, not {given['kind']!r}; leave kind out")
+    return _merged(dataclasses.asdict(preset(name)), given)
+
+
+def _refuse_slip(kind: Any) -> None:
+    """Catch a misspelt preset, of which the list of kinds says nothing."""
+    near = difflib.get_close_matches(str(kind), PRESETS, n=1)
+    if near and kind is not None:
+        raise ValueError(f"unknown kind {kind!r}; did you mean {near[0]!r}?")
+
+
+def _merged(table: Any, changes: Any) -> Any:
+    """Change a table at every depth; a table of another kind or name replaces it."""
+    if not isinstance(table, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    for key in ("kind", "name"):
+        if key in changes and key in table and changes[key] != table[key]:
+            return changes
+    return {**table, **{k: _merged(table.get(k), v) for k, v in changes.items()}}
+
+
+PRESET_SHORTHAND = pydantic.BeforeValidator(expand_preset)

@@ -8,7 +8,7 @@ finished images cost nothing and memory does not grow with their number.
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,12 @@ from ...network.mlp import Network
 from ...solvers import projected_lbfgs
 from ...training.optimisers import LBFGS, Optimiser
 from ..base import Reason
+from .choices import Choices
 from .constraints import Penalty, Projection, Range
 from .objectives import Answer, ask
 from .regularisers import Diversity, Picture
 from .starts import start_of
 from .transforms import chain
-
-if TYPE_CHECKING:
-    from .ascent import Ascent
 
 # A share of the lanes that must be done before they take new rows: doing so costs about a step.
 _REFILL = 8
@@ -125,7 +123,7 @@ class Climber:
         devices: how many share the rows.
     """
 
-    method: "Ascent"
+    method: Choices
     model: Network
     scene: Scene
     targets: Float[Array, "targets outputs"]
@@ -265,7 +263,7 @@ class Climber:
         # Enough of the lanes to find the options and starts of each.
         lanes = Lanes(row, *(None,) * (len(Lanes._fields) - 1))  # type: ignore[arg-type]
 
-        def begin(options: "Ascent", restart: Array) -> tuple[Array, Array]:
+        def begin(options: Choices, restart: Array) -> tuple[Array, Array]:
             start = start_of(
                 restart, options.start, scene.starts, *scene.span, options.noise, self.key
             )
@@ -339,7 +337,7 @@ class Climber:
         # The same for every target and every batch: by restart and step.
         stream = jax.random.fold_in(self.key, _TRANSFORMS)
 
-        def view(options: "Ascent", restart: Array, step: Array, image: Array) -> Array:
+        def view(options: Choices, restart: Array, step: Array, image: Array) -> Array:
             key = jax.random.fold_in(jax.random.fold_in(stream, restart), step)
             keys = jax.random.split(key, method.samples)
             spread = grid.spread(image)
@@ -349,7 +347,7 @@ class Climber:
         return self._each(view, lanes, restart, lanes.taken, images)
 
     def _objective(self, lanes: Lanes, answer: Answer) -> Float[Array, "lanes samples"]:
-        def value(options: "Ascent", answer: Answer, target: Array) -> Array:
+        def value(options: Choices, answer: Answer, target: Array) -> Array:
             one = partial(options.objective.value, self.model.output)
             return jax.vmap(one, in_axes=(0, None))(answer, target)
 
@@ -362,7 +360,7 @@ class Climber:
         total: Any = jnp.zeros(len(images), images.dtype)
         if single:
 
-            def cost(options: "Ascent", image: Array, raw: Array, u: Array, start: Array) -> Array:
+            def cost(options: Choices, image: Array, raw: Array, u: Array, start: Array) -> Array:
                 picture = Picture(image, raw, u, start, scene.span)
                 parts = ((options.regularisers[n], scene.regularisers[n]) for n in single)
                 return jnp.stack([r.weight * r.value(state, picture) for r, state in parts]).sum()
@@ -420,7 +418,7 @@ class Climber:
     def _first_order(self, lanes: Lanes, gradient: Array) -> Lanes:
         bounds = self._bounds
 
-        def move(options: "Ascent", uphill: Array, state: Any, u: Array, step: Array) -> Any:
+        def move(options: Choices, uphill: Array, state: Any, u: Array, step: Array) -> Any:
             assert isinstance(options.optimiser, Optimiser)
             optimiser = options.optimiser.build(options.steps)
             change, state = optimiser.update(-uphill, state, u)
