@@ -2,9 +2,6 @@
 
 import lazy_loader
 
-from .threads import make_room
-
-make_room()
 # Names are declared in __init__.pyi and imported when they are first used, so that the command
 # line answers before JAX is loaded.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -24,7 +24,7 @@ import problems  # noqa: E402
 import jaxbq  # noqa: E402
 from jaxbq.methods import driver  # noqa: E402
 from jaxbq.methods.ascent import Diversity, Jitter  # noqa: E402
-from jaxbq.runtime.devices import count, everywhere, over  # noqa: E402
+from jaxbq.runtime.devices import device_count, on_devices, put_everywhere  # noqa: E402
 from jaxbq.training import loop, rules  # noqa: E402
 
 DATA = problems.striped_dataset()
@@ -103,9 +103,9 @@ def exchanges():
     state, order = rule.start(MODEL, PARAMS, 120), rule.order(key, 120)
     arrays = loop.arrays_of(MODEL, DATA, DATA.train_labels, rule, "float64", alone=True)
     scene = LANES.prepare(MODEL, PARAMS, DATA.reference, key)
-    with over():
-        assert count() == 3
-        params, scene, arrays, state = everywhere((PARAMS, scene, arrays, state))
+    with on_devices(3):
+        assert device_count() == 3
+        params, scene, arrays, state = put_everywhere((PARAMS, scene, arrays, state))
         epoch = (rule, MODEL, params, state, arrays, None, order, key)
         assert within_loops(rules._gradient_epoch.trace(*epoch)) > 0
         return within_loops(

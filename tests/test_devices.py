@@ -19,21 +19,19 @@ from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
 from jaxbq.runtime.devices import (
-    apart,
-    at_home,
     chosen_devices,
-    collected,
-    count,
-    everywhere,
-    meet,
-    over,
-    shared,
-    spread,
-    threads_for,
-    whole,
+    device_count,
+    gather_rows,
+    map_devices,
+    map_rows,
+    on_devices,
+    put_everywhere,
+    replicated,
+    shard_rows,
+    synchronise,
+    to_one_device,
 )
 from jaxbq.runtime.precision import computing, rounds_products, type_of
-from jaxbq.threads import threads
 
 HERE = Path(__file__).parent
 
@@ -66,14 +64,14 @@ def test_three_devices_give_what_one_gives_whatever_is_done():
 
 def test_one_device_has_no_mesh_and_nothing_is_changed():
     rows = jnp.arange(6.0).reshape(3, 2)
-    with over():
-        assert count() == len(jax.local_devices()) == 1
+    with on_devices():
+        assert device_count() == len(jax.local_devices()) == 1
         assert jax.sharding.get_mesh().empty
-        for same in (everywhere, shared, whole, collected, at_home):
+        for same in (put_everywhere, shard_rows, replicated, gather_rows, to_one_device):
             assert same(rows) is rows
-        assert apart(lambda device, given, own: (device, given, own), 5, rows) == (0, 5, rows)
-        assert spread(lambda given, own: own + given, 1, rows)[2, 1] == 6
-        meet()
+        assert map_devices(lambda device, given, own: (device, given, own), 5, rows) == (0, 5, rows)
+        assert map_rows(lambda given, own: own + given, 1, rows)[2, 1] == 6
+        synchronise()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ def test_devices_that_are_not_there_are_refused(devices, what):
     with pytest.raises(JaxbqError, match=what):
         jaxbq.invert(jaxbq.Transpose(), model, params, np.full((1, 2), 0.5), devices=devices)
     twice = jax.devices() * 2
-    with pytest.raises(JaxbqError, match="each once"), over(twice):
+    with pytest.raises(JaxbqError, match="each once"), on_devices(twice):
         pass
 
 
@@ -127,18 +125,19 @@ def test_an_ascent_in_tf32_rounds_its_own_products_alone(tiny):
         assert seen[-1] != "tensorfloat32"  # the answers to the images
 
 
-def test_parts_of_a_cpu_are_used_where_their_waiting_leaves_threads(monkeypatch):
+def test_a_cpu_is_one_device_unless_a_test_makes_room_for_more(monkeypatch):
     parts = jax.devices() * 3
-    assert [threads_for(parts[:number]) for number in (1, 2, 3)] == [1, 3, 4]
     monkeypatch.setattr(jax, "local_devices", lambda: parts)
-    monkeypatch.setenv("NPROC", "3")
+    monkeypatch.delenv("NPROC", raising=False)
     assert chosen_devices() == jax.devices()
-    with pytest.raises(JaxbqError, match="3 CPU devices need 4 threads, and JAX has 3; set the"):
+    with pytest.raises(JaxbqError, match="3 devices of one CPU are no faster than one"):
+        chosen_devices(3)
+    monkeypatch.setenv("NPROC", "3")
+    with pytest.raises(JaxbqError, match="NPROC=4"):
         chosen_devices(3)
     monkeypatch.setenv("NPROC", "4")
-    assert len(chosen_devices()) == len(chosen_devices(3)) == 3
-    set_hardware(chosen(devices=1))
-    assert os.environ["NPROC"] == "4"
+    assert chosen_devices() == jax.devices()
+    assert len(chosen_devices(3)) == 3
 
 
 def chosen(**given):
@@ -151,13 +150,11 @@ def test_a_number_of_devices_that_cannot_be_is_refused(devices):
         set_hardware(chosen(devices=devices))
 
 
-def test_what_jax_does_not_find_is_refused(monkeypatch):
+def test_what_jax_does_not_find_is_refused():
     """JAX has started by now, with one CPU."""
-    monkeypatch.setenv("NPROC", "2")
     jax.devices()
     with pytest.raises(JaxbqError, match=r"there is 1 of platform cpu; ask for no more"):
         use_hardware(chosen(devices=3))
-    assert os.environ["NPROC"] == "5"
     with pytest.raises(JaxbqError, match=r"finds no GPU; install .*jaxbq\[cuda\]"):
         check_hardware(chosen(platform="gpu"))
     use_hardware(chosen(devices=1, platform="cpu"))
@@ -192,40 +189,7 @@ def test_a_precision_on_the_command_line_takes_the_place_of_the_configs(tmp_path
     assert read[0].digest != read[1].digest
 
 
-ROOM = """
-import os
-import jax
-{first}
-import jaxbq
-jaxbq.MLP((2, 1)).init(jax.random.key(0))
-import jaxbq.runtime.devices
-found = len(jax.local_devices()), len(jaxbq.runtime.devices.chosen_devices())
-print(os.environ.get("NPROC"), *found)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("first", "variables", "devices"),
-    [
-        ("", {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2),
-        ("", {"JAX_NUM_CPU_DEVICES": "2"}, 2),
-        ("", {}, 1),
-        # Too late for more threads: unless there are many cores, one part works for itself.
-        ("jax.devices()", {"JAX_NUM_CPU_DEVICES": "2"}, 2 if threads() > 2 else 1),
-    ],
-)
-def test_parts_of_a_cpu_that_the_environment_asks_for_have_threads(first, variables, devices):
-    cleared = ("NPROC", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
-    environment = {name: value for name, value in os.environ.items() if name not in cleared}
-    found = subprocess.run(
-        [sys.executable, "-c", ROOM.format(first=first)],
-        env={**environment, **variables, "PYTHONPATH": str(HERE.parent)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    room, there, chosen = found.stdout.split()
-    assert int(there) == (2 if variables else 1)
-    assert int(chosen) == devices
-    assert (room == "None") == (not variables or bool(first))
+def test_importing_changes_no_environment(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    code = "import os; before = dict(os.environ); import jaxbq; assert dict(os.environ) == before"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent)

@@ -11,7 +11,6 @@ import jaxbq
 ROOT = Path(jaxbq.__file__).parent
 # The rooms of docs/architecture.md, from the bottom up.
 LAYERS = [
-    "threads",
     "errors",
     "options",
     "runtime",

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import JaxbqError
-from ..threads import make_room
 
 if TYPE_CHECKING:
     from ..runtime.processes import Member, Place
 
-_MOST = 1024  # threads and buffers of every device: beyond, a CPU only suffers
+_MOST = 1024
 _GPUS = ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
 
 
@@ -23,8 +22,7 @@ def add_hardware(command: argparse.ArgumentParser) -> None:
         "--devices",
         metavar="N",
         type=int,
-        help="share images and batches among so many: the first N GPUs (default: all), or N parts "
-        "of a CPU, which have its cores between them and are no faster than one (default: 1)",
+        help="share images and batches among the first N GPUs (default: all); a CPU is one device",
     )
     group.add_argument(
         "--platform", choices=("cpu", "gpu"), help="default: a GPU where JAX finds one"
@@ -70,15 +68,11 @@ def set_hardware(chosen: argparse.Namespace) -> None:
         return
     import jax
 
-    if (chosen.devices or 1) > 1:
-        make_room(chosen.devices)
     settings: dict[str, Any] = {}
     if chosen.platform is not None:
         # None: JAX looks for a GPU first, and keeps the CPU too, which fetches exemplars.
         settings["jax_platforms"] = "cpu" if chosen.platform == "cpu" else None
     if chosen.devices is not None:
-        # Which platform it will be is not known yet: the number holds for each.
-        settings["jax_num_cpu_devices"] = chosen.devices
         settings |= dict.fromkeys(_GPUS, ",".join(map(str, range(chosen.devices))))
     for name, value in settings.items():
         try:

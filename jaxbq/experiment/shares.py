@@ -18,7 +18,7 @@ import jax
 
 from ..errors import JaxbqError
 from ..runtime import interrupts
-from ..runtime.devices import Devices, chosen_devices, meet, over
+from ..runtime.devices import Devices, chosen_devices, on_devices, synchronise
 from ..runtime.processes import Inbox, Member, Message, Outbox, shared
 from ..training import EpochMetrics
 from .folder import NetworkName, RunFolder
@@ -286,8 +286,8 @@ def _joined(member: Member, name: str) -> list[jax.Device]:
     """Let the devices of all processes meet."""
     member.gather(name)
     devices = jax.devices()
-    with over(devices):
-        meet()
+    with on_devices(devices):
+        synchronise()
     return devices
 
 
@@ -295,7 +295,7 @@ def _alike(member: Member) -> bool:
     """Tell whether one program can run on the devices of all processes."""
     found = jax.devices()
     everywhere = {device.process_index for device in found} == set(range(member.processes))
-    # Fewer than there are, where a CPU's parts lack threads.
+    # Fewer than there are, where JAX makes several devices of a CPU.
     usable = len(chosen_devices()) == jax.local_device_count()
     return usable and everywhere and len({device.device_kind for device in found}) == 1
 

@@ -18,7 +18,14 @@ from ..errors import JaxbqError
 from ..network.mlp import MLP, Function, Network, float_type
 from ..options import check, replace_option
 from ..runtime.compiled import Compiled
-from ..runtime.devices import Devices, count, everywhere, over, shared, whole
+from ..runtime.devices import (
+    Devices,
+    device_count,
+    on_devices,
+    put_everywhere,
+    replicated,
+    shard_rows,
+)
 from ..runtime.precision import full_precision, rounds_products, tf32
 from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
 from .cost import Stopwatch, operations
@@ -208,12 +215,12 @@ def _solve(
 ) -> list[Result]:
     points = len(methods)
     # On one device: what is made of a data set must not depend on how many there are.
-    with over(devices, several=False), full_precision(), Stopwatch() as preparing:
+    with on_devices(devices, several=False), full_precision(), Stopwatch() as preparing:
         state = jax.block_until_ready(methods[0].prepare(network, params, where, key))
         batch = jnp.asarray(wanted, float_type(params))
-    with over(devices, several=methods[0].spreads), full_precision(), Stopwatch() as running:
+    with on_devices(devices, several=methods[0].spreads), full_precision(), Stopwatch() as running:
         method = _planned(methods, points * len(wanted), where.space.pixels, float_type(params))
-        params, state, batch, key = everywhere((params, state, batch, key))
+        params, state, batch, key = put_everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()
         with tf32() if rounded else full_precision():
             inversion, programs_run = _run(method, network, params, state, batch, key, progress)
@@ -295,14 +302,14 @@ def _run(
 
 def _rounds(method: Method, iterations: np.ndarray) -> float:
     """How often the loop over a method's steps turned, when rows take turns in its lanes."""
-    lanes = (getattr(method, "lanes", None) or iterations.size) * count()
+    lanes = (getattr(method, "lanes", None) or iterations.size) * device_count()
     return max(float(iterations.max(initial=0)), float(iterations.sum()) / lanes)
 
 
 def _invert(
     method: Method, model: Network, params: Any, state: Any, targets: Array, key: Array
 ) -> Inversion:
-    return whole(method.invert(model, params, state, targets, key))
+    return replicated(method.invert(model, params, state, targets, key))
 
 
 def _begin(
@@ -322,20 +329,20 @@ def _advance(
     number: Any,
 ) -> tuple[Any, Array, Array]:
     carry = method.advance(model, params, state, targets, carry, number)
-    return carry, *whole(method.progress(model, state, targets, carry))
+    return carry, *replicated(method.progress(model, state, targets, carry))
 
 
 def _finish(
     method: Iterative, model: Network, params: Any, state: Any, targets: Array, carry: Any
 ) -> Inversion:
-    return whole(method.finish(model, params, state, targets, carry))
+    return replicated(method.finish(model, params, state, targets, carry))
 
 
 def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
-    rows = shared(images.reshape(-1, images.shape[-1]))
+    rows = shard_rows(images.reshape(-1, images.shape[-1]))
     shape = (*images.shape[:2], -1)
     answers = model.logits(params, rows), model.apply(params, rows)
-    return whole(tuple(a.reshape(shape) for a in answers))
+    return replicated(tuple(a.reshape(shape) for a in answers))
 
 
 _INVERT, _BEGIN, _FINISH = Compiled(_invert, 1), Compiled(_begin, 1), Compiled(_finish, 1)

@@ -16,7 +16,7 @@ from ..network.activations import activation
 from ..network.mlp import MLP, Network
 from ..network.targets import check_targets
 from ..options import options
-from ..runtime.devices import spread
+from ..runtime.devices import map_rows
 from ..solvers import gauss_newton
 from ..solvers.shared_jacobian import approach
 from .ascent import given_starts, start_image, start_of
@@ -184,12 +184,12 @@ class Preimage(Method):
         given = (self, state)
         if not self.warm_start:
             rows = starts.reshape(-1, starts.shape[-1])
-            flat = spread(solve, given, rows, jnp.repeat(logits, shape[1], axis=0))
+            flat = map_rows(solve, given, rows, jnp.repeat(logits, shape[1], axis=0))
             found = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), flat)
         elif shape[0] >= shape[1]:
-            found = spread(solve_warm, given, logits, starts)
+            found = map_rows(solve_warm, given, logits, starts)
         else:
-            found = _turned(spread(solve_samples, (given, logits), _turned(starts)))
+            found = _turned(map_rows(solve_samples, (given, logits), _turned(starts)))
         reasons = jnp.asarray(_REASONS)[found.reason]
         grouped = found.images, reasons, found.iterations, found.residual
         # Reached ones first, in the order of the starts; then by residual.

@@ -13,7 +13,7 @@ from ..errors import JaxbqError
 from ..network.activations import Activation
 from ..network.mlp import Layer, Network
 from ..options import options
-from ..runtime.devices import spread
+from ..runtime.devices import map_rows
 from ..solvers import BoxLeastSquares, box_least_squares
 from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
 from .transpose import check_hidden_range, rescale
@@ -124,7 +124,7 @@ class PseudoInverse(Analytic):
                 return settled(jnp.clip(raw, low, high))
             case "box":
                 box = layer.weight, low, high
-                found = spread(_solve_box, box, _without_bias(layer, z))
+                found = map_rows(_solve_box, box, _without_bias(layer, z))
                 return settled(found.solution, optimality=found.optimality)
             case "rescale":
                 if phi is not None:

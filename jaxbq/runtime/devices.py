@@ -6,6 +6,7 @@ and every program is what it would be without this module.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from ..errors import JaxbqError
-from ..threads import threads
 
 Devices = int | Sequence[jax.Device] | None
 """The first so many devices of this process, or these very ones, or None for all."""
@@ -26,11 +26,11 @@ _SHARED, _WHOLE = PartitionSpec(_AXIS), PartitionSpec()
 
 
 @contextlib.contextmanager
-def over(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
+def on_devices(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
     """Let what is spread within be spread over these devices.
 
     Args:
-        devices: so many, or which; by default those of an enclosing :func:`over`, or the one
+        devices: so many, or which; by default those of an enclosing :func:`on_devices`, or the one
             that ``jax.default_device`` names, else all of this process. Devices of other processes
             may be among them where all processes run the same; every process then has all of the
             results.
@@ -63,7 +63,7 @@ def over(devices: Devices = None, *, several: bool = True) -> Iterator[None]:
 
 
 def chosen_devices(devices: Devices = None) -> list[jax.Device]:
-    """List the devices that are meant; see :func:`over`.
+    """List the devices that are meant; see :func:`on_devices`.
 
     Raises:
         JaxbqError: there are no such devices.
@@ -73,36 +73,32 @@ def chosen_devices(devices: Devices = None) -> list[jax.Device]:
     if devices == 1 or (devices is None and named):
         return [_usual()]
     if devices is None:
-        # Parts of a CPU are no faster than the whole.
-        return there if threads_for(there) <= threads() else there[:1]
+        # JAX may have been told to make several devices of a CPU: they are no faster than one.
+        return there[:1] if there[0].platform == "cpu" else there
     if not isinstance(devices, int):
         if not devices or len(set(devices)) < len(devices):
             raise JaxbqError("devices: name one or more, each once")
-        return _with_threads(list(devices))
+        return _checked(list(devices))
     if not 1 <= devices <= len(there):
         kind = there[0].platform
         raise JaxbqError(
             f"devices = {devices}, but this process has {len(there)} of kind {kind}; ask for 1 to "
-            f"{len(there)}, or make more of a CPU before JAX starts: --devices, jax_num_cpu_devices"
+            f"{len(there)}"
         )
-    return _with_threads(there[:devices])
+    return _checked(there[:devices])
 
 
-def threads_for(devices: Sequence[jax.Device]) -> int:
-    """Say how many threads JAX needs for devices: while those of all CPUs but one wait, two more.
+def _checked(devices: list[jax.Device]) -> list[jax.Device]:
+    """Refuse several devices made of one CPU, unless JAX has a thread for each and one more.
 
     With fewer, one that computes may wait for a thread that a waiting one holds: for ever.
     """
     here = [d for d in devices if d.process_index == jax.process_index() and d.platform == "cpu"]
-    return len(here) + 1 if len(here) > 1 else 1
-
-
-def _with_threads(devices: list[jax.Device]) -> list[jax.Device]:
-    needed = threads_for(devices)
-    if needed > threads():
+    told = os.environ.get("NPROC", "")  # XLA reads it when it starts
+    if len(here) > 1 and int(told if told.isdecimal() else 0) <= len(here):
         raise JaxbqError(
-            f"{needed - 1} CPU devices need {needed} threads, and JAX has {threads()}; set the "
-            f"environment variable NPROC={needed} before JAX starts, as --devices does, or use one"
+            f"{len(here)} devices of one CPU are no faster than one and may wait for each other "
+            f"for ever; use one (for tests: NPROC={len(here) + 1} in the environment)"
         )
     return devices
 
@@ -115,7 +111,7 @@ def _usual() -> jax.Device:
     return jax.local_devices(backend=named)[0]
 
 
-def count() -> int:
+def device_count() -> int:
     """Count the devices that the work at hand is spread over; 1 within a device's own share."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.axis_names != (_AXIS,) or _AXIS in mesh.manual_axes:
@@ -123,7 +119,7 @@ def count() -> int:
     return mesh.size
 
 
-def apart(function: Callable[..., Any], given: Any, *stacked: Any) -> Any:
+def map_devices(function: Callable[..., Any], given: Any, *stacked: Any) -> Any:
     """Let every device do its own share, without any exchange. Traceable, under `jit`.
 
     Args:
@@ -136,7 +132,7 @@ def apart(function: Callable[..., Any], given: Any, *stacked: Any) -> Any:
         What each device found, stacked likewise; with one device nothing is stacked, neither here
         nor in ``stacked``.
     """
-    if count() == 1:
+    if device_count() == 1:
         return function(0, given, *stacked)
 
     def own(given: Any, *parts: Any) -> Any:
@@ -150,7 +146,7 @@ def apart(function: Callable[..., Any], given: Any, *stacked: Any) -> Any:
     return share(given, *stacked)
 
 
-def spread(function: Callable[..., Any], given: Any, *rows: Any) -> Any:
+def map_rows(function: Callable[..., Any], given: Any, *rows: Any) -> Any:
     """Apply a function of rows that do not need each other, every device to its share of them.
 
     Device d of D takes rows d, d + D, …: neighbours, which are often alike, take as long. The last
@@ -165,7 +161,7 @@ def spread(function: Callable[..., Any], given: Any, *rows: Any) -> Any:
     Returns:
         What the function gives for all rows, whole on every device.
     """
-    devices = count()
+    devices = device_count()
     if devices == 1:
         return function(given, *rows)
     number = len(jax.tree.leaves(rows)[0])
@@ -175,11 +171,13 @@ def spread(function: Callable[..., Any], given: Any, *rows: Any) -> Any:
         filled = jnp.concatenate([a, jnp.repeat(a[-1:], each * devices - number, axis=0)])
         return filled.reshape(each, devices, *a.shape[1:]).swapaxes(0, 1)
 
-    found = apart(lambda _, given, *own: function(given, *own), given, *jax.tree.map(dealt, rows))
-    return jax.tree.map(lambda a: a[:number], collected(found))
+    found = map_devices(
+        lambda _, given, *own: function(given, *own), given, *jax.tree.map(dealt, rows)
+    )
+    return jax.tree.map(lambda a: a[:number], gather_rows(found))
 
 
-def collected(stacked: Any, group: int = 1) -> Any:
+def gather_rows(stacked: Any, group: int = 1) -> Any:
     """Put rows dealt out to the devices, so many together, back into their order.
 
     Args:
@@ -189,7 +187,7 @@ def collected(stacked: Any, group: int = 1) -> Any:
     Returns:
         The same of shape (rows, …), whole on every device.
     """
-    if count() == 1:
+    if device_count() == 1:
         return stacked
 
     def one(a: Array) -> Array:
@@ -197,10 +195,10 @@ def collected(stacked: Any, group: int = 1) -> Any:
         groups = a.reshape(devices, each // group, group, *shape).swapaxes(0, 1)
         return groups.reshape(devices * each, *shape)
 
-    return whole(jax.tree.map(one, stacked))
+    return replicated(jax.tree.map(one, stacked))
 
 
-def shared(rows: Any) -> Any:
+def shard_rows(rows: Any) -> Any:
     """Keep each array's rows on different devices, as evenly as they go; under `jit`.
 
     What is computed of them means what it means on one device, sums over rows included: the
@@ -209,20 +207,20 @@ def shared(rows: Any) -> Any:
     return _constrained(rows, _SHARED)
 
 
-def whole(tree: Any) -> Any:
+def replicated(tree: Any) -> Any:
     """Keep all of each array on every device; under `jit`."""
     return _constrained(tree, _WHOLE)
 
 
 def _constrained(tree: Any, spec: PartitionSpec) -> Any:
-    if count() == 1:
+    if device_count() == 1:
         return tree
     return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, spec), tree)
 
 
-def everywhere(tree: Any) -> Any:
+def put_everywhere(tree: Any) -> Any:
     """Copy arrays to every device once, so that not every call has to."""
-    if count() == 1:
+    if device_count() == 1:
         return tree
     sharding = NamedSharding(jax.sharding.get_mesh(), _WHOLE)
 
@@ -244,27 +242,27 @@ def everywhere(tree: Any) -> Any:
     return jax.tree.map(copied, tree)
 
 
-def meet() -> None:
+def synchronise() -> None:
     """Exchange a number among the devices at hand.
 
     Processes that do so for the first time have to come within half a minute; this does not take
     long, where what they do afterwards may.
     """
-    numbers = everywhere(np.zeros(count(), np.float32))
+    numbers = put_everywhere(np.zeros(device_count(), np.float32))
     jax.block_until_ready(_met(numbers))
 
 
 @jax.jit
 def _met(numbers: Array) -> Array:
-    return whole(apart(lambda _, given: given.sum(), numbers))
+    return replicated(map_devices(lambda _, given: given.sum(), numbers))
 
 
-def at_home(tree: Any) -> Any:
+def to_one_device(tree: Any) -> Any:
     """Bring arrays that lie on several devices back to the usual one."""
 
     def brought(leaf: Any) -> Any:
-        apart = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+        several = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
         # By way of the host: so it is bound to no device, like any new array.
-        return jnp.asarray(np.asarray(leaf)) if apart else leaf
+        return jnp.asarray(np.asarray(leaf)) if several else leaf
 
     return jax.tree.map(brought, tree)

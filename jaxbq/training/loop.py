@@ -16,7 +16,14 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..network.mlp import MLP, Params
 from ..options import check
-from ..runtime.devices import Devices, at_home, count, everywhere, over, shared
+from ..runtime.devices import (
+    Devices,
+    device_count,
+    on_devices,
+    put_everywhere,
+    shard_rows,
+    to_one_device,
+)
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .losses import EpochMetrics
 from .rare_pixels import part_images
@@ -38,7 +45,7 @@ class Trained:
     @property
     def at_home(self) -> "Trained":
         """The same, its parameters on the usual device alone."""
-        return dataclasses.replace(self, params=at_home(self.params))
+        return dataclasses.replace(self, params=to_one_device(self.params))
 
     @property
     def test_accuracy(self) -> float:
@@ -103,7 +110,7 @@ def train(
         params = model.init(init_key, jnp.dtype(dtype), training.initial_scale)
     model.check(params)
     try:
-        with over(devices, several=training.spreads):
+        with on_devices(devices, several=training.spreads):
             trained = _train(
                 model, data, training, key, order_key, params, dtype, on_epoch, checkpoint
             )
@@ -125,9 +132,9 @@ def _train(
     checkpoint: Checkpoint | None,
 ) -> Trained:
     """Train epoch by epoch, on the devices at hand."""
-    arrays = everywhere(arrays_of(model, data, data.train_labels, training, dtype, alone=True))
+    arrays = put_everywhere(arrays_of(model, data, data.train_labels, training, dtype, alone=True))
     state = training.start(model, params, len(arrays.images))
-    tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
+    tested = put_everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
     trained = Trained(params, ())
     if checkpoint:
         what = (model, training, dtype)
@@ -135,7 +142,7 @@ def _train(
         begin = Progress(params, state, ((),))
         params, state, (history,) = checkpoint.restore(begin, fingerprint)
         trained = Trained(params, history)
-    params, state = everywhere((params, state))
+    params, state = put_everywhere((params, state))
     for epoch in range(len(trained.history) + 1, training.epochs + 1):
         epoch_key = jax.random.fold_in(order_key, epoch)
         order = training.order(epoch_key, len(arrays.images))
@@ -179,7 +186,7 @@ def arrays_of(
 ) -> TrainingArrays:
     """Put a training set on the device, labels as codes; for one network alone, or for several."""
     codes = training.codes.matrix(data.classes, model.output)[labels]
-    pays = alone and count() == 1 and jax.default_backend() == "cpu"
+    pays = alone and device_count() == 1 and jax.default_backend() == "cpu"
     least = training.rare_from(model, len(labels)) if pays else None
     images, rare = part_images(data.train_images, least, dtype)
     return TrainingArrays(images, jnp.asarray(codes, dtype), *data.pixel_range, rare)
@@ -242,7 +249,7 @@ def explain_divergence(training: Training | BookTraining, epoch: int) -> str:
 @partial(jax.jit, static_argnums=0)
 def count_right(model: MLP, params: Params, images: Array, labels: Array) -> Array:
     """Count the images whose largest output is their label's."""
-    return (model.logits(params, shared(images)).argmax(axis=-1) == labels).sum()
+    return (model.logits(params, shard_rows(images)).argmax(axis=-1) == labels).sum()
 
 
 @jax.jit

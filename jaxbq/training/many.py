@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 
 from ..data import Dataset
 from ..network.mlp import MLP, Params
-from ..runtime.devices import Devices, everywhere, over, spread
+from ..runtime.devices import Devices, map_rows, on_devices, put_everywhere
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .loop import (
     Trained,
@@ -80,7 +80,7 @@ def train_many(
     if trains_together(together, len(keys)):
         given = model, data, training, keys, every, dtype, heard, kept(None)
         try:
-            with over(devices):
+            with on_devices(devices):
                 trained = _train_together(*given)
         except TrainingDivergedError as fault:
             fault.last_good = fault.last_good.at_home
@@ -134,9 +134,9 @@ def _train_together(
     begin, orders = zip(*(jax.random.split(key) for key in keys), strict=True)
     params = _stack([model.init(key, jnp.dtype(dtype), training.initial_scale) for key in begin])
     alike = [arrays_of(model, data, own, training, dtype, alone=False) for own in labels]
-    arrays = everywhere(alike[0]._replace(codes=jnp.stack([each.codes for each in alike])))
+    arrays = put_everywhere(alike[0]._replace(codes=jnp.stack([each.codes for each in alike])))
     state = jax.vmap(lambda p: training.start(model, p, examples))(params)
-    tested = everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
+    tested = put_everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
     histories: list[tuple[EpochMetrics, ...]] = [()] * number
     if checkpoint:
         what = (model, training, dtype)
@@ -144,7 +144,7 @@ def _train_together(
         begin = Progress(params, state, tuple(histories))
         params, state, known = checkpoint.restore(begin, fingerprint)
         histories = list(known)
-    params, state = everywhere((params, state))
+    params, state = put_everywhere((params, state))
     for epoch in range(len(histories[0]) + 1, training.epochs + 1):
         own_keys = [jax.random.fold_in(key, epoch) for key in orders]
         order = jnp.stack([training.order(key, examples) for key in own_keys])
@@ -193,7 +193,7 @@ def _epoch_of_all(
         )(params, state, arrays._replace(codes=codes), *each)
 
     alike = training, arrays._replace(codes=None)  # type: ignore[arg-type]
-    return spread(some, alike, params, state, arrays.codes, orders, keys)
+    return map_rows(some, alike, params, state, arrays.codes, orders, keys)
 
 
 def _stack(trees: Sequence[Any]) -> Any:

@@ -15,7 +15,7 @@ from ..network.mlp import MLP, Layer, Network, Params
 from ..network.targets import Codes, check_targets
 from ..options import NONE_SHORTHAND, defaulting_to, options
 from ..runtime.compiled import normal
-from ..runtime.devices import shared, whole
+from ..runtime.devices import replicated, shard_rows
 from .adversary import Adversary
 from .losses import LossName, check_loss, example_losses
 from .optimisers import Optimiser
@@ -262,11 +262,11 @@ def _gradient_epoch(
     ) -> tuple[tuple[Any, Any], EpochSums]:
         params, state = carry
         rows, span = batch
-        rows = whole(rows)
+        rows = replicated(rows)
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
         # Several devices take a part of every batch each; what is drawn and summed is the same.
-        images, codes = shared((images, codes))
+        images, codes = shard_rows((images, codes))
         # Every image is met once an epoch, so its number makes the batch's key.
         own = jax.random.fold_in(key, rows[0])
         seen = _disturbed(training, model, params, images, codes, data, own)
@@ -296,7 +296,7 @@ def _gradient_epoch(
         total = jax.tree.map(jnp.add, total, rest)
     if rare is not None:
         carry = join(optimiser, *carry, rare)
-    return *whole(carry), total
+    return *replicated(carry), total
 
 
 def _disturbed(
@@ -341,22 +341,22 @@ def _book_epoch(
     training: BookTraining, model: MLP, params: Params, data: TrainingArrays
 ) -> tuple[Params, EpochSums]:
     n = len(data.images)
-    whole = n - n % _BLOCK
+    full = n - n % _BLOCK
 
     def block(params: Params, rows: TrainingArrays) -> tuple[Params, EpochSums]:
         return _book_block(training.learning_rate, model, params, rows)
 
     images, codes = data.images, data.codes
     blocks = TrainingArrays(
-        images[:whole].reshape(-1, _BLOCK, images.shape[1]),
-        codes[:whole].reshape(-1, _BLOCK, codes.shape[1]),
+        images[:full].reshape(-1, _BLOCK, images.shape[1]),
+        codes[:full].reshape(-1, _BLOCK, codes.shape[1]),
         None,
         None,
     )
     params, sums = jax.lax.scan(block, params, blocks)
     total = jax.tree.map(lambda s: s.sum(axis=0), sums)
     if n % _BLOCK:
-        params, rest = block(params, TrainingArrays(images[whole:], codes[whole:]))
+        params, rest = block(params, TrainingArrays(images[full:], codes[full:]))
         total = jax.tree.map(jnp.add, total, rest)
     return params, total
 

@@ -15,7 +15,7 @@ from ...data import Reference, grid_of
 from ...errors import JaxbqError
 from ...network.mlp import Network, float_type
 from ...options import options
-from ...runtime.devices import apart, collected, count
+from ...runtime.devices import device_count, gather_rows, map_devices
 from ..base import Inversion, Reason, Targets
 from .choices import Choices
 from .climbing import Climb, Climber, Record, Scene
@@ -92,7 +92,7 @@ class Ascent(Choices):
         """Choose the number of lanes, of every device."""
         if self.lanes is not None:
             return self
-        rows = -(-targets * self.restarts // count())
+        rows = -(-targets * self.restarts // device_count())
         reached = self.may_reach and self.tolerance > 0
         ends_early = reached or self.stop.gradient is not None or self.stop.patience > 0
         if ends_early:
@@ -136,7 +136,7 @@ class Ascent(Choices):
             targets: one a row.
             what: first what every device has whole, then what each has of its own.
         """
-        devices = count()
+        devices = device_count()
 
         def own(device: Any, given: Any, *mine: Any) -> Any:
             *parts, more = given
@@ -148,7 +148,7 @@ class Ascent(Choices):
             return do(climber, more, *mine)
 
         given, *mine = what
-        return apart(own, (self, state, targets, given), *mine)
+        return map_devices(own, (self, state, targets, given), *mine)
 
     def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Climb:
         """Lay out targets × restarts as rows."""
@@ -186,7 +186,7 @@ class Ascent(Choices):
 
         shares = self._apart(finish, model, state, targets, None, carry)
         climber = Climber(self, model, state, targets, carry.key)
-        rows = collected(shares, climber.group)
+        rows = gather_rows(shares, climber.group)
         record = jax.tree.map(lambda a: a[: climber.all_rows], rows)
         groups = len(record.reason) // self.restarts
         grouped = jax.tree.map(
