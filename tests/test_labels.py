@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxbq.data.labels import as_classes
+from jaxbq.data.labels import as_classes, brief, check_names, listed, mixed, natural, shown, split
 from jaxbq.errors import JaxbqError
 
 NAMES = ("cat", "dog", "eel")
@@ -72,3 +72,86 @@ def test_labels_that_mean_nothing(labels, names, message):
 def test_parts_of_two_kinds(other):
     with pytest.raises(JaxbqError, match="must be of one kind"):
         as_classes([np.array([0, 1]), np.array(other)])
+
+
+def test_numbers_in_names_are_ordered_as_numbers():
+    names = ["10", "9", "b2", "b10", "a", "2a", "02", "2"]
+    assert sorted(names, key=natural) == ["02", "2", "2a", "9", "10", "a", "b2", "b10"]
+    assert sorted(["é", "²", "٣"], key=natural)  # digits of other kinds are no numbers here
+
+
+def test_what_is_shown_is_one_line_that_a_terminal_takes_as_text():
+    assert shown("plain 猫 é") == "plain 猫 é"
+    assert shown("a\nb\x1b[2J\u202e\udcff") == "a\\nb\\x1b[2J\\u202e\\udcff"
+    assert len(brief("x" * 10**6)) == 101
+    assert listed([str(n) for n in range(50)]).endswith("11, …")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", ""], "a name has 1 to 100 characters"),
+        (["x" * 101, "y"], "a name has 1 to 100 characters"),
+        (["a\nb"], r"class 'a\\nb': its name holds a character that cannot be printed"),
+        (["\x1b[31m"], "cannot be printed"),
+        (["a", "b", "a"], "class 'a' is named twice"),
+        (["0"] * 5000, "5,000 classes are more than jaxbq takes"),
+    ],
+)
+def test_names_that_cannot_stand_in_a_table(names, message):
+    with pytest.raises(JaxbqError, match=message) as caught:
+        check_names(names)
+    assert "\n" not in str(caught.value)
+
+
+def test_odd_names_are_names():
+    names = ("../../etc", "<b>", "[red]", "$x$", "a,b", '"', "猫", "con")
+    assert check_names(names) == names
+
+
+def test_every_class_is_parted_and_no_image_is_lost(rng):
+    refused = 0
+    for _ in range(300):
+        labels = rng.integers(0, 5, rng.integers(1, 40))
+        share, seed = rng.uniform(0.01, 0.99), int(rng.integers(2**32))
+        counts = np.bincount(labels)
+        if counts.max() < 2:
+            refused += 1
+            with pytest.raises(JaxbqError, match="no class has two images"):
+                split(labels, share, seed)
+            continue
+        train, test = split(labels, share, seed)
+        assert sorted([*train, *test]) == list(range(len(labels)))
+        tested = np.bincount(labels[test], minlength=len(counts))
+        assert (tested[counts == 1] == 0).all()
+        many = counts > 1
+        assert ((tested >= 1) & (tested < counts))[many].all()
+        assert (abs(tested - counts * share)[many] <= 1).all()
+    assert 0 < refused < 50
+
+
+def test_the_seed_alone_decides():
+    labels = np.repeat(np.arange(3), 40)
+    one, again, other = (split(labels, 0.25, seed) for seed in (3, 3, 4))
+    assert one[1].tolist() == again[1].tolist() != other[1].tolist()
+    assert np.bincount(labels[one[1]]).tolist() == [10, 10, 10]
+    # Mixed: no class comes whole before another.
+    for part in one:
+        assert len(set(labels[part[:10]])) == 3
+
+
+def test_an_order_stays_what_it_is():
+    """Run folders know their data by a checksum: another version may not draw another order."""
+    assert mixed(8, 0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
+    assert sorted(mixed(1000, 5)) == list(range(1000))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan")])
+def test_a_share_out_of_range(share):
+    with pytest.raises(JaxbqError, match=r"test_share is .*: it must lie between 0 and 1"):
+        split(np.zeros(4, int), share, 0)
+
+
+def test_a_seed_out_of_range():
+    with pytest.raises(JaxbqError, match="split_seed is -1"):
+        mixed(3, -1)
