@@ -9,16 +9,7 @@ import pytest
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Reason, invert
-from jaxbq.methods.ascent import (
-    Answer,
-    Diversity,
-    Logit,
-    LogProb,
-    Margin,
-    StopRule,
-    Target,
-    values,
-)
+from jaxbq.methods.ascent import Answer, Diversity, Logit, LogProb, Margin, StopRule, Target, values
 from jaxbq.network.targets import Codes
 from jaxbq.training.optimisers import Optimiser
 

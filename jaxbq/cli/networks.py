@@ -28,9 +28,7 @@ from .arguments import add_foreign, check_writable, fitted, load_named
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..network.files import NetworkFile
-from .arguments import (
-    show_short,
-)
+from .arguments import show_short
 
 if TYPE_CHECKING:
     from ..diagnosis import Trace

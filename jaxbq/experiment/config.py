@@ -15,7 +15,7 @@ from ..options import options, shorthand
 from ..runtime.precision import Precision, type_of
 from ..training import Training, TrainingRule
 from .network_options import AnyNetwork, Control, NetworkConfig
-from .scoring import Scoring, expand_scores
+from .score_options import Scoring, expand_scores
 
 
 @options

@@ -24,11 +24,10 @@ from ..training import (
     train_many,
     trains_together,
 )
+from .cells import Listener, Share, Training
 from .config import Experiment, NetworksConfig
 from .folder import NetworkName, RunFolder
-from .listener import Listener
 from .network_options import FileNetwork, NetworkConfig
-from .shares import Share, Training
 
 
 def train_network(

@@ -13,7 +13,7 @@ from ..methods import expand_preset
 from ..options import describe, validate
 from .config import Experiment
 from .network_options import FileNetwork
-from .scoring import expand_scores
+from .score_options import expand_scores
 
 _MAX_CONFIG_BYTES = 2**20
 

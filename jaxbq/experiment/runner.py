@@ -16,17 +16,16 @@ from ..runtime.files import clear_leftovers, remove
 from ..runtime.precision import computing
 from ..runtime.processes import Member
 from ..training import Autoencoder, reconstruction
+from .cells import Alone, Inversions, Leader, Listener, Share
 from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NetworkName, RunFolder
-from .helping import help_run
-from .inverting import invert_cell, label_of
-from .listener import Listener
+from .inversions import invert_cell, label_of
 from .lock import locked
 from .network_options import FileNetwork
 from .networks import trained_networks
-from .outcome import is_scored, read_found, write_outcome
-from .shares import Alone, Inversions, Leader, Share
+from .results import is_scored, read_found, write_outcome
+from .worker import help_run
 
 
 def run(

@@ -1,11 +1,4 @@
-"""Who does which part of an experiment: one process all of it, or several a share each.
-
-A *cell* is what is finished or missing as a whole: a training, or the inversions of one program for
-one network. Process 0 leads: it alone writes the run folder. A worker does its cells in a folder
-of its own, laid out alike, and sends process 0 the files as soon as a cell is finished. Where fewer
-inversions are missing than there are processes, all of them compute each together, spread over all
-devices, and process 0 writes what comes out.
-"""
+"""The cells of a run, which independent workers can compute: who takes which, and who hears of it."""
 
 import contextlib
 import json
@@ -22,7 +15,24 @@ from ..runtime.devices import Devices, chosen_devices, on_devices, synchronise
 from ..runtime.processes import Inbox, Member, Message, Outbox, shared
 from ..training import EpochMetrics
 from .folder import NetworkName, RunFolder
-from .listener import Listener
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Who hears how a run goes."""
+
+    def say(self, text: str) -> None:
+        """Hear one line."""
+        ...
+
+    def epoch(self, metrics: EpochMetrics, epochs: int, name: str = "training") -> None:
+        """Hear that an epoch of ``epochs`` has ended, and of what."""
+        ...
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Hear how far something is."""
+        ...
+
 
 _POLL_S = 0.2
 # Until a receiver looks again; a message wakes it at once.

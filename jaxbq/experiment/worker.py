@@ -11,11 +11,11 @@ import numpy as np
 from ..data import Dataset
 from ..network.files import NetworkFile, load_network
 from ..runtime.processes import Member
+from .cells import Inversions, Training, Worker
 from .config import Experiment
 from .folder import NetworkName, RunFolder
-from .inverting import invert_cell
+from .inversions import invert_cell
 from .networks import train_cell
-from .shares import Inversions, Training, Worker
 
 
 def help_run(

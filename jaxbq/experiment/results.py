@@ -1,7 +1,7 @@
 """What a run found, as files: scores, costs, neighbours, traces, and who measured."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,77 @@ import numpy as np
 from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
-from ..evaluation import Judge, NaturalnessScale, Panel, on_noise
-from ..methods import Result
+from ..evaluation import Judge, NaturalnessScale, Panel, Scores, on_noise, score, spread
+from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
 from ..network.files import NetworkFile
 from ..options import describe
 from ..runtime.files import write_npz
+from .cells import Listener
 from .config import Experiment
 from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolder, write_csv
-from .listener import Listener
-from .tables import COST_COLUMNS, SCORE_COLUMNS, SPREAD_COLUMNS, cost_rows, score_rows, spread_rows
+
+_IMAGE = ("network", "method", "target", "sample")
+SCORE_COLUMNS = (*_IMAGE, "reason", "iterations", *Scores._fields)
+SPREAD_COLUMNS = ("network", "method", "target", "samples", "distinct", "mean_correlation")
+COST_COLUMNS = ("network", "method", "prepare", "compile", "run", "images", "steps", "operations")
+
+
+def score_rows(
+    results: Mapping[NetworkName, list[Result]],
+    output: str,
+    data: Dataset,
+    scale: NaturalnessScale,
+    judges: Sequence[Judge],
+    panel: Panel | None,
+) -> Iterator[list[Any]]:
+    """One row an image, methods of each network in the order of the config."""
+    for network, result in _named(results):
+        scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
+        for target, sample in np.ndindex(*result.images.shape[:2]):
+            yield [
+                network,
+                describe(result.method),
+                target,
+                sample,
+                reason_name(result.reasons[target, sample]),
+                int(result.iterations[target, sample]),
+                *(values[target, sample].item() for values in scores),
+            ]
+
+
+def spread_rows(results: Mapping[NetworkName, list[Result]]) -> Iterator[list[Any]]:
+    """One row a target, for the methods that give several images of each."""
+    for network, result in _named(results):
+        samples = result.images.shape[1]
+        if samples > 1:
+            found = spread(result.images)
+            for target, (distinct, alike) in enumerate(zip(*found, strict=True)):
+                name = describe(result.method)
+                yield [network, name, target, samples, int(distinct), float(alike)]
+
+
+def cost_rows(results: Mapping[NetworkName, list[Result]]) -> Iterator[list[Any]]:
+    """One row a network and method: seconds to prepare, compile and run; what that took."""
+    for network, result in _named(results):
+        seconds = result.seconds
+        yield [
+            network,
+            describe(result.method),
+            seconds.prepare,
+            seconds.compile,
+            seconds.run,
+            result.iterations.size,
+            int(result.iterations.max(initial=0)),
+            result.operations,
+        ]
+
+
+def _named(results: Mapping[NetworkName, list[Result]]) -> Iterator[tuple[NetworkName, Result]]:
+    for network, own in results.items():
+        for result in own:
+            yield network, result
+
 
 _NEIGHBOURS = 3
 Found = Mapping[NetworkName, list[Result]]

@@ -8,11 +8,10 @@ from ..methods import sweep
 from ..network.files import NetworkFile
 from ..options import describe
 from ..runtime.devices import Devices
+from .cells import Inversions, Listener
 from .config import Experiment
 from .folder import RunFolder
-from .listener import Listener
 from .networks import key_of
-from .shares import Inversions
 
 
 def invert_cell(
