@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxbq.evaluation import neighbours
-from jaxbq.evaluation.neighbours import nearest
+from jaxbq.evaluation.naturalness import nearest
 
 
 def brute_force(images, among, number):

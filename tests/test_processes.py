@@ -32,7 +32,6 @@ from jaxbq.runtime.processes import (
     Outbox,
     Peer,
     Place,
-    channels,
     found_place,
     join,
     shared,

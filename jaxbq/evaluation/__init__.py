@@ -9,10 +9,10 @@ from .judges import on_noise as on_noise
 from .judges import trained_judges as trained_judges
 from .naturalness import Naturalness as Naturalness
 from .naturalness import NaturalnessScale as NaturalnessScale
+from .naturalness import Neighbours as Neighbours
 from .naturalness import high_frequency as high_frequency
+from .naturalness import nearest as nearest
 from .naturalness import total_variation as total_variation
-from .neighbours import Neighbours as Neighbours
-from .neighbours import nearest as nearest
 from .panel import Panel as Panel
 from .scores import Scores as Scores
 from .scores import score as score

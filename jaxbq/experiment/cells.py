@@ -1,4 +1,11 @@
-"""The cells of a run, which independent workers can compute: who takes which, and who hears of it."""
+"""Who does which part of an experiment: one process all of it, or several a share each.
+
+A *cell* is what is finished or missing as a whole: a training, or the inversions of one program for
+one network. Process 0 leads: it alone writes the run folder. A worker does its cells in a folder
+of its own, laid out alike, and sends process 0 the files as soon as a cell is finished. Where fewer
+inversions are missing than there are processes, all of them compute each together, spread over all
+devices, and process 0 writes what comes out.
+"""
 
 import contextlib
 import json

@@ -14,12 +14,10 @@ from ...training.optimisers import LBFGS, AnyOptimiser, Optimiser
 from ..base import Iterative
 from .constraints import Constraint, Projection
 from .objectives import Objective, Target
-from .operators import AnyOperator
 from .parameterisations import AnyParameterisation, Pixels
 from .regularisers import AnyRegulariser, Diversity, OutOfRange
-from .starts import StartName, start_images
-from .stopping import StopRule
-from .transforms import AnyTransform
+from .starts import StartName, StopRule, start_images
+from .transforms import AnyOperator, AnyTransform
 
 # Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
 # error of 0.001 to 0.007, optax's 0.999 one of 0.006 to 0.010, since it remembers the large

@@ -11,11 +11,10 @@ from typing import Any
 from ...training.optimisers import Optimiser
 from .constraints import Squash
 from .objectives import Logit, LogProb, Sum, Target, Term
-from .operators import Blurring, Decay, Sphere
 from .parameterisations import AutoencoderCode, FixedSpectrum, Fourier, Whitened
 from .regularisers import L2, ParameterNorm
-from .stopping import StopRule
-from .transforms import Jitter, Noise, Rotate, Scale
+from .starts import StopRule
+from .transforms import Blurring, Decay, Jitter, Noise, Rotate, Scale, Sphere
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Raise an activation, ‖x‖ = ρ, ρ the training images' mean norm, from a random image.

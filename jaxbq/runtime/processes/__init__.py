@@ -6,14 +6,14 @@ share work by counters there (``tickets``) and listen for each other's heartbeat
 ``Member`` is what a process holds of all that.
 """
 
-from .address import Address as Address
-from .channels import Inbox as Inbox
-from .channels import Message as Message
-from .channels import Outbox as Outbox
+from .joining import Address as Address
 from .joining import Place as Place
 from .joining import found_place as found_place
 from .joining import join as join
 from .member import Member as Member
 from .member import Peer as Peer
+from .store import Inbox as Inbox
+from .store import Message as Message
+from .store import Outbox as Outbox
 from .store import Store as Store
-from .tickets import shared as shared
+from .store import shared as shared
