@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxbq.data.idx import read_idx
+from jaxbq.data.mnist import read_idx
 
 TARGET = Path(__file__).parent.parent / "jaxbq" / "data" / "mnist-10k"
 SPLITS = {"train": 10_000, "t10k": 2_000}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxbq.data import Arrays, Images
-from jaxbq.data.idx import read_idx
+from jaxbq.data.mnist import read_idx
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
 from jaxbq.network.files import import_network, load_network

@@ -20,6 +20,7 @@ from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
 from jaxbq.runtime.devices import (
     chosen_devices,
+    computing,
     device_count,
     gather_rows,
     map_devices,
@@ -27,11 +28,12 @@ from jaxbq.runtime.devices import (
     on_devices,
     put_everywhere,
     replicated,
+    rounds_products,
     shard_rows,
     synchronise,
     to_one_device,
+    type_of,
 )
-from jaxbq.runtime.precision import computing, rounds_products, type_of
 
 HERE = Path(__file__).parent
 

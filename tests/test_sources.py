@@ -21,7 +21,7 @@ from jaxbq.data import (
     source_of,
     sources,
 )
-from jaxbq.data.idx import read_idx
+from jaxbq.data.mnist import read_idx
 from jaxbq.errors import JaxbqError
 from jaxbq.options import validate
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Len
 from ..data import Mnist, Mnist10k, Source
 from ..data.sources import FOLDER_VARIABLE
 from ..options import options
-from ..runtime.precision import Precision, type_of
+from ..runtime.devices import Precision, type_of
 from ..training import BookTraining, Training
 from ..training.optimisers import Optimiser
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..runtime.precision import full_precision, rounds_products, tf32
+from ..runtime.devices import full_precision, rounds_products, tf32
 from .timing import Contender, Timing, alternate
 
 _SIDE = 2048

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment import locked
+from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, make_folder
-from ..runtime.precision import computing
 from .options import Benchmark, PartName
 from .parts import PARTS
 from .peak import Peak

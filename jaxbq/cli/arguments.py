@@ -248,7 +248,7 @@ def open_with_images(
     """
     from ..data import Reference
     from ..network.files import is_native, load_network, open_network
-    from ..runtime.precision import type_of
+    from ..runtime.devices import type_of
 
     said: dict[str, Any] = {
         "hidden": chosen.hidden,

@@ -1,4 +1,4 @@
-"""Commands about a config: run, train."""
+"""Commands about a config or its run folder: run, train, report, compare; what the terminal shows."""
 
 import argparse
 import shlex

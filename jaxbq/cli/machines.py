@@ -1,4 +1,4 @@
-"""Arguments about the machine: devices, platform, precision."""
+"""Arguments about the machine and about several: devices, platform, precision, processes."""
 
 import argparse
 import contextlib

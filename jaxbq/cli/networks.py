@@ -1,4 +1,4 @@
-"""Commands that back-query a saved network: invert, sweep."""
+"""Commands about a saved network: import, invert, sweep, trace, explain."""
 
 import argparse
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def _invert(chosen: argparse.Namespace) -> None:
     from ..experiment.folder import write_npz
     from ..methods import invert
     from ..report import plot
-    from ..runtime.precision import computing
+    from ..runtime.devices import computing
     from .experiments import Terminal
 
     use_hardware(chosen)
@@ -156,7 +156,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     from ..methods import sweep, vary
     from ..report import CurvePoint, curve_figure
     from ..report.figures import save_figure
-    from ..runtime.precision import computing
+    from ..runtime.devices import computing
     from .experiments import Terminal
 
     use_hardware(chosen)
@@ -384,7 +384,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     from ..diagnosis import trace
     from ..report import trace_figure
     from ..report.figures import save_figure
-    from ..runtime.precision import computing
+    from ..runtime.devices import computing
     from .experiments import Terminal
 
     use_hardware(chosen)
@@ -440,7 +440,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     from ..diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
     from ..report import sensitivity_figure
     from ..report.figures import save_figure
-    from ..runtime.precision import computing
+    from ..runtime.devices import computing
     from .experiments import Terminal
 
     use_hardware(chosen)

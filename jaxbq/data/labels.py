@@ -1,4 +1,4 @@
-"""What labels mean: numbers, names or one-hot rows as indices into class names."""
+"""What labels mean, what classes are called, and how data are split by them."""
 
 import re
 from collections.abc import Sequence

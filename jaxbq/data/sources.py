@@ -11,9 +11,9 @@ from ..options import BY_KIND, KIND_SHORTHAND, options
 from . import mnist
 from .arrays import Arrays, Digits
 from .dataset import Dataset, ImageSpace
-from .idx import read_idx
 from .images import Images
 from .labels import shown
+from .mnist import read_idx
 
 FOLDER_VARIABLE = "JAXBQ_DATA"
 _BOOK_RANGE = (0.01, 1.0)

@@ -16,7 +16,7 @@ from .naturalness import total_variation as total_variation
 from .panel import Panel as Panel
 from .scores import Scores as Scores
 from .scores import score as score
+from .similarity import Spread as Spread
 from .similarity import correlation as correlation
+from .similarity import spread as spread
 from .similarity import structural_similarity as structural_similarity
-from .spread import Spread as Spread
-from .spread import spread as spread

@@ -78,11 +78,15 @@ class _Centred:
         table = np.empty((len(queries), len(self._rows)), np.float32)
         longest = 0.0
         for start in range(0, len(self._rows), _ROWS_AT_ONCE):
-            block = (self._rows[start : start + _ROWS_AT_ONCE] - self._mean).astype(np.float32) / scale
+            block = (self._rows[start : start + _ROWS_AT_ONCE] - self._mean).astype(
+                np.float32
+            ) / scale
             squares = np.square(block).sum(axis=1, dtype=np.float64)
             longest = max(longest, float(squares.max()) ** 0.5)
             # ‖a − b‖² without ‖a‖², which is the same for all rows.
-            table[:, start : start + _ROWS_AT_ONCE] = doubled @ block.T + squares.astype(np.float32)[None]
+            table[:, start : start + _ROWS_AT_ONCE] = (
+                doubled @ block.T + squares.astype(np.float32)[None]
+            )
         own = np.linalg.norm(queries.astype(np.float64), axis=1)
         limit = _nearest_of(table, number) + 2 * _rounding(queries.shape[1], own, longest)
         rows, columns = np.nonzero(table <= limit.astype(np.float32)[:, None])
@@ -326,7 +330,9 @@ class NaturalnessScale:
         found = self._nearest(bounded, 1)
         indices = found.indices[:, 0]
         parts = [
-            self._looked_at(bounded[start : start + _IMAGES_AT_ONCE], indices[start : start + _IMAGES_AT_ONCE])
+            self._looked_at(
+                bounded[start : start + _IMAGES_AT_ONCE], indices[start : start + _IMAGES_AT_ONCE]
+            )
             for start in range(0, len(images), _IMAGES_AT_ONCE)
         ]
         space = self._data.space

@@ -12,7 +12,7 @@ from ..data import Mnist10k, Source
 from ..methods import AnyMethod
 from ..network.targets import Codes
 from ..options import options, shorthand
-from ..runtime.precision import Precision, type_of
+from ..runtime.devices import Precision, type_of
 from ..training import Training, TrainingRule
 from .network_options import AnyNetwork, Control, NetworkConfig
 from .score_options import Scoring, expand_scores

@@ -13,8 +13,8 @@ from ..diagnosis import plausibility
 from ..errors import JaxbqError
 from ..network.files import NetworkFile, load_network, save_network
 from ..network.mlp import MLP, Params
+from ..runtime.devices import computing
 from ..runtime.files import remove
-from ..runtime.precision import computing
 from ..training import (
     Checkpoint,
     EpochMetrics,

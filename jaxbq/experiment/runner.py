@@ -12,20 +12,19 @@ from ..errors import JaxbqError
 from ..methods import programs
 from ..options import describe
 from ..runtime.compiled import kept_programs
+from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, remove
-from ..runtime.precision import computing
 from ..runtime.processes import Member
 from ..training import Autoencoder, reconstruction
 from .cells import Alone, Inversions, Leader, Listener, Share
 from .config import Experiment
 from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NetworkName, RunFolder
-from .inversions import invert_cell, label_of
 from .lock import locked
 from .network_options import FileNetwork
 from .networks import trained_networks
 from .results import is_scored, read_found, write_outcome
-from .worker import help_run
+from .worker import help_run, invert_cell, label_of
 
 
 def run(

@@ -1,4 +1,4 @@
-"""Telling compilation from computation, by what JAX itself reports of its compilations."""
+"""What a call costs: seconds to compile and to compute, and floating-point operations."""
 
 import math
 import time

@@ -21,12 +21,14 @@ from ..runtime.compiled import Compiled
 from ..runtime.devices import (
     Devices,
     device_count,
+    full_precision,
     on_devices,
     put_everywhere,
     replicated,
+    rounds_products,
     shard_rows,
+    tf32,
 )
-from ..runtime.precision import full_precision, rounds_products, tf32
 from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
 from .cost import Stopwatch, operations
 

@@ -1,4 +1,4 @@
-"""Losses, per example: the mean over outputs of how far logits are from what is wanted."""
+"""Losses, per example, and what is measured of an epoch."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...runtime.precision import rounds_products
+from ...runtime.devices import rounds_products
 from ..session import Layers
 
 # Steps in one compiled program: fewer calls, each of which costs about as much as a small step.

@@ -1,4 +1,4 @@
-"""Where an ascent begins."""
+"""Where an ascent begins, and when an image of it is done."""
 
 from typing import Annotated, Literal
 

@@ -5,7 +5,7 @@ import numpy as np
 import problems
 import pytest
 
-from jaxbq.data.idx import read_idx
+from jaxbq.data.mnist import read_idx
 from jaxbq.errors import JaxbqError
 
 
