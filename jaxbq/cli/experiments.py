@@ -1,4 +1,4 @@
-"""Commands about a config or its run folder: run, train, report, compare; what the terminal shows."""
+"""Commands about a config or its run folder (run, train, report, compare), and the terminal."""
 
 import argparse
 import shlex

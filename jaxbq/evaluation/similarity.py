@@ -1,4 +1,4 @@
-"""How alike images are: correlation, structure (SSIM), and how distinct the samples of one target."""
+"""How alike images are: correlation, structure (SSIM), how distinct the samples of a target are."""
 
 from typing import NamedTuple
 
