@@ -49,7 +49,7 @@ format: $(DEV)
 smoke: $(CORE)
 	$(VENV)/bin/jaxbq run configs/smoke.toml --out $(VENV)/smoke
 
-# A short run of the fuzzer on every reader of a stranger's files.
+# A short run of the fuzzer on every reader of untrusted files.
 fuzz: $(DEV)
 	$(PIP) --editable '.[fuzz]'
 	$(VENV)/bin/python scripts/fuzz.py --runs 1000 --keep $(VENV)/fuzz-failures

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of every reader of a stranger's files, by Atheris.
+"""Coverage-guided fuzzing of every reader of untrusted files, by Atheris.
 
     python scripts/fuzz.py              # every reader, 2,000 inputs each
     python scripts/fuzz.py idx onnx --runs 100000

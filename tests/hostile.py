@@ -1,4 +1,4 @@
-"""Every reader of a stranger's files, small valid files to begin from, and changes to them."""
+"""Every reader of untrusted files, small valid files to begin from, and changes to them."""
 
 import io
 import struct
@@ -152,7 +152,7 @@ def pictures() -> list[bytes]:
 
 
 def read_pictures(path: Path) -> object:
-    """A folder of two classes, the stranger's image in both."""
+    """A folder of two classes, the given image in both."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         for name in ("a", "b"):
             place = Path(folder) / name

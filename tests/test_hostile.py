@@ -1,4 +1,4 @@
-"""Files of a stranger's: whatever is in them, one clear line comes of it or nothing bad."""
+"""Untrusted files: whatever is in them, one clear line comes of it or nothing bad."""
 
 import importlib.util
 import warnings

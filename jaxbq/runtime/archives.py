@@ -1,4 +1,4 @@
-"""NumPy files of a stranger's: never unpickled, and measured before they are read."""
+"""Untrusted NumPy files: never unpickled, and measured before they are read."""
 
 import contextlib
 import math

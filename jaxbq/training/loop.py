@@ -43,7 +43,7 @@ class Trained:
     history: tuple[EpochMetrics, ...]
 
     @property
-    def at_home(self) -> "Trained":
+    def on_one_device(self) -> "Trained":
         """The same, its parameters on the usual device alone."""
         return dataclasses.replace(self, params=to_one_device(self.params))
 
@@ -115,9 +115,9 @@ def train(
                 model, data, training, key, order_key, params, dtype, on_epoch, checkpoint
             )
     except TrainingDivergedError as fault:
-        fault.last_good = fault.last_good.at_home
+        fault.last_good = fault.last_good.on_one_device
         raise
-    return trained.at_home
+    return trained.on_one_device
 
 
 def _train(

@@ -63,8 +63,7 @@ def train_many(
         checkpoint: is given the number of a network and makes its checkpoint, as for
             :func:`train`; or is given None, and makes the one of all networks trained together,
             which is written after the last epoch too.
-        devices: that share the work: the networks where they are trained together, every batch
-            where they are not; as for :func:`train`.
+        devices: that share the networks where trained together, else every batch.
 
     Returns:
         The networks, in the order of the keys.
@@ -83,27 +82,18 @@ def train_many(
             with on_devices(devices):
                 trained = _train_together(*given)
         except TrainingDivergedError as fault:
-            fault.last_good = fault.last_good.at_home
+            fault.last_good = fault.last_good.on_one_device
             raise
-        found = tuple(one.at_home for one in trained)
+        found = tuple(one.on_one_device for one in trained)
         for number, one in enumerate(found):
             done(number, one)
         return found
+    seen = [dataclasses.replace(data, train_labels=own) for own in every]
     networks = []
-    for number, (key, own) in enumerate(zip(keys, every, strict=True)):
-        seen = dataclasses.replace(data, train_labels=own)
-        report = partial(heard, number)
+    for number, (key, own) in enumerate(zip(keys, seen, strict=True)):
+        options: dict[str, Any] = {"dtype": dtype, "checkpoint": kept(number), "devices": devices}
         try:
-            one = train(
-                model,
-                seen,
-                training,
-                key=key,
-                dtype=dtype,
-                on_epoch=report,
-                checkpoint=kept(number),
-                devices=devices,
-            )
+            one = train(model, own, training, key=key, on_epoch=partial(heard, number), **options)
         except TrainingDivergedError as fault:
             fault.network = number
             raise
