@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo test slow coverage check format smoke fuzz torch clean
+.PHONY: demo test slow coverage check format smoke fuzz torch bench clean
 
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/all_methods.toml
@@ -57,6 +57,11 @@ fuzz: $(DEV)
 # PyTorch, for the tests of its files, which are skipped without it.
 torch: $(DEV)
 	$(PIP) --editable '.[torch]'
+
+# jaxbq beside PyTorch, Lucent, scikit-learn and SciPy; leave the machine alone meanwhile.
+bench: $(CORE)
+	$(PIP) --editable '.[bench]'
+	$(VENV)/bin/python -m benchmarks benchmarks/benchmark.toml
 
 clean:
 	rm -rf $(VENV) runs

@@ -29,9 +29,7 @@ COMMANDS = [
     "sweep",
     "trace",
     "explain",
-    "bench",
 ]
-SCRIPTS = {"bench": "benchmark"}
 
 
 @pytest.fixture(scope="module")
@@ -382,11 +380,6 @@ MISTAKES = [
     (["trace", "net.safetensors", "--target", "0"], "no such class"),
     (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
     (["explain", "none.safetensors"], "no such file"),
-    (["bench", "none.toml"], "none.toml: no such file"),
-    (["bench", "--only", "nothing"], "'nothing' is none of 'training', 'book'"),
-    (["bench", "--rounds", "0"], "rounds: input should be greater than 0"),
-    (["bench", "--set", "sweep.batch=[1]"], "did you mean 'sweeps'?"),
-    (["bench", "--set", "data=none"], "data"),
     (["explain", "net.safetensors", "--json", "none/x"], "there is no folder none"),
 ]
 
@@ -494,7 +487,7 @@ def test_the_package_is_a_command_and_so_is_a_script():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_scripts_are_the_commands(name, monkeypatch, capsys):
-    script = ROOT / f"scripts/{SCRIPTS.get(name, name)}.py"
+    script = ROOT / f"scripts/{name}.py"
     monkeypatch.setattr(sys, "argv", [str(script), "--help"])
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(script), run_name="__main__")

@@ -23,7 +23,6 @@ LAYERS = [
     "diagnosis",
     "experiment",
     "report",
-    "benchmark",
     "cli",
 ]
 

@@ -10,7 +10,6 @@ from importlib import metadata
 from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, unswept
-from .benchmarking import add_bench
 from .experiments import add_compare, add_report, add_run, add_train
 from .networks import add_explain, add_import, add_invert, add_sweep, add_trace
 
@@ -72,7 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_trace(commands)
     add_explain(commands)
-    add_bench(commands)
     return parser
 
 
