@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from jaxbq.cli.experiments import Terminal
+from jaxbq.cli.console import Terminal
 from jaxbq.training import EpochMetrics
 
 
@@ -12,7 +12,7 @@ def rich_terminal(monkeypatch):
     """A terminal that is one, writing into a string."""
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=120, highlight=False)
-    monkeypatch.setattr("jaxbq.cli.experiments.Console", lambda **_: console)
+    monkeypatch.setattr("jaxbq.cli.console.Console", lambda **_: console)
     return Terminal(), output
 
 

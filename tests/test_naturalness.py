@@ -6,7 +6,7 @@ from scipy import stats
 
 from jaxbq.data import Dataset, Grid
 from jaxbq.errors import JaxbqError
-from jaxbq.evaluation import NaturalnessScale
+from jaxbq.evaluation import NaturalnessScale, naturalness
 from jaxbq.evaluation.naturalness import Naturalness, high_frequency, nearest, total_variation
 from jaxbq.evaluation.similarity import structural_similarity
 from jaxbq.methods.ascent import TotalVariation
@@ -325,8 +325,8 @@ def brute_force(images, among, number):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks of everything, the last ones incomplete."""
-    monkeypatch.setattr(neighbours, "_PRODUCTS", 1000)
-    monkeypatch.setattr(neighbours, "_BLOCK", 33)
+    monkeypatch.setattr(naturalness, "_PRODUCTS", 1000)
+    monkeypatch.setattr(naturalness, "_ROWS_AT_ONCE", 33)
 
 
 @pytest.mark.usefixtures("small_blocks")

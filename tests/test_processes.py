@@ -36,6 +36,7 @@ from jaxbq.runtime.processes import (
     join,
     shared,
 )
+from jaxbq.runtime.processes import store as pieces
 from jaxbq.runtime.processes.coordinator import Meeting
 from jaxbq.runtime.processes.heartbeat import END, Silence
 from jaxbq.runtime.processes.store import JaxStore
@@ -142,8 +143,8 @@ def test_every_piece_of_work_goes_to_one_process(processes):
 
 @pytest.mark.parametrize("size", [0, 1, 10, 11, 205])
 def test_files_go_through_a_store_in_pieces(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(channels, "PIECE_BYTES", 10)
-    monkeypatch.setattr(channels, "WINDOW", 3)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 10)
+    monkeypatch.setattr(pieces, "WINDOW", 3)
     store, most = Memory(), 0
     (tmp_path / "a").write_bytes(content := os.urandom(size))
     outbox, inbox = Outbox(store, "c"), Inbox(store, "c")

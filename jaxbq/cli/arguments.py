@@ -1,9 +1,13 @@
 """Arguments that commands share, and what they mean."""
 
 import argparse
+import contextlib
+import dataclasses
+import gc
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,15 +17,6 @@ from .machines import add_hardware, add_precision
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..network.files import NetworkFile
-import contextlib
-import dataclasses
-import gc
-import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from ..data import Dataset, Reference
     from ..network.files import NetworkFile
 

@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import (
+    add_foreign,
     add_method,
     add_network,
     check_outputs,
+    check_writable,
+    fitted,
+    load_named,
     open_with_images,
     read_method,
     read_seed,
     read_targets,
     show_number,
+    show_short,
 )
 from .machines import use_hardware
 
 if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..diagnosis import Trace
     from ..evaluation import Scores
     from ..methods import Result
     from ..network.files import NetworkFile
-    from .experiments import Terminal
-from .arguments import add_foreign, check_writable, fitted, load_named
-
-if TYPE_CHECKING:
-    from ..data import Dataset
-    from ..network.files import NetworkFile
-from .arguments import show_short
-
-if TYPE_CHECKING:
-    from ..diagnosis import Trace
+    from .console import Terminal
 
 _MOST_VALUES = 10_000
 
@@ -90,7 +88,7 @@ def _invert(chosen: argparse.Namespace) -> None:
     from ..methods import invert
     from ..report import plot
     from ..runtime.devices import computing
-    from .experiments import Terminal
+    from .console import Terminal
 
     use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
@@ -157,7 +155,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     from ..report import CurvePoint, curve_figure
     from ..report.figures import save_figure
     from ..runtime.devices import computing
-    from .experiments import Terminal
+    from .console import Terminal
 
     use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
@@ -303,7 +301,7 @@ def _import(chosen: argparse.Namespace) -> None:
 
     from ..diagnosis import plausibility
     from ..network.files import is_native, save_network
-    from .experiments import Terminal
+    from .console import Terminal
 
     if chosen.save:
         check_writable(Path(chosen.save))
@@ -385,7 +383,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     from ..report import trace_figure
     from ..report.figures import save_figure
     from ..runtime.devices import computing
-    from .experiments import Terminal
+    from .console import Terminal
 
     use_hardware(chosen)
     method = read_method(chosen.method, chosen.set)
@@ -441,7 +439,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     from ..report import sensitivity_figure
     from ..report.figures import save_figure
     from ..runtime.devices import computing
-    from .experiments import Terminal
+    from .console import Terminal
 
     use_hardware(chosen)
     check_outputs(chosen.json, chosen.figure)

@@ -3,26 +3,22 @@
 import os
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 from jaxtyping import UInt8
 
 from ..errors import JaxbqError
-from .labels import brief, shown
+from ..options import check, options
+from .dataset import Dataset
+from .labels import Seed, Share, brief, check_names, listed, mixed, natural, shown
+from .pixels import MOST_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-from collections.abc import Iterator
-from typing import Annotated
-
-from annotated_types import Ge, Le
-
-from ..options import check, options
-from .dataset import Dataset
-from .labels import Seed, Share, check_names, listed, mixed, natural
-from .pixels import MOST_BYTES
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 Ink = Literal["bright", "dark"]
