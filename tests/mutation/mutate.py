@@ -7,7 +7,8 @@
 A change is one of: a sign, a factor, a bound, an axis, a constant, an end (min for max), two
 branches exchanged. Defaults of options and the tuning numbers at the top of a module are choices,
 and stay. Each change is made in a copy of the project, on which the tests of `make test` run:
-first those named after the module, then those that mention it, then all, until one fails. It
+first those named after the module or its folder, then those that mention it, then all, until one
+fails. It
 prints a line a change and in the end the share that was noticed; it exits with 1 below 95 %.
 With --near the last stage is left out, which is many times quicker where nothing is noticed.
 `survivors.toml` holds, by name, why a change that no test notices changes no result.
@@ -161,7 +162,8 @@ def stages(change: Change) -> list[list[str]]:
     """Tests in the order in which they are likely to notice: lists of files, one after another."""
     stem = change.file.stem
     tests = sorted((ROOT / "tests").glob("test_*.py"))
-    own = [f for f in tests if f.stem == f"test_{stem}"]
+    named = {f"test_{stem}", f"test_{change.file.parent.name}"}
+    own = [f for f in tests if f.stem in named]
     near = [f for f in tests if f not in own and re.search(rf"\b{stem}\b", f.read_text())]
     core = ROOT / "tests" / "test_methods.py"
     near += [core] if core not in (*own, *near) else []
@@ -192,9 +194,10 @@ def noticed_by(change: Change, near: bool) -> str:
                 failed = [
                     line for line in ran.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))
                 ]
-                return (
-                    failed[0].split(" - ")[0] if failed else f"pytest ended with {ran.returncode}"
-                )
+                if failed:
+                    return failed[0].split(" - ")[0]
+                # Killed by somebody, say: that is no test that noticed.
+                raise RuntimeError(f"{change.name}: pytest ended with {ran.returncode}")
     return ""
 
 
