@@ -8,8 +8,8 @@ A change is one of: a sign, a factor, a bound, an axis, a constant, an end (min 
 branches exchanged. Defaults of options and the tuning numbers at the top of a module are choices,
 and stay. Each change is made in a copy of the project, on which the tests of `make test` run:
 first those named after the module or its folder, then those that mention it, then all, until one
-fails. It
-prints a line a change and in the end the share that was noticed; it exits with 1 below 95 %.
+fails. It prints a line a change and in the end the share that was noticed; it exits with 1 below
+95 %.
 With --near the last stage is left out, which is many times quicker where nothing is noticed.
 `survivors.toml` holds, by name, why a change that no test notices changes no result.
 """
