@@ -93,20 +93,19 @@ def target_figure(record: Record) -> Figure | None:
 
 def ratios_figure(record: Record) -> Figure | None:
     """Draw how many times as long as jaxbq every peer takes; sweeps have figures of their own."""
-    known = [_arrived(case) for case in record.cases if case.part not in _SIZES and case.own]
-    groups = [(case, rows) for case in known if (rows := _peers(case))]
+    known = [_arrived(case) for case in record.cases if case.part not in _SIZES]
+    groups = [(case, own, rows) for case in known if (own := case.own) and (rows := _peers(case))]
     if not groups:
         return None
-    tall = sum(len(rows) + 1.3 for _, rows in groups)
+    tall = sum(len(rows) + 1.3 for _, _, rows in groups)
     figure = _figure(6.4, 0.9 + 0.19 * tall)
     axis: Any = figure.subplots()
     across = axis.get_yaxis_transform()
     title = _SMALL | {"bbox": {"facecolor": "white", "linewidth": 0, "pad": 1.0}}
     place, ticks = 0.0, {}
-    for case, rows in groups:
-        own = case.own.median if case.own else None
+    for case, own, rows in groups:
         axis.text(0.005, place, case.title, fontweight="bold", transform=across, **title)
-        took = f"jaxbq {own:.3g} s"
+        took = f"{own.contender} {own.median:.3g} s"
         axis.text(0.995, place, took, ha="right", color="0.4", transform=across, **_SMALL)
         for row in rows:
             place += 1.0

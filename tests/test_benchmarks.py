@@ -363,6 +363,9 @@ def test_the_hardest_target_is_at_the_right(record):
     part = record.model_copy(update={"cases": tuple(cases)})
     assert set(drawn(target_figure(part).axes[0])) == set(drawn(axis))
     assert len(ratios_figure(part).axes[0].containers) == 2
+    # Where jaxbq itself did not reach it, there is nothing to compare with.
+    lost = [c.model_copy(update={"rows": (late, row("PyTorch, eager", 0.1))}) for c in cases]
+    assert ratios_figure(record.model_copy(update={"cases": tuple(lost)})) is None
 
 
 def test_ratios_begin_at_jaxbq(record):

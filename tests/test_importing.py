@@ -108,6 +108,8 @@ def test_the_books_network_goes_through_to_its_own_back_query(tmp_path):
         np.testing.assert_allclose(image, problems.book_backquery(weights, target), atol=1e-10)
 
 
+# PyTorch 2.14 says so of every sparse tensor that it reads.
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor:UserWarning")
 def test_pytorch(tmp_path, images):
     torch = pytest.importorskip("torch", reason="PyTorch is not here")
     parts = []
