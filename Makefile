@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo test slow coverage check format smoke fuzz torch bench clean
+.PHONY: demo test slow coverage check format smoke fuzz peers bench clean
 
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/all_methods.toml
@@ -54,13 +54,12 @@ fuzz: $(DEV)
 	$(PIP) --editable '.[fuzz]'
 	$(VENV)/bin/python scripts/fuzz.py --runs 1000 --keep $(VENV)/fuzz-failures
 
-# PyTorch, for the tests of its files, which are skipped without it.
-torch: $(DEV)
-	$(PIP) --editable '.[torch]'
+# PyTorch and the other peers of the benchmark, for tests that are skipped without them.
+peers: $(DEV)
+	$(PIP) --editable '.[torch,bench]'
 
-# jaxbq beside PyTorch, Lucent, scikit-learn and SciPy; leave the machine alone meanwhile.
-bench: $(CORE)
-	$(PIP) --editable '.[bench]'
+# jaxbq beside its peers; leave the machine alone meanwhile.
+bench: peers
 	$(VENV)/bin/python -m benchmarks benchmarks/benchmark.toml
 
 clean:
