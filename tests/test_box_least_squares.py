@@ -161,6 +161,10 @@ def test_the_interior_phase_alone_is_right_from_any_centre(kind, centre, interio
     assert np.all(excess <= 1e-8 * np.sum(z**2, axis=1))
     # Every iteration is one of the interior phase, and needs a good start to be one of few.
     assert np.all(answer.iterations <= 24)
+    # Ties go to the centre up to the certificate's share of the ridge: 0.003 is seen.
+    ridge = 1e-10 * np.linalg.norm(weight, 2) ** 2
+    near = np.array([oracle(weight, row, 0.0, 1.0, ridge, centre) for row in z])
+    np.testing.assert_allclose(answer.solution, near, atol=0.02)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
