@@ -16,6 +16,8 @@ from .evaluation import Panel as Panel
 from .evaluation import score as score
 from .evaluation import spread as spread
 from .evaluation import trained_judges as trained_judges
+from .experiment.finished import Run as Run
+from .experiment.finished import open_run as open_run
 from .methods import Ascent as Ascent
 from .methods import ClassMean as ClassMean
 from .methods import Decoder as Decoder

@@ -468,7 +468,7 @@ from jaxbq.cli import main
 for option in sys.argv[1:]:
     try: main([option])
     except SystemExit: pass
-    print(sorted({'jax', 'numpy', 'matplotlib', 'pydantic', 'rich'} & set(sys.modules)))
+    print(sorted({'jax', 'numpy', 'matplotlib', 'pandas', 'pydantic', 'rich'} & set(sys.modules)))
 """
     answer = python("-c", code, "--help", "--version")
     lines = answer.stdout.splitlines()

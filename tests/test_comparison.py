@@ -14,11 +14,14 @@ from jaxbq.cli.experiments import add_compare
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation.statistics import Interval, holm
 from jaxbq.experiment import RunFolder
-from jaxbq.report.comparable import label_runs
-from jaxbq.report.comparison import compare_runs
-from jaxbq.report.comparison_files import comparison_folder, write_comparison
-from jaxbq.report.effects_figure import Effect, effects_figure
-from jaxbq.report.score_values import HEADLINES, score_values
+from jaxbq.experiment.finished import HEADLINES, Run, open_run
+from jaxbq.report.comparison import compare_runs, label_runs
+from jaxbq.report.comparison_files import (
+    Effect,
+    comparison_folder,
+    effects_figure,
+    write_comparison,
+)
 
 # The font of figures has no Chinese.
 HOSTILE = HOSTILE.replace("中", "")
@@ -63,11 +66,16 @@ def make(rng, tmp_path):
 
 
 def compared(*folders, **options):
-    return compare_runs(list(zip("abcdefgh", folders, strict=False)), **options)
+    runs = [open_run(folder.path) for folder in folders]
+    return compare_runs(list(zip("abcdefgh", runs, strict=False)), **options)
+
+
+def labels(folders):
+    return label_runs([open_run(folder.path) for folder in folders])
 
 
 def best(folder, method, score):
-    return score_values(read(folder.scores))[method][score]
+    return Run(folder.path).values()[method][score]
 
 
 def test_values_and_differences_to_the_first(make):
@@ -75,8 +83,8 @@ def test_values_and_differences_to_the_first(make):
     found = compared(*folders)
     assert found.methods == METHODS
     assert found.scores == HEADLINES
-    assert [line.run for line in found.lines] == list("abc") * 2 * 4
-    lines = {(line.method, line.score, line.run): line for line in found.lines}
+    assert [line.run for line in found.found] == list("abc") * 2 * 4
+    lines = {(line.method, line.score, line.run): line for line in found.found}
     for run, folder in zip("abc", folders, strict=True):
         line = lines[HOSTILE, "naturalness", run]
         own = best(folder, HOSTILE, "naturalness").mean(axis=1)
@@ -90,7 +98,7 @@ def test_values_and_differences_to_the_first(make):
         assert (line.change.first, line.change.second) == (run, "a")
         assert (line.change.number, line.change.unit, line.change.paired) == (4, "networks", True)
     # One family: two methods, four scores, two runs.
-    changes = [line.change for line in found.lines if line.change]
+    changes = [line.change for line in found.found if line.change]
     assert len(changes) == 16
     assert [c.p_holm for c in changes] == pytest.approx(holm([c.p for c in changes]))
 
@@ -104,12 +112,12 @@ def test_what_differs_is_found_and_what_does_not_is_not(make):
         return {"transfer": str(float(worse(row)["transfer"]) + 0.05 + 1e-4 * len(row["target"]))}
 
     found = compared(make("a", change=worse), make("b", change=better), scores=["transfer"])
-    for change in (line.change for line in found.lines if line.change):
+    for change in (line.change for line in found.found if line.change):
         assert change.difference.mean == pytest.approx(0.0501)
         # Four networks, all with the same difference: two of sixteen ways to set the signs.
         assert (change.p, change.effect) == (2 / 16, math.inf)
     same = compared(make("c", change=worse), make("d", change=worse), scores=["transfer"])
-    assert {line.change.p for line in same.lines if line.change} == {1.0}
+    assert {line.change.p for line in same.found if line.change} == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def test_what_differs_is_found_and_what_does_not_is_not(make):
 )
 def test_what_is_paired_with_what(make, seeds, changes, paired, unit):
     first, other = make("a", seeds=seeds[0]), make("b", seeds=seeds[1], **changes)
-    line = compared(first, other).lines[1]
+    line = compared(first, other).found[1]
     assert (line.change.paired, line.change.unit) == (paired, unit)
     a, b = (best(folder, "transpose", "fidelity") for folder in (first, other))
     if unit == "classes":
@@ -145,7 +153,7 @@ def test_methods_are_matched_by_name(make):
         make("c", methods=("two", "three")),
     )
     assert found.methods == ("two", "three")
-    fidelity = [(x.method, x.run) for x in found.lines if x.score == "fidelity"]
+    fidelity = [(x.method, x.run) for x in found.found if x.score == "fidelity"]
     assert fidelity == [("two", "a"), ("two", "c"), *(("three", run) for run in "abc")]
 
 
@@ -191,7 +199,7 @@ def test_what_is_not_comparable_is_refused(make, tmp_path):
     with pytest.raises(JaxbqError, match="one run alone"):
         compared(first)
     with pytest.raises(JaxbqError, match="two runs have the label 'x'"):
-        compare_runs([("x", first), ("x", make("z"))])
+        compare_runs([("x", Run(first.path)), ("x", Run(make("z").path))])
     with pytest.raises(JaxbqError, match="has scores of 2 targets"):
         compared(first, make("short", change=lambda row: {"target": str(int(row["target"]) % 2)}))
 
@@ -199,7 +207,7 @@ def test_what_is_not_comparable_is_refused(make, tmp_path):
 def test_runs_are_called_by_what_their_configs_change(make):
     first = make("small-0")
     epochs = [make(f"small-{n}", training__epochs=n, name=f"n{n}") for n in (3, 10)]
-    assert label_runs([first, *epochs]) == [f"training.epochs={n}" for n in (30, 3, 10)]
+    assert labels([first, *epochs]) == [f"training.epochs={n}" for n in (30, 3, 10)]
     robust = {"norm": "l2", "epsilon": 2.0}
     others = [
         make("b", network__hidden=[20, 20]),
@@ -209,8 +217,7 @@ def test_runs_are_called_by_what_their_configs_change(make):
         make("f"),
     ]
     adversary = "training.adversary.norm=l2, training.adversary.epsilon=2.0"
-    labels = label_runs([first, *others])
-    assert labels == [
+    assert labels([first, *others]) == [
         "small-0",
         "network.hidden=[20, 20]",
         "seed=3, network.activation=tanh",
@@ -218,13 +225,13 @@ def test_runs_are_called_by_what_their_configs_change(make):
         f"{adversary}, training.adversary.steps=5, …",
         "f",
     ]
-    assert label_runs([others[2], first]) == ["d", "training.adversary=none"]
+    assert labels([others[2], first]) == ["d", "training.adversary=none"]
     again = make("again/small-0")
-    assert label_runs([first, again]) == [str(first.path), str(again.path)]
+    assert labels([first, again]) == [str(first.path), str(again.path)]
 
 
 def test_files_of_a_comparison(make, tmp_path):
-    folders = [make(f"small-{n}", shift=0.2 * n) for n in range(3)]
+    folders = [Run(make(f"small-{n}", shift=0.2 * n).path) for n in range(3)]
     found = compare_runs(list(zip(["first", "a|b <i>", "$x_1$ & co"], folders, strict=True)))
     paths = write_comparison(found, tmp_path / "one" / "two")
     assert sorted(path.name for path in paths) == [
@@ -233,8 +240,8 @@ def test_files_of_a_comparison(make, tmp_path):
     ]
     assert {p.name for p in (tmp_path / "one" / "two").iterdir()} == {p.name for p in paths}
     rows = read(paths[0])
-    assert len(rows) == len(found.lines)
-    for row, line in zip(rows, found.lines, strict=True):
+    assert len(rows) == len(found.found)
+    for row, line in zip(rows, found.found, strict=True):
         assert (row["method"], row["run"], float(row["mean"])) == (
             *(line.method, line.run),
             line.value.mean,
@@ -249,7 +256,7 @@ def test_files_of_a_comparison(make, tmp_path):
 
 
 def test_the_folder_is_named_after_the_runs():
-    runs = [RunFolder(Path("runs") / name) for name in ("a-b-0011", "a-b-2233")]
+    runs = [Run(Path("runs") / name) for name in ("a-b-0011", "a-b-2233")]
     found = comparison_folder(runs, Path("out"))
     assert found.parent == Path("out")
     assert len(found.name) == len("a-b-") + 8

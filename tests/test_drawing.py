@@ -10,8 +10,8 @@ from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, invert
 from jaxbq.network.targets import Codes
 from jaxbq.report import image_grid, path_strip, save_animation
-from jaxbq.report.drawing import as_bytes, check_drawable, draw_image, proportion
-from jaxbq.report.figures import Row, save_figure
+from jaxbq.report.images import ImageRow, as_bytes, check_drawable, draw_image, proportion
+from jaxbq.report.style import save_figure
 
 
 def drawn(image, space):
@@ -54,7 +54,7 @@ def test_bytes_are_dark_ink_on_white_or_the_colours():
 
 def test_a_grid_shows_the_colours(tmp_path):
     reds = np.tile([0.8, 0.2, 0.1], (2, 6))
-    row = Row("red", reds, np.eye(2), ["a", "b"], [True, True])
+    row = ImageRow("red", reds, np.eye(2), ["a", "b"], [True, True])
     figure = image_grid([row], ImageSpace((2, 3, 3)), "ab")
     assert len(figure.axes) == 2  # no scale beside them
     save_figure(figure, tmp_path / "red.png")

@@ -21,6 +21,7 @@ from test_experiment import Quiet
 
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, load_config, locked, run, train_network
+from jaxbq.experiment.finished import Run
 from jaxbq.experiment.folder import read_csv
 from jaxbq.report import build
 from jaxbq.runtime.files import clear_leftovers, write_text
@@ -167,6 +168,10 @@ def contents(folder):
     return found
 
 
+def report(folder):
+    build(Run(folder.path))
+
+
 def go(experiment, out, data, listener=None, finish=None):
     return run(experiment, out, listener or Quiet(), data, finish).path
 
@@ -230,7 +235,7 @@ def test_killed_while_drawing(config, tmp_path):
     data = experiment.data.load()
     folder = go(experiment, tmp_path, data)
     with Disk() as disk:
-        go(experiment, tmp_path, data, finish=build)
+        go(experiment, tmp_path, data, finish=report)
     whole = contents(folder)
     assert sum(name.startswith("figures") for name in whole) > 6
     names = [name for _, name in disk.points]
@@ -238,9 +243,9 @@ def test_killed_while_drawing(config, tmp_path):
     at = names.index("path-01.png") + 1
     for point in (at, at + 1):
         with Disk(point), pytest.raises(Killed):
-            go(experiment, tmp_path, data, finish=build)
+            go(experiment, tmp_path, data, finish=report)
     assert list(folder.rglob("figures/.*.tmp.gif"))
-    go(experiment, tmp_path, data, finish=build)
+    go(experiment, tmp_path, data, finish=report)
     assert contents(folder) == whole
 
 

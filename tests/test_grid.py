@@ -5,8 +5,8 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.report import curve_figure, image_grid, training_curve
-from jaxbq.report.curve import CurvePoint
-from jaxbq.report.grid import Row
+from jaxbq.report.curves import CurvePoint
+from jaxbq.report.images import ImageRow
 from jaxbq.report.style import SMALLEST
 from jaxbq.training import EpochMetrics
 
@@ -17,7 +17,7 @@ CLOTHES += ["Bag", "Ankle boot"]
 
 def row(label, names, pixels=30):
     images = np.linspace(0, 1, len(names) * pixels).reshape(len(names), pixels)
-    return Row(label, images, np.eye(len(names)), names, [True] * len(names))
+    return ImageRow(label, images, np.eye(len(names)), names, [True] * len(names))
 
 
 def texts(figure):

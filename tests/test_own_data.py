@@ -12,6 +12,7 @@ from jaxbq.cli import main
 from jaxbq.data import Dataset, Images, ImageSpace
 from jaxbq.diagnosis import trace
 from jaxbq.experiment import load_config, run
+from jaxbq.experiment.finished import open_run
 from jaxbq.experiment.folder import read_csv
 from jaxbq.methods import Transpose, invert
 from jaxbq.network.files import NetworkFile, load_network, save_network
@@ -96,8 +97,10 @@ def test_an_image_folder_goes_through_every_method_table_and_figure(tmp_path):
     assert means.reshape(4, 9, 6).mean(axis=2).argmax(axis=1).tolist() == [0, 2, 4, 6]
     rows = read_csv(done.scores)
     assert {row["intended"] for row in rows} == {"0", "1", "2", "3"}
-    summary = build(done)
-    assert [line.targets for line in summary] == [4] * 12
+    opened = open_run(done.path)
+    build(opened)
+    assert opened.overview["targets"].tolist() == [4] * 12
+    assert opened.images("class_mean").shape == (1, 4, 1, 9, 6)
     assert {"images.png", "path-03.gif", "path-03.png", "samples-06.png", "training.png"} <= {
         figure.name for figure in done.figures.iterdir()
     }

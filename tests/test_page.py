@@ -3,7 +3,6 @@ import io
 import json
 import math
 import re
-import shutil
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
@@ -18,22 +17,19 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation.statistics import Interval
 from jaxbq.experiment import RunFolder
+from jaxbq.experiment.finished import SCORES, Run
 from jaxbq.experiment.folder import write_csv
 from jaxbq.methods import Ascent, Grey, Method, Reason, Result, Seconds, Transpose
 from jaxbq.network.files import NetworkFile, save_network
 from jaxbq.network.mlp import MLP, Layer
 from jaxbq.options import describe
-from jaxbq.report.drawing import as_bytes
-from jaxbq.report.page import methods as page_methods
-from jaxbq.report.page import write_page
-from jaxbq.report.page.chart import Estimates, plane, ring
-from jaxbq.report.page.frame import BADGE
-from jaxbq.report.page.lines import drawing
-from jaxbq.report.page.numbers import count, estimate, plain
-from jaxbq.report.page.pictures import Pictures
-from jaxbq.report.page.reading import read_run
-from jaxbq.report.page.summary import summary
-from jaxbq.report.score_values import SCORES
+from jaxbq.report.curves import steps_figure
+from jaxbq.report.images import as_bytes
+from jaxbq.report.page import render, sections, write_page
+from jaxbq.report.page.images import Pictures
+from jaxbq.report.page.view import differences, summary
+from jaxbq.report.page.words import count, estimate, plain
+from jaxbq.report.style import to_svg
 from jaxbq.runtime.files import write_npz
 
 HOSTILE = "</script><script>alert('m')</script> & \"q\""
@@ -172,14 +168,7 @@ def write_rest(folder: RunFolder, methods) -> None:
     folder.write_json("traces.json", [trace])
     errors = {"error": 0.125, "pca": 0.25, "mean_image": 0.5}
     folder.write_json("autoencoders.json", [{"autoencoder": {"code": 4}, **errors}])
-    first, *others = map(describe, methods)
-    pairs = [
-        ["fidelity", first, other, "", 0.5, 0.25, 0.75, 2, "networks", 0.001, p, 1.5]
-        for other, p in zip(others, (0.01, 0.5), strict=False)
-    ]
-    names = ("score", "first", "second", "difference", "mean", "low", "high", "number", "unit")
-    (folder.path / "tables").mkdir()
-    write_csv(folder.path / "tables" / "pairs.csv", (*names, "p", "p_holm", "effect"), pairs)
+    others = [describe(method) for method in methods[1:]]
     write_csv(
         folder.spread,
         ("network", "method", "target", "samples", "distinct", "mean_correlation"),
@@ -227,7 +216,7 @@ def folder(tmp_path_factory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def text(folder) -> str:
-    path = write_page(folder)
+    path = write_page(Run(folder.path))
     assert path == folder.path / "report" / "index.html"
     return path.read_text(encoding="utf-8")
 
@@ -238,10 +227,9 @@ def page(text) -> Page:
 
 
 @pytest.fixture
-def own(folder, tmp_path) -> RunFolder:
-    """Its first network's part, to spoil."""
-    left_out = shutil.ignore_patterns("1", "1.*", "permuted_labels*", "report")
-    return RunFolder(shutil.copytree(folder.path, tmp_path / "run", ignore=left_out))
+def own(tmp_path) -> RunFolder:
+    """A run of one network, to spoil."""
+    return make_run(tmp_path / "run", ["0"])
 
 
 def score_table(folder):
@@ -250,10 +238,10 @@ def score_table(folder):
 
 
 def test_the_same_files_give_the_same_bytes(folder, text, tmp_path):
-    assert write_page(RunFolder(folder.path)).read_text(encoding="utf-8") == text
+    assert write_page(Run(folder.path)).read_text(encoding="utf-8") == text
     # Nor does it matter where the folder lies, or when it was made.
     other = make_run(tmp_path / "elsewhere")
-    assert write_page(other).read_text(encoding="utf-8") == text
+    assert write_page(Run(other.path)).read_text(encoding="utf-8") == text
 
 
 def test_the_page_is_whole_and_its_links_lead_somewhere(page):
@@ -379,20 +367,22 @@ def unpacked(address: str) -> bytes:
 
 def test_the_summary_is_of_trained_networks_and_best_samples(folder, page):
     rows = [r for r in score_table(folder) if r["network"] in "01" and r["sample"] == "0"]
-    found = summary(read_run(folder))
-    assert [column.key for column in found.columns[:2]] == ["fidelity", "right"]
-    for line, name in zip(found.lines, map(describe, made_methods()), strict=True):
+    found = summary(Run(folder.path))
+    assert [column.key for column in found["columns"][:2]] == ["fidelity", "right"]
+    for line, name in zip(found["lines"], map(describe, made_methods()), strict=True):
         own = [float(r["fidelity"]) for r in rows if r["method"] == name]
         assert len(own) == 6
-        assert float(line.cells[0].value) == pytest.approx(sum(own) / 6)
-        assert float(line.cells[0].text) == pytest.approx(sum(own) / 6, abs=0.006)
-    spent = {
-        c.label: cell.text for c, cell in zip(found.columns, found.lines[0].cells, strict=True)
-    }
+        text, between, value = line["cells"][0]
+        assert float(value) == pytest.approx(sum(own) / 6)
+        assert between.startswith("[")
+        assert float(text) == pytest.approx(sum(own) / 6, abs=0.06)
+    labels = [column.label for column in found["columns"]]
+    spent = dict(zip(labels, (text for text, _, _ in found["lines"][0]["cells"]), strict=True))
     assert spent["Seconds"] == "0.0625"
     assert spent["Operations"] == "2.5 M"
     values = [attrs["data-value"] for attrs in page.all("td") if "data-value" in attrs]
-    assert [line.cells[0].value for line in found.lines] == values[1 :: len(found.columns) + 1]
+    first = [line["cells"][0][2] for line in found["lines"]]
+    assert first == values[1 :: len(found["columns"]) + 1]
 
 
 def test_what_the_page_says_beside_the_results(page):
@@ -413,10 +403,23 @@ def test_what_the_page_says_beside_the_results(page):
     ):
         assert words in shown, words
     assert [a["href"] for a in page.all("a")][-1].startswith("../")
-    signs = [a for a in page.all("td") if a.get("class") in ("more", "less")]
-    # One of two pairs holds, seen from either side.
-    assert sorted(a["class"] for a in signs) == ["less", "more"]
-    assert "transpose less" in next(a for a in signs if a["class"] == "more")["title"]
+
+
+def test_differences_that_hold_are_seen_from_either_side(own):
+    # One method is clearly less faithful; the others differ by chance.
+    rows = score_table(own)
+    for number, row in enumerate(rows):
+        low = row["method"] == "grey"
+        row["fidelity"] = f"{(0.1 if low else 0.9) + 0.001 * (7 * number % 5)}"
+    write_csv(own.scores, ALL, [[row[name] for name in ALL] for row in rows])
+    run = Run(own.path)
+    square = next(each for each in differences(run) if each["score"] == "Fidelity")
+    signs = {(n, k): sign for n, _, cells in square["rows"] for k, (sign, _) in enumerate(cells, 1)}
+    assert {place for place, sign in signs.items() if sign == "+"} == {(1, 3), (2, 3)}
+    assert {place for place, sign in signs.items() if sign == "−"} == {(3, 1), (3, 2)}
+    cells = [a for a in Page(render(run)).all("td") if a.get("class") in ("more", "less")]
+    assert cells[0]["title"].startswith("transpose less grey: 0.8")
+    assert "grey less transpose: −0.8" in cells[2]["title"]
 
 
 OPTIONAL = {
@@ -428,7 +431,6 @@ OPTIONAL = {
     "nearest.npz": "the nearest training images beside each",
     "cost.csv": "Seconds",
     "spread.csv": "mean correlation between samples",
-    "tables/pairs.csv": "Which differences hold?",
     "config.json": "All options, resolved",
     "environment.json": "The command that made this run",
     "networks/0.history.csv": "test accuracy",
@@ -439,7 +441,7 @@ def test_what_is_not_there_is_left_out(own, text):
     assert [words for words in OPTIONAL.values() if words not in text] == []
     for name in OPTIONAL:
         (own.path / name).unlink()
-    bare = page_text(own)
+    bare = render(Run(own.path))
     assert [words for words in OPTIONAL.values() if words in bare] == []
     assert "was not kept" in "".join(Page(bare).texts)
 
@@ -448,7 +450,7 @@ def test_a_table_of_scores_with_few_columns(own):
     rows = score_table(own)
     few = ("network", "method", "target", "sample", "right", "largest_error")
     write_csv(own.scores, few, [[row[name] for name in few] for row in rows])
-    text = write_page(own).read_text(encoding="utf-8")
+    text = write_page(Run(own.path)).read_text(encoding="utf-8")
     Page(text)
     assert 'id="chart"' not in text
     assert "largest output error" in text
@@ -470,7 +472,6 @@ def test_a_table_of_scores_with_few_columns(own):
         ("traces.json", '[{"method_number": 0, "target": 0, "layers": [{}]}]'),
         ("autoencoders.json", '[{"autoencoder": 1, "error": 1}]'),
         ("cost.csv", "network,method,run\n0,transpose,soon\n"),
-        ("tables/pairs.csv", "score,first\nfidelity,transpose\n"),
         ("networks/0.history.csv", "epoch\n1\n"),
         ("nearest.npz", "PK"),
         ("config.json", "[]"),
@@ -479,7 +480,7 @@ def test_a_table_of_scores_with_few_columns(own):
 def test_a_damaged_file_is_told_in_one_line(own, name, content):
     (own.path / name).write_text(content, encoding="utf-8")
     with pytest.raises(JaxbqError) as told:
-        write_page(own)
+        write_page(Run(own.path))
     assert name.rpartition("/")[2] in str(told.value)
     assert "\n" not in str(told.value)
     assert not (own.path / "report").exists()
@@ -491,29 +492,23 @@ def test_a_damaged_result(own):
     about["space"]["shape"] = [6, 4]
     path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(JaxbqError, match="do not fit each other"):
-        write_page(own)
+        write_page(Run(own.path))
     about["space"]["shape"] = [5, 6]
     path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(JaxbqError, match="do not belong together"):
-        write_page(own)
+        write_page(Run(own.path))
 
 
 def test_a_folder_without_results(tmp_path):
     with pytest.raises(JaxbqError, match="run its config first"):
-        write_page(RunFolder(tmp_path))
+        write_page(Run(tmp_path))
 
 
 def test_images_of_further_networks_end_where_there_is_no_room(folder, monkeypatch):
-    monkeypatch.setattr(page_methods, "ROOM", 0)
-    text = page_text(folder)
+    monkeypatch.setattr(sections, "ROOM", 0)
+    text = render(Run(folder.path))
     assert "2 more networks in inversions/, not on this page" in text
     assert "data-way" not in text.partition("<script>")[0]
-
-
-def page_text(folder: RunFolder) -> str:
-    from jaxbq.report.page.page import render
-
-    return render(folder)
 
 
 @pytest.mark.slow
@@ -522,68 +517,28 @@ def test_many_networks_make_no_large_page(tmp_path):
     digits = Problem(ImageSpace((28, 28)), tuple("0123456789"))
     folder = make_run(tmp_path / "run", [*map(str, range(12)), "permuted_labels"], methods, digits)
     # Noise, which no PNG makes smaller.
-    assert 4e6 < len(write_page(folder).read_bytes()) < 10e6
+    assert 4e6 < len(write_page(Run(folder.path)).read_bytes()) < 10e6
 
 
-def estimates(points):
-    def around(mean):
-        return Interval(mean, mean - 0.1, mean + 0.1, 5, "networks")
-
-    return [
-        Estimates(n, f"m{n}", around(x), around(y), around(50 * x))
-        for n, (x, y) in enumerate(points, 1)
-    ]
-
-
-def test_badges_stand_on_their_points_or_apart():
-    lonely = plane("wide", estimates([(0.1, 0.2), (0.9, 0.8)]), 660, 600)
-    assert all(mark.dot is None and not mark.leader for mark in lonely.marks)
-    left, right = (tuple(map(float, mark.centre)) for mark in lonely.marks)
-    assert left[0] < right[0]  # more fidelity is farther right,
-    assert left[1] > right[1]  # more readability farther up
-    for width, height in ((660, 600), (340, 420)):
-        crowd = plane("wide", estimates([(1.0, 1.0)] * 5 + [(0.99, 0.98)] * 4), width, height)
-        centres = np.array([[float(v) for v in mark.centre] for mark in crowd.marks])
-        gaps = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1))
-        assert (gaps + 99 * np.eye(9)).min() > 2 * BADGE - 0.5
-        assert all(mark.dot for mark in crowd.marks)
-        assert len({mark.dot for mark in crowd.marks}) == 2
-        assert (centres >= BADGE).all()
-        assert (centres <= np.array([width, height]) - BADGE).all()
-
-
-def test_whiskers_end_where_intervals_do():
-    one = plane("wide", estimates([(0.5, 0.5)]), 660, 600)
-    xs = [float(x) for x in re.findall(r"[ML]([\d.]+) ", one.marks[0].whiskers)]
-    ticks = {tick.label: float(tick.place) for tick in one.across}
-    unit = ticks["1"] - ticks["0"]
-    assert min(xs) == pytest.approx(ticks["0.5"] - 0.1 * unit, abs=0.2)
-    assert max(xs) == pytest.approx(ticks["0.5"] + 0.1 * unit, abs=0.2)
-    assert one.marks[0].words == (
-        "1. m1: fidelity 0.50 [0.40, 0.60], readability 0.50 [0.40, 0.60], naturalness 25 [25, 25]"
-    )
-
-
-def test_rings_close_with_naturalness():
-    assert ring(0.0) == ring(math.nan) == ""
-    quarter, half = ring(0.25, (0, 0)), ring(0.5, (0, 0))
-    assert quarter.split()[-2:] == ["9.00", "0.00"]  # clockwise from the top, a quarter: right
-    assert half.split()[-2:] == ["0.00", "9.00"]
-    assert " 0 0 1 " in quarter
-    assert " 0 1 1 " in ring(0.75, (0, 0))
-
-
-def test_lines_keep_their_ends_and_labels_apart():
+def test_lines_leave_out_what_is_not_finite_and_say_names_as_they_are():
     curves = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [0.0, -1.0, np.nan]])
-    found = drawing("objective", curves, "abc")
-    assert (found.low, found.high, found.last) == ("−1", "2", "2")
-    first = [tuple(map(float, p.split(","))) for p in found.lines[0].points.split()]
-    assert first[0][0] < first[1][0] < first[2][0]
-    assert first[0][1] > first[1][1] > first[2][1]
-    assert len(found.lines[2].points.split()) == 2
-    labels = sorted(float(line.label) for line in found.lines)
-    assert min(np.diff(labels)) > 10
-    assert drawing("nothing", np.full((1, 5), np.nan), "a") is None
+    figure = steps_figure(curves, ["$a$", "<b>", "_c"])
+    shown = [line.get_ydata() for line in figure.axes[0].lines]
+    np.testing.assert_array_equal(shown, curves)
+    svg = to_svg(figure, "lines", "first", '"words" <&>')
+    assert 'aria-label="&quot;words&quot; &lt;&amp;&gt;"' in svg
+    assert "$a$" in svg
+    assert "<b>" not in svg
+    ids = re.findall(r' id="([^"]*)"', svg)
+    assert all(name.startswith("first-") for name in ids)
+    assert len(ids) == len(set(ids))
+    # Nothing in it leads out of it.
+    assert {name[1:] for name in re.findall(r'href="([^"]*)"', svg)} <= set(ids)
+    assert "url(" not in svg
+    assert "http" not in svg
+    assert svg == to_svg(
+        steps_figure(curves, ["$a$", "<b>", "_c"]), "lines", "first", '"words" <&>'
+    )
 
 
 def test_how_numbers_are_written():
@@ -596,10 +551,14 @@ def test_how_numbers_are_written():
         "–",
         "∞",
     ]
-    assert estimate(0.8765, 0.81, 0.92, 2, 3) == ("0.88", "[0.81, 0.92]")
-    assert estimate(0.8765, 0.8743, 0.8789, 2, 3) == ("0.876", "[0.874, 0.879]")
-    assert estimate(0.8765, math.nan, math.nan, 2, 3) == ("0.88", "")
-    assert estimate(math.nan, math.nan, math.nan, 2, 3) == ("–", "")
+    found = {
+        (0.8765, 0.81, 0.92): ("0.88", "[0.81, 0.92]"),
+        (-0.8765, -0.92, -0.81): ("−0.88", "[−0.92, −0.81]"),
+        (0.8765, 0.8743, 0.8789): ("0.8765", "[0.8743, 0.8789]"),
+        (0.8767, math.nan, math.nan): ("0.877", ""),
+        (math.nan, math.nan, math.nan): ("–", ""),
+    }
+    assert {ends: estimate(Interval(*ends, 5, "networks")) for ends in found} == found
     assert [count(v) for v in (12.0, 3.2e6, 4.56e12)] == ["12", "3.2 M", "4.56 T"]
 
 

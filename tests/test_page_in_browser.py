@@ -6,6 +6,7 @@ import shutil
 import pytest
 from test_page import HOSTILE, make_run, score_table
 
+from jaxbq.experiment.finished import Run
 from jaxbq.report.page import write_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -21,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = make_run(tmp_path_factory.mktemp("page") / "run")
-    write_page(made)
+    write_page(Run(made.path))
     return made
 
 

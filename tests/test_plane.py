@@ -1,17 +1,17 @@
 import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
+from matplotlib.path import Path
+from matplotlib.text import Text
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.report.plane import PlanePoint, plane_figure
-from jaxbq.report.plane.placement import Board, emptiest, grouped
-from jaxbq.report.plane.points import arrange, family_of, say_numbers
-from jaxbq.report.plane.zoom import spread_out
-from jaxbq.report.style import SMALLEST, Style, save_all
+from jaxbq.report.plane import PlanePoint, family_of, plane_figure
+from jaxbq.report.style import SMALLEST, Style, save_all, to_svg
 
 SPACE = ImageSpace((6, 5))
 # Label, kind, fidelity, readability, naturalness.
@@ -58,12 +58,16 @@ def column():
 
 
 def texts(figure, gid=None):
-    found = figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text())
-    return [text for text in found if gid in (None, text.get_gid())]
+    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+    return [
+        text
+        for text in found
+        if gid is None or re.fullmatch(rf"{gid}(-\d+)?", text.get_gid() or "")
+    ]
 
 
 def lines(axis, gid):
-    return [line for line in axis.lines if line.get_gid() == gid]
+    return [line for line in axis.lines if re.fullmatch(rf"{gid}(-\d+)?", line.get_gid() or "")]
 
 
 def panel(figure, label):
@@ -78,30 +82,18 @@ def overlap(a, b, slack=1.0):
 
 def test_points_and_whiskers_are_where_the_numbers_say(page):
     axis = panel(page, "plane")
-    at = [tuple(line.get_xydata()[0]) for line in lines(axis, "point")]
+    at = [tuple(line.get_xydata()[0]) for line in lines(axis, "sign")]
     assert sorted(at) == sorted((x, y) for _, _, x, y, _ in METHODS)
-    ends = {tuple(line.get_xydata().ravel()) for line in lines(axis, "whisker")}
-    for one in POINTS:
+    for n, one in enumerate(POINTS, 1):
+        (line,) = [each for each in axis.lines if each.get_gid() == f"whisker-{n}"]
         (x, *across), (y, *up) = one.fidelity, one.readability
-        assert (across[0], y, across[1], y) in ends
-        assert (x, up[0], x, up[1]) in ends
-    assert len(ends) == 2 * len(POINTS) - 2  # grey and noise are at one place
-
-
-def test_a_crowd_is_drawn_again_larger(page):
-    zoom, axis = panel(page, "zoom"), panel(page, "plane")
-    at = sorted(tuple(line.get_xydata()[0]) for line in lines(zoom, "point"))
-    assert at == sorted((x, y) for _, _, x, y, _ in METHODS if y == 1)
-    ends = [part.transData.transform([(0.97, 1), (0.996, 1)])[:, 0] for part in (zoom, axis)]
-    assert np.diff(ends[0]) > 10 * np.diff(ends[1])
-    for x, y in at:
-        assert zoom.get_xlim()[0] < x < zoom.get_xlim()[1]
-        assert zoom.get_ylim()[0] < y < zoom.get_ylim()[1]
+        np.testing.assert_array_equal(line.get_xdata(), [*across, math.nan, x, x])
+        np.testing.assert_array_equal(line.get_ydata(), [y, y, math.nan, *up])
 
 
 def test_a_point_stands_where_the_axis_says(page):
     axis = panel(page, "plane")
-    line = next(n for n in lines(axis, "point") if tuple(n.get_xydata()[0]) == (0.3, 0.9))
+    line = next(n for n in lines(axis, "sign") if tuple(n.get_xydata()[0]) == (0.3, 0.9))
     x, _ = line.get_transform().transform((0.3, 0.9))
     zero, half = (axis.transData.transform((v, 0))[0] for v in (0, 0.5))
     assert x == pytest.approx(zero + 0.6 * (half - zero))
@@ -130,18 +122,21 @@ def test_the_list_names_every_method_once_with_its_naturalness(page):
 def test_every_number_stands_in_the_plane_and_covers_nothing(name, request):
     figure = request.getfixturevalue(name)
     numbers = texts(figure, "number")
-    alone = {int(text.get_text()) for text in numbers if text.get_text().isdigit()}
-    together = {text.get_text() for text in numbers if not text.get_text().isdigit()}
-    # Seven methods in a corner share a label there, and have one each where it is magnified.
-    assert alone | {11, 12} == set(range(1, 13))
-    assert together == {"1–6", "11, 12"}
+    assert [text.get_text() for text in numbers] == [str(n) for n in range(1, 13)]
     boxes = [text.get_window_extent() for text in numbers]
     for a, b in itertools.combinations(boxes, 2):
         assert not overlap(a, b)
     axis = panel(figure, "plane")
-    for line in lines(axis, "point"):
+    for line in lines(axis, "sign"):
         x, y = axis.transData.transform(line.get_xydata()[0])
         assert not any(b.x0 < x < b.x1 and b.y0 < y < b.y1 for b in boxes)
+    # A line leads from each number to its own sign, and across no other number.
+    for leader in (line for line in axis.lines if str(line.get_gid()).startswith("leader-")):
+        n = int(leader.get_gid().removeprefix("leader-"))
+        assert tuple(leader.get_xydata()[1]) == pytest.approx(POINTS[n - 1].place)
+        way = Path(axis.transData.transform(leader.get_xydata()))
+        others = [box.padded(-1, -3) for k, box in enumerate(boxes, 1) if k != n]
+        assert not any(way.intersects_bbox(box, False) for box in others)
 
 
 @pytest.mark.parametrize(("name", "width"), [("page", 7.0), ("column", 3.4)])
@@ -169,27 +164,29 @@ def test_beside_or_below(page, column):
     assert plane_figure(POINTS[:1], SPACE, width=1.0).get_size_inches()[0] == 3.0
 
 
-def test_numbers_go_by_quadrant_and_naturalness():
-    groups = arrange([*POINTS, dataclasses.replace(POINTS[0], readability=None)])
-    assert [group.words for group in groups] == [
-        "faithful and readable",
-        "readable, not faithful",
-        "faithful, not readable",
-        "neither",
-        "not measured",
-    ]
-    entries = [entry for group in groups for entry in group.entries]
-    assert [entry.number for entry in entries] == list(range(1, 14))
-    assert [e.point.label for e in groups[0].entries][:3] == [
-        "whitened",
-        METHODS[4][0],
-        "class_mean",
-    ]
-    assert [e.point.label for e in groups[3].entries] == ["grey", "noise"]
+def test_numbers_go_in_the_order_given_in_the_plane_and_the_list(page):
+    for gid in ("number", "row"):
+        assert [text.get_text() for text in texts(page, gid)] == [str(n) for n in range(1, 13)]
+    words = {text.get_text() for text in texts(page) if "faithful" in text.get_text()}
+    assert "readable,\nnot faithful" in words
+
+
+def test_a_page_finds_the_marks_by_their_names():
+    def drawn():
+        return to_svg(plane_figure(POINTS, SPACE, width=6.0, listed=False), "plane", "wide", "w")
+
+    svg = drawn()
+    for part in ("sign", "whisker", "number"):
+        found = re.findall(rf'id="wide-{part}-(\d+)"', svg)
+        assert sorted(map(int, found)) == list(range(1, 13))
+    ids = re.findall(r' id="([^"]*)"', svg)
+    assert len(ids) == len(set(ids))
+    assert "a label of many words" not in svg
+    assert svg == drawn()
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path):
-    style = Style("column", ("png", "pdf"))
+    style = Style("column", ("png", "pdf", "svg"))
     both = [
         save_all(plane_figure(POINTS[:4], SPACE, width=style.inches), tmp_path / name, style)
         for name in "ab"
@@ -203,8 +200,8 @@ def test_what_is_not_known_is_left_out_or_said():
     open_ended = dataclasses.replace(POINTS[1], fidelity=(0.5, math.nan, math.nan))
     nowhere = dataclasses.replace(POINTS[2], readability=(math.nan,) * 3)
     figure = plane_figure([unknown, open_ended, nowhere], SPACE)
-    assert len(lines(panel(figure, "plane"), "point")) == 1
-    assert [text.get_text() for text in texts(figure)].count("not measured") == 2
+    assert len(lines(panel(figure, "plane"), "sign")) == 1
+    assert [text.get_text() for text in texts(figure)].count("not measured") == 1
     with pytest.raises(JaxbqError, match="no methods to draw"):
         plane_figure([], SPACE)
     with pytest.raises(JaxbqError, match="cannot be drawn"):
@@ -226,47 +223,3 @@ def test_kinds_share_the_sign_of_their_family():
     assert family_of("what").name == "another way"
     families = [family_of(each.kind) for each in POINTS]
     assert len({f.marker for f in families}) == len({f.colour for f in families}) == 6
-
-
-def test_numbers_are_said_in_short():
-    assert say_numbers([5]) == "5"
-    assert say_numbers([2, 1]) == "1, 2"
-    assert say_numbers([7, 1, 2, 3, 9, 10, 11]) == "1–3, 7, 9–11"
-
-
-def test_labels_cover_nothing_and_lead_across_nothing_where_that_is_asked(rng):
-    anchors = rng.uniform(0.3, 3.7, (12, 2))
-    taken = [(x - 0.05, y - 0.05, 0.1, 0.1) for x, y in anchors.tolist()]
-    board = Board((0, 0, 4, 4), taken=list(taken))
-    placed = [board.place((x, y), (0.3, 0.2), 0.08, 2.0).box for x, y in anchors.tolist()]
-    for (x, y, w, h), (u, v, s, t) in itertools.combinations([*taken, *placed], 2):
-        if (x, y, w, h) in placed or (u, v, s, t) in placed:
-            assert x + w <= u or u + s <= x or y + h <= v or v + t <= y
-    assert all(x >= 0 and x + w <= 4 and y >= 0 and y + h <= 4 for x, y, w, h in placed)
-    # A wall with the only free room behind it.
-    wall = Board((0, 0, 4, 1), taken=[(0, 0, 1, 1), (1.2, 0, 0.2, 1)])
-    assert wall.place((1.1, 0.5), (0.5, 0.5), 0.05, 2.0, plainly=True) is None
-    assert wall.place((1.1, 0.5), (0.5, 0.5), 0.05, 2.0).box[0] >= 1.4
-    assert wall.place((1.1, 0.5), (3.0, 0.5), 0.05, 2.0) is None
-
-
-def test_the_emptiest_place():
-    left, bottom, *_ = emptiest((1, 1), (0, 0, 4, 4), [(0, 0, 4, 2.5)], (4, 4))
-    assert bottom > 2.5
-    assert left == 3
-    assert emptiest((1, 1), (0, 0, 4, 4), [(0, 0, 4, 4)], (0, 0)) is None
-    assert emptiest((5, 1), (0, 0, 4, 4), [], (0, 0)) is None
-
-
-def test_what_touches_is_a_group():
-    places = np.array([[0.0, 0], [5, 5], [0.9, 0], [1.8, 0], [5, 5.5], [9, 9]])
-    assert grouped(places, 1.0) == [[0, 2, 3], [1, 4], [5]]
-    assert grouped(places, 0.1) == [[0], [1], [2], [3], [4], [5]]
-
-
-def test_places_are_spread_out_no_farther_than_they_must_be():
-    np.testing.assert_allclose(spread_out(np.array([1.0, 3.0]), 1.0, (0, 9)), [1, 3])
-    np.testing.assert_allclose(spread_out(np.array([5.0, 5.0, 5.0]), 1.0, (0, 9)), [4, 5, 6])
-    np.testing.assert_allclose(spread_out(np.array([8.9, 9.0]), 1.0, (0, 9)), [8, 9])
-    np.testing.assert_allclose(spread_out(np.array([0.0, 0.1, 4.0]), 1.0, (0, 9)), [0, 1, 4])
-    assert spread_out(np.array([]), 1.0, (0, 9)).size == 0

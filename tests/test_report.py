@@ -12,12 +12,14 @@ from test_experiment import Quiet, write_small
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.experiment import RunFolder, load_config, run
+from jaxbq.experiment import load_config, run
+from jaxbq.experiment.finished import Run
 from jaxbq.methods import Ascent, Transpose, invert
 from jaxbq.network.targets import Codes
-from jaxbq.report import Style, Summary, build, image_grid, plot, training_curve
-from jaxbq.report.figures import Row, save_figure
-from jaxbq.report.trade_off import TradeOff, trade_off_figure
+from jaxbq.report import Style, build, image_grid, plot, training_curve
+from jaxbq.report.curves import TradeOff, trade_off_figure
+from jaxbq.report.images import ImageRow
+from jaxbq.report.style import save_figure
 from jaxbq.training import EpochMetrics
 
 # The package names its function as its module.
@@ -40,14 +42,16 @@ class Built(NamedTuple):
     """A finished run with its report.
 
     Args:
-        folder: of the run.
-        summary: what building said.
+        run: the run.
         traded: what was drawn against each other.
     """
 
-    folder: RunFolder
-    summary: list[Summary]
+    run: Run
     traded: list[TradeOff]
+
+    @property
+    def folder(self):
+        return self.run.folder
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,8 @@ def built(small, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "runs"
     shutil.copytree(small.place / "runs", out)
     (path,) = out.iterdir()
-    return Built(RunFolder(path), build(RunFolder(path)), [])
+    build(Run(path))
+    return Built(Run(path), [])
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +76,16 @@ def rich(tmp_path_factory):
         )
         config = write_small(place)
         config.write_text(config.read_text() + MORE)
-        folder = run(load_config(config, ["scores=full"]), place / "runs", Quiet())
-        summary = build(folder, Style("column", ("png", "pdf")))
-    return Built(folder, summary, traded)
+        done = Run(run(load_config(config, ["scores=full"]), place / "runs", Quiet()).path)
+        build(done, Style("column", ("png", "pdf")))
+    return Built(done, traded)
 
 
 @pytest.fixture
 def copied(built, tmp_path):
     """The finished small run with its report, to be changed."""
     path = shutil.copytree(built.folder.path, tmp_path / "runs" / built.folder.path.name)
-    return RunFolder(path)
+    return Run(path).folder
 
 
 def row(number, classes=3, right=True):
@@ -89,7 +94,7 @@ def row(number, classes=3, right=True):
     outputs[np.arange(number), [(n + (not right)) % classes for n in range(number)]] = 0.9
     images = np.linspace(0, 1, number * 30).reshape(number, 30)
     titles = ["abcdefghijklmnopqrstuvwxyz"[k] for k in intended]
-    return Row("method", images, outputs, titles, [right] * number)
+    return ImageRow("method", images, outputs, titles, [right] * number)
 
 
 def test_a_grid_has_one_scale_and_says_right_and_wrong():
@@ -165,11 +170,7 @@ def made(folder):
 
 
 def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
-    assert [line.method for line in built.summary] == [
-        "transpose",
-        "ascent(steps=20, restarts=2)",
-    ]
-    assert all(line.targets == 3 for line in built.summary)
+    assert built.run.methods == ["transpose", "ascent(steps=20, restarts=2)"]
     first = made(copied)
     assert [path.name for path in first if path.suffix == ".png"] == [
         "images.png",
@@ -182,7 +183,7 @@ def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
     # Without the data, elsewhere, from nothing: it changes no byte.
     for path in first:
         path.unlink()
-    assert build(copied) == built.summary
+    build(Run(copied.path))
     assert made(copied) == first
 
 
@@ -197,7 +198,7 @@ def test_every_damage_to_a_run_is_one_line(copied, monkeypatch):
     folder = copied
     # The figures are there already.
     monkeypatch.setattr(BUILD, "save_all", lambda *_: None)
-    build(folder)
+    build(Run(folder.path))
     rows = folder.scores.read_bytes()
     some = folder.inversions / "0/00-transpose.npz"
     for path, content in (
@@ -215,7 +216,7 @@ def test_every_damage_to_a_run_is_one_line(copied, monkeypatch):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(JaxbqError) as caught:
-            build(folder)
+            build(Run(folder.path))
         assert str(folder.path) in str(caught.value) or "scores.csv" in str(caught.value)
         assert "\n" not in str(caught.value)
         path.write_bytes(good)
@@ -223,14 +224,14 @@ def test_every_damage_to_a_run_is_one_line(copied, monkeypatch):
 
 def test_a_folder_without_results(tmp_path):
     with pytest.raises(JaxbqError, match="run its config first"):
-        build(RunFolder(tmp_path))
+        build(Run(tmp_path))
 
 
 def test_a_run_with_a_path_and_a_sweep_draws_both(rich):
     drawn = {path.name for path in rich.folder.figures.iterdir()}
     assert {"path-01.png", "path-01.gif", "curve-02.png", "samples-01.png"} <= drawn
-    lines = rich.summary
-    assert [line.method.partition("(")[0] for line in lines] == [
+    lines = rich.run.overview
+    assert [name.partition("(")[0] for name in lines.index] == [
         "transpose",
         "ascent",
         "whitened",
@@ -238,10 +239,10 @@ def test_a_run_with_a_path_and_a_sweep_draws_both(rich):
         "pseudo_inverse",
         "pseudo_inverse",
     ]
-    assert lines[0].distinct is None
-    assert 1 <= lines[1].distinct <= 2
+    assert np.isnan(lines["distinct"].iloc[0])
+    assert 1 <= lines["distinct"].iloc[1] <= 2
     # The heavier the prior, the more natural.
-    assert lines[3].distance <= lines[2].distance
+    assert lines["distance"].iloc[3] <= lines["distance"].iloc[2]
 
 
 def test_several_sweeps_are_traded_off_in_one_picture(rich):
@@ -254,4 +255,6 @@ def test_several_sweeps_are_traded_off_in_one_picture(rich):
     ]
     assert [line.values for line in rich.traded] == [[0.1, 10.0], [0.1, 1.0], (), ()]
     for line, numbers in zip(rich.traded, ((2, 3), (4, 5), (0,), (1,)), strict=True):
-        assert line.fidelity == [pytest.approx(rich.summary[n].fidelity) for n in numbers]
+        assert line.fidelity == [
+            pytest.approx(rich.run.overview["fidelity"].iloc[n]) for n in numbers
+        ]

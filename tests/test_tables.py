@@ -1,27 +1,29 @@
 import csv
+import itertools
 import math
 import re
 import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jaxbq.errors import JaxbqError
 from jaxbq.evaluation.statistics import Interval, compare_pairs, interval
 from jaxbq.experiment import RunFolder
+from jaxbq.experiment.finished import GROUPS, HEADLINES, SCORES, Run
 from jaxbq.experiment.folder import write_csv
-from jaxbq.report.score_values import GROUPS, HEADLINES, SCORES, controls_of, score_values
-from jaxbq.report.table_files import (
-    Block,
+from jaxbq.report.tables import (
     escape_latex,
     escape_markdown,
     rounded,
-    write_latex,
-    write_markdown,
+    to_html,
+    to_latex,
+    to_markdown,
+    write_tables,
     written_p,
 )
-from jaxbq.report.tables import compare_methods, known_scores, summarise, write_tables
 
 HOSTILE = "a|b & <script>alert(1)</script> 100% $x_1$ #2 {c} ~^\\ [d](e) *f* `g` é λ≤± 中 --\n"
 METHODS = ("transpose", HOSTILE, "[whitened]")
@@ -57,8 +59,21 @@ def cost_rows(seeds=4, methods=METHODS, controls=()):
 def write_run(path, rows, cost):
     path.mkdir(parents=True, exist_ok=True)
     for name, table in (("scores.csv", rows), ("cost.csv", cost)):
+        if not table:
+            continue
         write_csv(path / name, list(table[0]), [list(row.values()) for row in table])
     return RunFolder(path)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Makes a run of rows."""
+    numbers = itertools.count()
+
+    def make(rows, cost=()):
+        return Run(write_run(tmp_path / f"made-{next(numbers)}", rows, cost).path)
+
+    return make
 
 
 def read(path):
@@ -98,9 +113,9 @@ def test_p_values_are_short():
     assert shown == ["1.00", "0.100", "0.050", "0.0049", "0.0001", "<0.0001", ""]
 
 
-def test_only_best_images_of_trained_networks_count(rng):
+def test_only_best_images_of_trained_networks_count(rng, opened):
     rows = score_rows(rng, controls=("random_weights",))
-    found = {line.method: line.scores for line in summarise(rows, cost_rows())}
+    found = opened(rows, cost_rows()).intervals()
     assert list(found) == list(METHODS)
     best = [r for r in rows if r["sample"] == "0" and r["network"].isdecimal()]
     for name in ("fidelity", "naturalness"):
@@ -110,15 +125,15 @@ def test_only_best_images_of_trained_networks_count(rng):
     right = [r["right"] == "True" for r in best if r["method"] == HOSTILE]
     assert found[HOSTILE]["right"].mean == pytest.approx(np.mean(right))
     # More restarts are no more networks.
-    assert summarise([r for r in rows if r["sample"] == "0"], cost_rows()) == summarise(
-        rows, cost_rows()
-    )
+    alone = opened([r for r in rows if r["sample"] == "0"], cost_rows()).intervals()
+    assert str(alone) == str(found)
 
 
-def test_scores_are_of_networks_and_classes_in_their_order(rng):
+def test_scores_are_of_networks_and_classes_in_their_order(rng, opened):
     rows = score_rows(rng, seeds=11, classes=11)
     rng.shuffle(rows)
-    values = score_values(rows)["transpose"]["fidelity"]
+    run = opened(rows, cost_rows(11))
+    values = run.values()["transpose"]["fidelity"]
     assert values.shape == (11, 11)
     for network, target in ((10, 2), (2, 10)):
         (row,) = [
@@ -129,58 +144,59 @@ def test_scores_are_of_networks_and_classes_in_their_order(rng):
         ]
         assert values[network, target] == float(row["fidelity"])
     ends = interval(values, within=(0, 1))
-    found = {line.method: line.scores for line in summarise(rows, cost_rows(11))}
-    assert found["transpose"]["fidelity"] == ends
+    assert run.intervals()["transpose"]["fidelity"] == ends
 
 
-def test_costs_are_of_networks(rng):
-    (line, *_) = summarise(score_rows(rng), cost_rows())
-    assert line.scores["seconds"].mean == pytest.approx((1.5 + 2.5 + 3.5 + 4.5) / 4)
-    assert line.scores["seconds"].number == 4
-    assert line.scores["operations"][:3] == (3.2e9,) * 3
-    (alone, *_) = summarise(score_rows(rng, seeds=1), cost_rows(1))
-    assert alone.scores["seconds"][3:] == (1, "networks")
-    assert alone.scores["fidelity"][3:] == (3, "classes")
+def test_costs_are_of_networks(rng, opened):
+    found = opened(score_rows(rng), cost_rows()).intervals()["transpose"]
+    assert found["seconds"].mean == pytest.approx((1.5 + 2.5 + 3.5 + 4.5) / 4)
+    assert found["seconds"].number == 4
+    assert found["operations"][:3] == (3.2e9,) * 3
+    alone = opened(score_rows(rng, seeds=1), cost_rows(1)).intervals()["transpose"]
+    assert alone["seconds"][3:] == (1, "networks")
+    assert alone["fidelity"][3:] == (3, "classes")
 
 
-def test_intervals_of_shares_and_percentiles_end_where_these_do(rng):
+def test_intervals_of_shares_and_percentiles_end_where_these_do(rng, opened):
     rows = [
         r | {"fidelity": "1.0" if r["network"] != "0" else "0.8", "naturalness": "100.0"}
         for r in score_rows(rng, seeds=3)
     ]
-    (line, *_) = summarise(rows, [])
-    assert line.scores["fidelity"].high == 1
-    assert line.scores["naturalness"].high == 100
-    assert line.scores["seconds"].number == 0
+    found = opened(rows).intervals()["transpose"]
+    assert found["fidelity"].high == 1
+    assert found["naturalness"].high == 100
+    assert found["seconds"].number == 0
 
 
-def test_controls_are_apart(rng):
+def test_controls_are_apart(rng, opened):
     names = ("permuted_labels", "random_weights")
     rows = score_rows(rng, controls=names)
-    assert controls_of(rows) == list(names)
-    found = summarise(rows, cost_rows(controls=names), "random_weights")
+    run = opened(rows, cost_rows(controls=names))
+    assert run.controls == list(names)
+    found = run.intervals("random_weights")["transpose"]
     own = [r for r in rows if r["network"] == "random_weights" and r["sample"] == "0"]
     mean = np.mean([float(r["fidelity"]) for r in own if r["method"] == "transpose"])
-    assert found[0].scores["fidelity"].mean == pytest.approx(mean)
-    assert found[0].scores["fidelity"].unit == "classes"
-    assert found[0].scores["seconds"].mean == 6.5
+    assert found["fidelity"].mean == pytest.approx(mean)
+    assert found["fidelity"].unit == "classes"
+    assert found["seconds"].mean == 6.5
 
 
-def test_pairs_are_corrected_within_a_score(rng):
+def test_pairs_are_corrected_within_a_score(rng, opened):
     rows = score_rows(rng)
-    found = compare_methods(rows)
-    assert list(found) == list(HEADLINES)
-    values = {m: own["transfer"] for m, own in score_values(rows).items()}
-    assert found["transfer"] == compare_pairs(values, within=(0, 1))
+    run = opened(rows)
+    assert list(run.pairs) == list(HEADLINES)
+    values = {m: own["transfer"] for m, own in run.values().items()}
+    assert run.pairs["transfer"] == compare_pairs(values, within=(0, 1))
     unread = [r | {"readability": "", "transfer": ""} for r in rows]
-    assert list(compare_methods(unread)) == ["fidelity", "naturalness"]
+    assert list(opened(unread).pairs) == ["fidelity", "naturalness"]
 
 
 def test_tables_of_a_run(rng, tmp_path):
     names = ("permuted_labels", "random_weights")
     rows = score_rows(rng, controls=names)
     folder = write_run(tmp_path / "run-1", rows, cost_rows(controls=names))
-    paths = write_tables(folder)
+    run = Run(folder.path)
+    paths = write_tables(run)
     kinds = [
         f"{stem}.{suffix}"
         for stem in ("summary", "controls", "pairs")
@@ -189,12 +205,10 @@ def test_tables_of_a_run(rng, tmp_path):
     assert [p.name for p in paths] == kinds
     summary = read(paths[0])
     assert [row["method"] for row in summary] == list(METHODS)
-    (first, *_) = found = summarise(rows, cost_rows(controls=names))
-    shown = first.scores["fidelity"]
+    shown = run.intervals()["transpose"]["fidelity"]
     ends = ("mean", "low", "high")
     assert [float(summary[0][f"fidelity_{end}"]) for end in ends] == list(shown[:3])
     assert summary[0]["fidelity"] == rounded(shown)
-    assert "ssim_percentile" not in known_scores(found)
     assert not [column for column in summary[0] if column.startswith("ssim")]
     assert [(row["network"], row["method"]) for row in read(paths[3])] == [
         (name, method) for name in names for method in METHODS
@@ -202,36 +216,36 @@ def test_tables_of_a_run(rng, tmp_path):
     assert len(read(paths[6])) == 4 * 3
     assert float(read(paths[6])[0]["p_holm"]) >= float(read(paths[6])[0]["p"])
     before = {path: path.read_bytes() for path in paths}
-    assert write_tables(folder) == paths
+    assert write_tables(Run(folder.path)) == paths
     assert {path: path.read_bytes() for path in paths} == before
 
 
 def test_a_run_without_controls_has_no_table_of_them(rng, tmp_path):
     folder = write_run(tmp_path / "run-1", score_rows(rng, seeds=1), cost_rows(1))
-    paths = write_tables(folder)
+    paths = write_tables(Run(folder.path))
     assert {path.stem for path in paths} == {"summary", "pairs"}
     assert "3 classes of one network" in paths[1].read_text()
 
 
-def test_runs_of_older_versions_are_refused(rng, tmp_path):
+def test_runs_of_older_versions_are_refused(rng, tmp_path, opened):
     rows = [{k: v for k, v in r.items() if k != "transfer"} for r in score_rows(rng)]
     with pytest.raises(JaxbqError, match=r"lacks the column transfer.*run its config again$"):
-        write_tables(write_run(tmp_path / "a", rows, cost_rows()))
+        write_tables(Run(write_run(tmp_path / "a", rows, cost_rows()).path))
     folder = write_run(tmp_path / "b", score_rows(rng), cost_rows())
     (folder.path / "cost.csv").unlink()
     with pytest.raises(JaxbqError, match=r"cost\.csv.*run its config again"):
-        write_tables(folder)
+        write_tables(Run(folder.path))
     rows = score_rows(rng)
     rows[0]["fidelity"] = "much"
     with pytest.raises(JaxbqError, match="fidelity 'much' is no number"):
-        summarise(rows, [])
+        opened(rows).intervals()
     with pytest.raises(JaxbqError, match="lacks the column network"):
-        summarise([{"method": "a"}], [])
+        opened([{"method": "a"}]).intervals()
     with pytest.raises(JaxbqError, match="lacks the column run"):
-        summarise(score_rows(rng), [{"network": "0", "method": "a", "operations": ""}])
+        opened(score_rows(rng), [{"network": "0", "method": "a", "operations": ""}]).intervals()
     (folder.path / "scores.csv").write_text("network,method\n")
     with pytest.raises(JaxbqError, match="holds nothing"):
-        write_tables(folder)
+        write_tables(Run(folder.path))
 
 
 def test_every_score_has_one_group():
@@ -241,7 +255,7 @@ def test_every_score_has_one_group():
     assert set(HEADLINES) < set(SCORES)
 
 
-def test_markdown_shows_text_as_it_is(tmp_path):
+def test_markdown_shows_text_as_it_is():
     shown = escape_markdown(HOSTILE)
     assert "<" not in shown
     assert "&lt;script&gt;" in shown
@@ -249,9 +263,10 @@ def test_markdown_shows_text_as_it_is(tmp_path):
     assert "](" not in shown
     assert escape_markdown("a|b") == "a\\|b"
     assert escape_markdown("0.87 [0.81, 0.92]") == "0.87 [0.81, 0.92]"
-    path = tmp_path / "a.md"
-    write_markdown(path, HOSTILE, "note", [Block("t", ("a", "b"), [(HOSTILE, "<0.01")])])
-    table = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    made = to_markdown(
+        HOSTILE, "note", {"t": pd.DataFrame([[HOSTILE, "<0.01"]], columns=["a", "b"])}
+    )
+    table = [line for line in made.splitlines() if line.startswith("|")]
     assert len(table) == 3
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table)
 
@@ -274,9 +289,31 @@ def test_latex_escapes():
     assert escape_latex(HOSTILE).isascii()
 
 
-def test_long_tables_are_broken_into_pages(tmp_path):
-    rows = [(f"m{n}", "1") for n in range(90)]
-    text = write_latex(tmp_path / "a.tex", "t", "n", [Block("b", ("a", "c"), rows)]).read_text()
+def test_a_name_is_shown_as_it_is_in_every_format(rng, tmp_path):
+    name = "a_b & <i>"
+    methods = ("transpose", name)
+    run = Run(
+        write_run(tmp_path / "run", score_rows(rng, methods=methods), cost_rows(4, methods)).path
+    )
+    csv_file, markdown, latex, *_ = write_tables(run)
+    assert [row["method"] for row in read(csv_file)] == list(methods)
+    assert "| a\\_b &amp; &lt;i&gt; |" in markdown.read_text()
+    assert r"\raggedright a\_b \& \textless{}i\textgreater{} &" in latex.read_text()
+    made = to_html(
+        pd.DataFrame({"method": [name, "b", "b"], "n": ["<1", "2", "3"]}), name, shared=True
+    )
+    assert '<th scope="row">a_b &amp; &lt;i&gt;</th>' in made
+    assert "<caption>a_b &amp; &lt;i&gt;</caption>" in made
+    assert "<i>" not in made
+    # Rows of one heading share it.
+    assert made.count('<th scope="rowgroup" rowspan="2">b</th>') == made.count(">b<") == 1
+    assert made.count("<td>") == 3
+    assert made.count("<tr>") == 4
+
+
+def test_long_tables_are_broken_into_pages():
+    table = pd.DataFrame({"a": [f"m{n}" for n in range(90)], "c": "1"})
+    text = to_latex("t", "n", {"b": table})
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
     assert text.count("continued") == 2
     assert all(rf"m{n} & 1 \\" in text for n in range(90))
@@ -289,7 +326,9 @@ def test_latex_compiles(rng, tmp_path):
     folder = write_run(
         tmp_path / "run_1", score_rows(rng, methods=methods), cost_rows(methods=methods)
     )
-    inputs = "".join(rf"\input{{{p.name}}}" for p in write_tables(folder) if p.suffix == ".tex")
+    inputs = "".join(
+        rf"\input{{{p.name}}}" for p in write_tables(Run(folder.path)) if p.suffix == ".tex"
+    )
     document = r"\documentclass{article}\usepackage{booktabs}\begin{document}%s\end{document}"
     (folder.path / "tables" / "all.latex").write_text(document % inputs)
     done = subprocess.run(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from jaxbq.report import save_all
+from jaxbq.report.curves import TradeOff, trade_off_figure
 from jaxbq.report.style import Style
-from jaxbq.report.trade_off import TradeOff, trade_off_figure
 
 LINES = [
     TradeOff("whitened, weight", [10.0, 30.0, 60.0], [1.0, 0.9, 0.4], [0.01, 1.0, 100.0]),

@@ -155,11 +155,11 @@ def read_seed(value: int) -> int:
 
 def check_outputs(file: str | None, figure: str | None) -> None:
     """Refuse output files that cannot be written, before any work is done for them."""
-    from ..report.figures import check_format
-
     if file:
         check_writable(Path(file))
     if figure:
+        from ..report.style import check_format
+
         check_writable(Path(figure))
         check_format(Path(figure))
 

@@ -1,7 +1,9 @@
 """Commands about a config or its run folder: run, train, report, compare."""
 
 import argparse
+import math
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from .machines import (
 
 if TYPE_CHECKING:
     from ..experiment import Experiment, RunFolder
-    from ..report import Summary
+    from ..experiment.finished import Run
     from ..runtime.processes import Member
     from .console import Terminal
 
@@ -102,15 +104,17 @@ def _lead(
 
     with unswept("jaxbq.report"):
         from ..experiment import run
+        from ..experiment.finished import Run
         from ..report import build
 
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
-    drawn: dict[RunFolder, list[Summary]] = {}
+    drawn: dict[RunFolder, Run] = {}
     command = shlex.join(["jaxbq", *without_place(chosen.given)])
 
     def draw(folder: "RunFolder") -> None:
-        drawn[folder] = build(folder)
+        drawn[folder] = Run(folder.path)
+        build(drawn[folder])
 
     with Terminal() as terminal:
         if member:
@@ -121,7 +125,8 @@ def _lead(
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
             folders.append(run(experiment, out, terminal, data, draw, command, member))
-            rows += [_summary_row(what, line) for line in drawn[folders[-1]]]
+            overview = drawn[folders[-1]].overview.reset_index().to_dict("records")
+            rows += [_summary_row(what, found) for found in overview]
     if len(experiments) == 1:
         rows = [{key: cell for key, cell in row.items() if key != "experiment"} for row in rows]
     # A column that says nothing of any method is left out.
@@ -132,7 +137,7 @@ def _lead(
     )
     terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
     if len(folders) > 1:
-        labelled = [(w, folder) for (w, _), folder in zip(experiments, folders, strict=True)]
+        labelled = [(w, drawn[each]) for (w, _), each in zip(experiments, folders, strict=True)]
         _compare_variants(labelled, out, terminal)
     if len(folders) == 1:
         folder = folders[0]
@@ -141,9 +146,7 @@ def _lead(
         terminal.say(f"report: {folder.report}")
 
 
-def _compare_variants(
-    labelled: "list[tuple[str, RunFolder]]", out: Path, terminal: "Terminal"
-) -> None:
+def _compare_variants(labelled: "list[tuple[str, Run]]", out: Path, terminal: "Terminal") -> None:
     """Set the runs of one config side by side, in pictures and tables."""
     from ..report import draw_side_by_side
     from ..report.comparison import compare_runs
@@ -156,29 +159,32 @@ def _compare_variants(
     except JaxbqError as reason:
         terminal.say(f"not compared: {reason}")
         return
-    where = comparison_folder([folder for _, folder in labelled], out / "comparisons")
+    where = comparison_folder([run for _, run in labelled], out / "comparisons")
     for path in write_comparison(comparison, where):
         terminal.say(f"comparison: {path}")
 
 
-def _summary_row(what: str, line: "Summary") -> dict[str, str]:
-    def share(count: int | None) -> str:
-        return "" if count is None else f"{count}/{line.targets}"
+def _summary_row(what: str, found: "dict[Any, Any]") -> dict[str, str]:
+    def share(column: str) -> str:
+        return known(column, lambda count: f"{count:.0f}/{found['targets']}")
+
+    def known(column: str, write: Callable[[float], str] = show_number) -> str:
+        return "" if math.isnan(found[column]) else write(found[column])
 
     return {
         "experiment": what,
-        "method": line.method,
-        "right": share(line.right),
-        "fidelity": show_number(line.fidelity),
-        "probability": show_number(line.probability),
-        "right before": share(line.right_before),
-        "outside before": "" if line.outside_before is None else f"{line.outside_before:.0%}",
-        "readability": show_number(line.readability),
-        "natural %": "" if line.naturalness is None else f"{line.naturalness:.0f}",
-        "transfer": show_number(line.transfer),
-        "class mean r": show_number(line.correlation),
-        "optima": "" if line.distinct is None else f"{line.distinct:.1f}",
-        "seconds": f"{line.seconds:.2f}",
+        "method": found["method"],
+        "right": share("right"),
+        "fidelity": known("fidelity"),
+        "probability": known("probability"),
+        "right before": share("right_before"),
+        "outside before": known("outside_before", "{:.0%}".format),
+        "readability": known("readability"),
+        "natural %": known("naturalness", "{:.0f}".format),
+        "transfer": known("transfer"),
+        "class mean r": known("correlation"),
+        "optima": known("distinct", "{:.1f}".format),
+        "seconds": known("seconds", "{:.2f}".format),
     }
 
 
@@ -225,23 +231,17 @@ def add_report(commands: Any) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    from ..experiment import RunFolder, locked
-    from ..report import build
-    from ..report.style import Style
+    from ..experiment import locked
+    from ..experiment.finished import open_run
+    from ..report import Style, build
     from .console import Terminal
 
     style = Style(_width(chosen.width), tuple(dict.fromkeys(chosen.format)) or ("png",))
-    folder = RunFolder(Path(chosen.run))
-    if not (folder.path / "config.json").exists():
-        raise JaxbqError(
-            f"{folder.path}: is no run folder; name one, like runs/quickstart-1f2e3d4c"
-        )
-    if not folder.scores.exists():
-        raise JaxbqError(f"{folder.path}: the run is not finished; run its config again first")
-    with Terminal() as terminal, locked(folder.path):
-        build(folder, style)
-        terminal.say(f"pictures: {folder.figures}; tables: {folder.tables}")
-        terminal.say(f"report: {folder.report}")
+    run = open_run(chosen.run)
+    with Terminal() as terminal, locked(run.path):
+        build(run, style)
+        terminal.say(f"pictures: {run.folder.figures}; tables: {run.folder.tables}")
+        terminal.say(f"report: {run.folder.report}")
 
 
 def _width(text: str) -> str | float:
@@ -289,33 +289,29 @@ def add_compare(commands: Any) -> None:
 
 def _compare(chosen: argparse.Namespace) -> None:
     from ..errors import JaxbqError
-    from ..experiment import RunFolder
-    from ..report.comparable import label_runs
-    from ..report.comparison import compare_runs
+    from ..experiment.finished import HEADLINES, open_run
+    from ..report.comparison import compare_runs, label_runs
     from ..report.comparison_files import (
         comparison_folder,
         describe_comparison,
         shown_cells,
         write_comparison,
     )
-    from ..report.score_values import HEADLINES
     from .console import Terminal
 
-    folders = [RunFolder(Path(path)) for path in (chosen.first, *chosen.others)]
-    labels = chosen.label or label_runs(folders)
-    if len(labels) != len(folders):
-        raise JaxbqError(
-            f"{len(labels)} --label for {len(folders)} runs; give one for each, or none"
-        )
+    runs = [open_run(path) for path in (chosen.first, *chosen.others)]
+    labels = chosen.label or label_runs(runs)
+    if len(labels) != len(runs):
+        raise JaxbqError(f"{len(labels)} --label for {len(runs)} runs; give one for each, or none")
     scores = tuple(dict.fromkeys(chosen.score)) or HEADLINES
-    comparison = compare_runs(list(zip(labels, folders, strict=True)), scores)
-    where = Path(chosen.out) if chosen.out else comparison_folder(folders, Path("runs/comparisons"))
+    comparison = compare_runs(list(zip(labels, runs, strict=True)), scores)
+    where = Path(chosen.out) if chosen.out else comparison_folder(runs, Path("runs/comparisons"))
     paths = write_comparison(comparison, where)
     terminal = Terminal()
     terminal.table(
         describe_comparison(comparison),
         ["method", "score", "run", "value", "difference", "p", "effect"],
-        [[line.method, line.score, line.run, *shown_cells(line)] for line in comparison.lines],
+        [[one.method, one.score, one.run, *shown_cells(one)] for one in comparison.found],
     )
     for path in paths:
         terminal.say(f"comparison: {path}")

@@ -86,7 +86,6 @@ def _invert(chosen: argparse.Namespace) -> None:
     from ..evaluation import score
     from ..experiment.folder import write_npz
     from ..methods import invert
-    from ..report import plot
     from ..runtime.devices import computing
     from .console import Terminal
 
@@ -116,6 +115,8 @@ def _invert(chosen: argparse.Namespace) -> None:
         write_npz(Path(chosen.out), {name: getattr(result, name) for name in names})
         terminal.say(f"saved {chosen.out}")
     if chosen.figure:
+        from ..report import plot
+
         plot(result, chosen.figure, class_names=network.class_names)
         terminal.say(f"saved {chosen.figure}")
     if chosen.path:
@@ -137,8 +138,7 @@ def _keep_path(method: Any, file: str) -> Any:
 
 
 def _draw_path(result: "Result", file: Path, class_names: Sequence[str]) -> None:
-    from ..report import ANIMATIONS, path_strip, save_animation
-    from ..report.figures import save_figure
+    from ..report import ANIMATIONS, path_strip, save_animation, save_figure
 
     if file.suffix.lower() in ANIMATIONS:
         save_animation(result, file, class_names)
@@ -152,8 +152,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     from ..evaluation import NaturalnessScale, score
     from ..experiment.folder import write_csv
     from ..methods import sweep, vary
-    from ..report import CurvePoint, curve_figure
-    from ..report.figures import save_figure
+    from ..report import CurvePoint, curve_figure, save_figure
     from ..runtime.devices import computing
     from .console import Terminal
 
@@ -380,8 +379,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     import jax
 
     from ..diagnosis import trace
-    from ..report import trace_figure
-    from ..report.figures import save_figure
+    from ..report import save_figure, trace_figure
     from ..runtime.devices import computing
     from .console import Terminal
 
@@ -436,8 +434,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     import jax
 
     from ..diagnosis import alignments, explain, layer_facts, losses_by_layer, sensitivities
-    from ..report import sensitivity_figure
-    from ..report.figures import save_figure
+    from ..report import save_figure, sensitivity_figure
     from ..runtime.devices import computing
     from .console import Terminal
 

@@ -1,114 +1,89 @@
 """The report of a run: figures, tables and the page, from its files alone."""
 
-import math
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from ..errors import JaxbqError
-from ..experiment import RunFolder
-from ..experiment.folder import NATURALNESS, read_csv
+from ..experiment import locked
+from ..experiment.finished import Run
 from ..methods import Result
-from ..network.files import load_network
-from ..network.targets import name_target
 from ..options import describe, get_option, varied
-from .curve import CurvePoint, curve_figure
-from .figures import Row, image_grid, training_curve
+from ..runtime.files import clear_leftovers, make_folder
+from .curves import CurvePoint, TradeOff, curve_figure, trade_off_figure, training_curve
+from .images import ImageRow, image_grid
 from .page import write_page
 from .paths import path_strip, save_animation
-from .plane import PlanePoint, plane_figure
-from .score_values import read_scores
-from .style import Style, save_all
-from .summary import Summary, sum_up
-from .tables import MethodSummary, summarise, write_tables
-from .trade_off import TradeOff, trade_off_figure
+from .plane import plane_figure, points_of
+from .style import Style, save_all, save_figure
+from .tables import write_tables
 
 _MOST_ROWS = 10
 _USUAL = Style()
 
 
-def build(folder: RunFolder, style: Style = _USUAL) -> list[Summary]:
+def build(run: Run, style: Style = _USUAL) -> None:
     """Make the report of a run: figures, tables and the page.
 
     The same files give the same bytes.
 
     Args:
-        folder: of a finished run.
+        run: that is finished.
         style: of the figures.
-
-    Returns:
-        One line a method, in the order of the config; over all trained networks.
 
     Raises:
         JaxbqError: the folder lacks a file or one is damaged.
     """
-    networks = read_results(folder)
-    results = networks[0]
-    names = load_network(folder.network()).class_names
-    space, inches = results[0].space, style.inches
+    for network in run.networks:
+        run.results(network)  # so that a damaged run has no half a report
+    for name, figure in _figures(run, style.inches):
+        save_all(figure, run.folder.figures / name, style)
+        if name.startswith("path-"):
+            result = run.first[int(name.removeprefix("path-"))]
+            save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
+    write_tables(run)
+    write_page(run)
 
-    def save(figure: Any, name: str) -> None:
-        save_all(figure, folder.figures / name, style)
 
-    rows = [Row.of(result, names) for result in results]
-    save(image_grid(rows, space, names, width=inches), "images")
-    histories = [folder.read_history(number) for number in range(len(networks))]
-    if all(histories):  # a control with random weights was never trained
-        save(training_curve(histories, width=inches), "training")
-    for number, result in enumerate(results):
+def _figures(run: Run, width: float | None) -> Iterator[tuple[str, Any]]:
+    """Draw every figure of a run, each with its name."""
+    names, space = run.class_names, run.space
+
+    def grid(rows: Sequence[ImageRow]) -> Any:
+        return image_grid(rows, space, names, width=width)
+
+    yield "images", grid([ImageRow.of(result, names) for result in run.first])
+    histories = [run.histories[name] for name in run.trained if name in run.histories]
+    if len(histories) == len(run.trained):  # a control with random weights was never trained
+        yield "training", training_curve(histories, width=width)
+    for number, result in enumerate(run.first):
         if result.images.shape[1] > 1:
-            rows = _sample_rows(result, names)
-            save(image_grid(rows, space, names, width=inches), f"samples-{number:02d}")
-        if len(networks) > 1:
-            own = [each[number] for each in networks[:_MOST_ROWS]]
-            rows = [Row.of(each, names, 0, f"network {k}") for k, each in enumerate(own)]
-            save(image_grid(rows, space, names, width=inches), f"networks-{number:02d}")
+            yield f"samples-{number:02d}", grid(_sample_rows(result, names))
+        if len(run.trained) > 1:
+            own = [run.results(name)[number] for name in run.trained[:_MOST_ROWS]]
+            rows = [ImageRow.of(each, names, 0, f"network {k}") for k, each in enumerate(own)]
+            yield f"networks-{number:02d}", grid(rows)
         if "path" in result.diagnostics:
-            save(path_strip(result, names, width=inches), f"path-{number:02d}")
-            save_animation(result, folder.figures / f"path-{number:02d}.gif", names)
-    lines = sum_up(folder, networks)
-    swept = _swept(results)
+            yield f"path-{number:02d}", path_strip(result, names, width=width)
+    swept = _swept(run.first)
     for option, numbers in swept:
-        points = [_point(results[n], lines[n], option) for n in numbers]
-        figure = curve_figure(option, points, _real_distances(folder), width=inches)
-        save(figure, f"curve-{numbers[0]:02d}")
-    targets = len(results[0].images)
-    # The first stands in the plane: of digits a 3, which is not easily taken for another.
-    shown = list(dict.fromkeys((targets // 3, 0, max(targets - 2, 0))))
-    summaries = summarise(read_scores(folder), read_csv(folder.cost))
+        points = [_point(run, number, option) for number in numbers]
+        low, middle, high = run.naturalness["mahalanobis"]
+        yield f"curve-{numbers[0]:02d}", curve_figure(option, points, (low, middle, high), width)
     if len(swept) > 1:
-        save(trade_off_figure(_trade_offs(results, summaries, swept), inches), "trade-off")
-    methods = _plane_points(results, summaries, shown)
+        yield "trade-off", trade_off_figure(_trade_offs(run, swept), width)
+    targets = len(run.titles)
+    # Of digits a 3 comes first, which is not easily taken for another.
+    shown = list(dict.fromkeys((targets // 3, 0, max(targets - 2, 0))))
+    methods = points_of(run, shown)
     if any(method.place for method in methods):  # without judges there is no readability
-        titles = [name_target(results[0].targets[n], names) for n in shown]
-        save(plane_figure(methods, space, titles=titles, width=inches), "plane")
-    write_tables(folder)
-    write_page(folder)
-    return lines
+        titles = [run.titles[n] for n in shown]
+        yield "plane", plane_figure(methods, space, titles=titles, width=width)
 
 
-def read_results(folder: RunFolder) -> list[list[Result]]:
-    """Read what every method returned, in the order of the config, for every trained network.
-
-    Raises:
-        JaxbqError: there is none, one is missing, or one is damaged.
-    """
-    parts = sorted(folder.inversions.glob("[0-9]*"), key=lambda part: int(part.name))
-    paths = [sorted(part.glob("*.npz")) for part in parts]
-    if not paths or not all(paths):
-        raise JaxbqError(f"{folder.path}: no inversions there; run its config first")
-    results = [[folder.read_result(path) for path in own] for own in paths]
-    named = [[describe(result.method) for result in own] for own in results]
-    scored = list(dict.fromkeys(row["method"] for row in read_scores(folder)))
-    if any(names != scored for names in named):
-        raise JaxbqError(
-            f"{folder.path}: its inversions are not those of its scores.csv; run its config again"
-        )
-    return results
-
-
-def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:
+def _sample_rows(result: Result, class_names: Sequence[str]) -> list[ImageRow]:
     """One row a sample, best first; at most so many as fit a page."""
     starts = result.diagnostics.get("start", result.diagnostics.get("restart"))
     rows = []
@@ -116,7 +91,7 @@ def _sample_rows(result: Result, class_names: Sequence[str]) -> list[Row]:
         # Where the order differs by target, a row has no one start.
         same = starts is not None and (starts[:, n] == starts[0, n]).all()
         label = f"start {starts[0, n]}" if same and starts is not None else f"sample {n}"
-        rows.append(Row.of(result, class_names, n, label))
+        rows.append(ImageRow.of(result, class_names, n, label))
     return rows
 
 
@@ -130,27 +105,20 @@ def _swept(results: Sequence[Result]) -> list[tuple[str, list[int]]]:
     return [(option, own) for option, own in varying if option is not None]
 
 
-def _trade_offs(
-    results: Sequence[Result],
-    summaries: Sequence[MethodSummary],
-    swept: Sequence[tuple[str, list[int]]],
-) -> list[TradeOff]:
-    def line(label: str, numbers: Sequence[int], values: Sequence[float] = ()) -> TradeOff:
-        places = [summaries[n].scores for n in numbers]
-        return TradeOff(
-            label,
-            [each["naturalness"].mean for each in places],
-            [each["fidelity"].mean for each in places],
-            values,
-        )
+def _trade_offs(run: Run, swept: Sequence[tuple[str, list[int]]]) -> list[TradeOff]:
+    places = list(run.intervals().values())
 
-    lines = []
+    def trade_off(label: str, numbers: Sequence[int], values: Sequence[float] = ()) -> TradeOff:
+        natural = [places[n]["naturalness"].mean for n in numbers]
+        return TradeOff(label, natural, [places[n]["fidelity"].mean for n in numbers], values)
+
+    found = []
     for option, numbers in swept:
-        ordered = sorted(numbers, key=lambda n: get_option(results[n].method, option))
-        values = [get_option(results[n].method, option) for n in ordered]
-        lines.append(line(_sweep_name(results[numbers[0]].method, option), ordered, values))
-    single = set(range(len(results))) - {n for _, numbers in swept for n in numbers}
-    return lines + [line(describe(results[n].method), [n]) for n in sorted(single)]
+        ordered = sorted(numbers, key=lambda n: get_option(run.first[n].method, option))
+        values = [get_option(run.first[n].method, option) for n in ordered]
+        found.append(trade_off(_sweep_name(run.first[numbers[0]].method, option), ordered, values))
+    single = set(range(len(run.methods))) - {n for _, numbers in swept for n in numbers}
+    return found + [trade_off(run.methods[n], [n]) for n in sorted(single)]
 
 
 def _sweep_name(method: Any, option: str) -> str:
@@ -163,38 +131,44 @@ def _sweep_name(method: Any, option: str) -> str:
     return f"{describe(method).partition('(')[0]}, {part}{last}"
 
 
-def _plane_points(
-    results: Sequence[Result], summaries: Sequence[MethodSummary], shown: Sequence[int]
-) -> list[PlanePoint]:
-    points = []
-    for result, summary in zip(results, summaries, strict=True):
-        fidelity, readability, naturalness = (
-            summary.scores[name] for name in ("fidelity", "readability", "naturalness")
-        )
-        points.append(
-            PlanePoint(
-                summary.method,
-                result.method.kind,  # type: ignore[attr-defined]
-                fidelity[:3],
-                readability[:3],
-                naturalness[:3],
-                result.images[list(shown), 0],
-            )
-        )
-    return points
+def _point(run: Run, number: int, option: str) -> CurvePoint:
+    found = run.overview.loc[run.methods[number]]
+    names = ("probability", "mean_error", "distance", "correlation", "readability")
+    value = get_option(run.first[number].method, option)
+    return CurvePoint(value, *(float(found[name]) for name in names))
 
 
-def _real_distances(folder: RunFolder) -> tuple[float, float, float]:
-    low, middle, high = folder.read_json(NATURALNESS)["mahalanobis"]
-    return low, middle, high
+def draw_side_by_side(labelled: Sequence[tuple[str, Run]], where: Path) -> list[Path]:
+    """Draw, for every method, its images of all runs, one row a run, of the first network of each.
 
+    Args:
+        labelled: runs, each with its label. Methods are matched by their place in the config.
+        where: folder to write the pictures in; it is made.
 
-def _point(result: Result, line: Summary, option: str) -> CurvePoint:
-    return CurvePoint(
-        get_option(result.method, option),
-        math.nan if line.probability is None else line.probability,
-        line.mean_error,
-        math.nan if line.distance is None else line.distance,
-        math.nan if line.correlation is None else line.correlation,
-        line.readability,
-    )
+    Returns:
+        The pictures; none where the runs' images or targets are not of one shape.
+
+    Raises:
+        JaxbqError: a run is damaged, or the folder cannot be written.
+    """
+    runs = [run for _, run in labelled]
+    if len({(run.space, run.class_names, run.first[0].targets.shape) for run in runs}) > 1:
+        return []
+    make_folder(where)
+    # Named after what is in them: other runs of the same config get pictures of their own.
+    digest = hashlib.sha256(" ".join(run.path.name for run in runs).encode()).hexdigest()[:8]
+    stem = f"{runs[0].path.name.rsplit('-', 1)[0]}-{digest}"
+    pictures, names = [], runs[0].class_names
+    # Drawing takes seconds: another set of runs waits for it.
+    with locked(where, wait=True) as alone:
+        if alone:
+            clear_leftovers(where)
+        for number, same in enumerate(zip(*(run.first for run in runs), strict=False)):
+            rows = [
+                ImageRow.of(result, names, label=label.replace(", ", "\n"))
+                for (label, _), result in zip(labelled, same, strict=True)
+            ]
+            kind = same[0].method.kind
+            pictures.append(where / f"{stem}-{number:02d}-{kind}.png")
+            save_figure(image_grid(rows, runs[0].space, names), pictures[-1])
+    return pictures

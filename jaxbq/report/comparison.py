@@ -1,5 +1,6 @@
 """Runs side by side: what changed against the first of them, with intervals."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,12 +9,12 @@ import numpy as np
 
 from ..errors import JaxbqError
 from ..evaluation.statistics import Comparison, Interval, compare_groups, corrected, interval
-from ..experiment import RunFolder
-from .comparable import About, check_alike, check_distinct
-from .score_values import HEADLINES, SCORES, Values, limits, read_scores, score_values
+from ..experiment.finished import HEADLINES, SCORES, Run, Values, limits
+
+_MOST_CHANGES = 3  # of a config in a label; more are hinted at
 
 
-class Line(NamedTuple):
+class Compared(NamedTuple):
     """One method of one run by one score.
 
     Args:
@@ -39,23 +40,17 @@ class RunComparison(NamedTuple):
         methods: those that the first shares with any other, and of which any score is known, in
             its order.
         scores: those that are known of any.
-        lines: by method, score and run, for the runs that have the method.
+        found: by method, score and run, for the runs that have the method.
     """
 
-    runs: tuple[tuple[str, RunFolder], ...]
+    runs: tuple[tuple[str, Run], ...]
     methods: tuple[str, ...]
     scores: tuple[str, ...]
-    lines: tuple[Line, ...]
-
-
-class _Run(NamedTuple):
-    label: str
-    config: dict[str, Any]
-    values: Values
+    found: tuple[Compared, ...]
 
 
 def compare_runs(
-    labelled: Sequence[tuple[str, RunFolder]], scores: Sequence[str] = HEADLINES
+    labelled: Sequence[tuple[str, Run]], scores: Sequence[str] = HEADLINES
 ) -> RunComparison:
     """Compare runs with the first of them, method by method, of the same name.
 
@@ -71,87 +66,167 @@ def compare_runs(
         Values and differences; p-values with Holm's correction over all that are in it.
 
     Raises:
-        JaxbqError: runs are not comparable, or one is not finished; the message says why.
+        JaxbqError: runs are not comparable, or one is damaged; the message says why.
     """
-    folders = [folder for _, folder in labelled]
-    check_distinct(folders, [label for label, _ in labelled])
+    _check_distinct(labelled)
     unknown = [name for name in scores if name not in SCORES]
     if unknown:
         raise JaxbqError(f"no score is called {unknown[0]}; known: {', '.join(SCORES)}")
-    first, *others = about = [About.read(folder) for folder in folders]
-    for other in others:
-        check_alike(first, other)
-    runs = [
-        _Run(label, one.config, score_values(read_scores(folder)))
-        for (label, folder), one in zip(labelled, about, strict=True)
-    ]
-    for run, folder in zip(runs[1:], folders[1:], strict=True):
-        if not run.values.keys() & runs[0].values.keys():
-            raise JaxbqError(
-                f"{folder.path} has no method in common with {folders[0].path}; "
-                "methods are matched by their names in scores.csv"
-            )
-        _check_shapes(runs[0], run, folders[0].path, folder.path)
-    lines = _corrected([line for name in scores for line in _lines(runs, name)])
-    shown = tuple(name for name in scores if any(line.score == name for line in lines))
+    (_, first), *others = labelled
+    values = [run.values() for _, run in labelled]
+    for (_, run), own in zip(others, values[1:], strict=True):
+        _check_alike(first, run)
+        _check_shapes(first, values[0], run, own)
+    found = _corrected([one for name in scores for one in _compare_score(labelled, values, name)])
+    shown = tuple(name for name in scores if any(one.score == name for one in found))
     if not shown:
         raise JaxbqError(f"none of {', '.join(scores)} is known in these runs; choose others")
-    methods = tuple(m for m in runs[0].values if any(line.method == m for line in lines))
-    ordered = [
-        line
-        for m in methods
-        for n in shown
-        for line in lines
-        if (line.method, line.score) == (m, n)
-    ]
-    return RunComparison(tuple(labelled), methods, shown, tuple(ordered))
+    methods = tuple(m for m in values[0] if any(one.method == m for one in found))
+    found.sort(key=lambda one: (methods.index(one.method), shown.index(one.score)))
+    return RunComparison(tuple(labelled), methods, shown, tuple(found))
 
 
-def _lines(runs: Sequence[_Run], score: str) -> Iterator[Line]:
-    first, *others = runs
-    for method, own in first.values.items():
-        having = [run for run in others if method in run.values]
-        tables = [own[score], *(run.values[method][score] for run in having)]
+def _compare_score(
+    labelled: Sequence[tuple[str, Run]], values: Sequence[Values], score: str
+) -> Iterator[Compared]:
+    (first_label, first), within = labelled[0], limits(score)
+    for method, own in values[0].items():
+        having = [
+            (label, run, table[method][score])
+            for (label, run), table in zip(labelled[1:], values[1:], strict=True)
+            if method in table
+        ]
+        tables = [own[score], *(table for _, _, table in having)]
         if not having or all(np.isnan(table).all() for table in tables):
             continue
-        within = limits(score)
-        for run, table in zip([first, *having], tables, strict=True):
-            change = None
-            if run is not first:
-                change = compare_groups(
-                    table,
-                    own[score],
-                    paired=_same_networks(run, first),
-                    names=(run.label, first.label),
-                    within=within,
-                )
-            yield Line(method, score, run.label, interval(table, within=within), change)
+        yield Compared(method, score, first_label, interval(own[score], within=within), None)
+        for label, run, table in having:
+            paired = _seeds(run) == _seeds(first) and len(table) == len(own[score])
+            names = (label, first_label)
+            change = compare_groups(table, own[score], paired=paired, names=names, within=within)
+            yield Compared(method, score, label, interval(table, within=within), change)
 
 
-def _corrected(lines: list[Line]) -> list[Line]:
+def _corrected(found: list[Compared]) -> list[Compared]:
     """Correct the p-values of all changes together."""
-    changes = iter(corrected([line.change for line in lines if line.change is not None]))
-    return [line._replace(change=next(changes)) if line.change else line for line in lines]
+    changes = iter(corrected([one.change for one in found if one.change is not None]))
+    return [one._replace(change=next(changes)) if one.change else one for one in found]
 
 
-def _same_networks(run: _Run, first: _Run) -> bool:
-    """Tell whether networks belong together one by one."""
-    tables = [next(iter(each.values.values()))["fidelity"] for each in (run, first)]
-    return _seeds(run.config) == _seeds(first.config) and len(tables[0]) == len(tables[1])
-
-
-def _seeds(config: Mapping[str, Any]) -> list[int] | None:
+def _seeds(run: Run) -> list[int] | None:
     """List the seeds that networks were trained from; None, which equals itself, for a file's."""
-    if "file" in config.get("network", {}):
+    if "file" in run.config.get("network", {}):
         return None
-    seed, number = config.get("seed", 0), config.get("networks", {}).get("seeds", 1)
+    seed, number = run.config.get("seed", 0), run.config.get("networks", {}).get("seeds", 1)
     return list(range(seed, seed + number))
 
 
-def _check_shapes(first: _Run, other: _Run, path: Path, other_path: Path) -> None:
-    classes = [next(iter(run.values.values()))["fidelity"].shape[1] for run in (first, other)]
+def _check_distinct(labelled: Sequence[tuple[str, Run]]) -> None:
+    """Refuse one run alone, a run that is named twice, and labels that are."""
+    if len(labelled) < 2:
+        raise JaxbqError("one run alone; name two to compare, or more")
+    seen: set[Path] = set()
+    for _, run in labelled:
+        if run.path.resolve() in seen:
+            raise JaxbqError(f"{run.path} is named twice; a run does not differ from itself")
+        seen.add(run.path.resolve())
+    labels = [label for label, _ in labelled]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise JaxbqError(f"two runs have the label {twice!r}; give each one of its own")
+
+
+def _check_alike(first: Run, other: Run) -> None:
+    """Refuse two runs whose scores mean different things: data, targets or scoring differ."""
+    both = (first, other)
+    data = [run.environment.get("data_sha256") for run in both]
+    if None in data:
+        raise JaxbqError(f"{both[data.index(None)].path} does not say on what data; run it again")
+    if data[0] != data[1]:
+        kinds = [_kind(run.config.get("data")) for run in both]
+        said = f" ({kinds[1]}, not {kinds[0]})" if kinds[0] != kinds[1] else ""
+        raise JaxbqError(
+            f"{other.path} is about other data than {first.path}{said}; compare runs on one"
+        )
+    for section, what in (("targets", "asks for other targets"), ("scores", "is scored otherwise")):
+        pair = [run.config.get(section) for run in both]
+        if pair[0] != pair[1]:
+            raise JaxbqError(
+                f"{other.path} {what} than {first.path} ({_first_change(section, *pair)}); "
+                "run one again with the other's"
+            )
+
+
+def _check_shapes(first: Run, values: Values, other: Run, others: Values) -> None:
+    """Refuse runs without a method in common, or with other targets in their scores."""
+    if not others.keys() & values.keys():
+        raise JaxbqError(
+            f"{other.path} has no method in common with {first.path}; "
+            "methods are matched by their names in scores.csv"
+        )
+    classes = [next(iter(own.values()))["fidelity"].shape[1] for own in (values, others)]
     if classes[0] != classes[1]:
         raise JaxbqError(
-            f"{other_path} has scores of {classes[1]} targets, {path} of {classes[0]}; "
+            f"{other.path} has scores of {classes[1]} targets, {first.path} of {classes[0]}; "
             "delete the damaged scores.csv and run its config again"
         )
+
+
+def _kind(data: Any) -> str:
+    return str(data.get("kind", "unknown")) if isinstance(data, Mapping) else "unknown"
+
+
+def _first_change(section: str, old: Any, new: Any) -> str:
+    """Say the first setting that differs."""
+    before, after = _flat(old, section), _flat(new, section)
+    keys = [key for key in {**after, **before} if before.get(key) != after.get(key)]
+    key = keys[0] if keys else section
+    return f"{key}={_setting(after.get(key))}, not {_setting(before.get(key))}"
+
+
+def label_runs(runs: Sequence[Run]) -> list[str]:
+    """Label runs by what their configs set otherwise than the first's, like ``training.epochs=3``.
+
+    The first is labelled by the same settings where all others differ from it in the same ones.
+    What has no label of its own by that has the name of its folder.
+
+    Raises:
+        JaxbqError: one has no readable config.
+    """
+    first, *others = [_flat({k: v for k, v in run.config.items() if k != "name"}) for run in runs]
+    changes = [[key for key in own if own[key] != first.get(key, ...)] for own in others]
+    shared = changes[0] if changes and all(keys == changes[0] for keys in changes) else []
+    if any(key not in first for key in shared):
+        shared = []
+    labels = [_label(first, shared), *map(_label, others, changes)]
+    names = [run.name for run in runs]
+    labels = [n if not t or labels.count(t) > 1 else t for t, n in zip(labels, names, strict=True)]
+    paths = [str(run.path) for run in runs]
+    return [p if labels.count(t) > 1 else t for t, p in zip(labels, paths, strict=True)]
+
+
+def _label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    said = [f"{key}={_setting(settings[key])}" for key in keys[:_MOST_CHANGES]]
+    return ", ".join([*said, "…"] if len(keys) > _MOST_CHANGES else said)
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Flatten nested tables to dotted keys; lists of tables by number, other lists whole."""
+    members: list[tuple[str, Any]]
+    if isinstance(value, Mapping):
+        members = [(str(key), member) for key, member in value.items()]
+    elif isinstance(value, list) and any(isinstance(member, Mapping) for member in value):
+        members = [(str(number), member) for number, member in enumerate(value)]
+    else:
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, member in members:
+        found |= _flat(member, f"{path}.{key}" if path else key)
+    return found
+
+
+def _setting(value: Any) -> str:
+    """Write a value as a config does."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

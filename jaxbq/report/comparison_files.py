@@ -2,25 +2,32 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..evaluation.statistics import Comparison
-from ..experiment import RunFolder, locked
-from ..experiment.folder import write_csv
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..evaluation.statistics import Comparison, Interval
+from ..experiment import locked
+from ..experiment.finished import Run
 from ..runtime.files import clear_leftovers, make_folder
-from .comparison import Line, RunComparison
-from .effects_figure import Effect, effects_figure
-from .style import save_figure
-from .table_files import Block, rounded, write_documents, written_effect, written_p
+from .comparison import Compared, RunComparison
+from .style import AS_IS, BLUE, DPI, ORANGE, save_figure, shorten, styled, text_width
+from .tables import rounded, write_all, written_effect, written_p
 
 _SIGNIFICANT = 0.05
+# Inches.
+_ROW, _PANEL, _MOST_LABEL, _ABOVE, _BELOW = 0.2, 1.75, 3.2, 0.62, 0.52
+_TEXT = 7.5  # points
+_GREY = "0.35"
+_SIGNS = "▶ higher or ◀ lower, p < 0.05 with Holm's correction   ○ may be chance"
 
 
-def comparison_folder(folders: Sequence[RunFolder], out: Path) -> Path:
+def comparison_folder(runs: Sequence[Run], out: Path) -> Path:
     """Name a folder for the comparison of these runs, under ``out``."""
-    names = [folder.path.resolve().name for folder in folders]
+    names = [run.name for run in runs]
     digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
     return out / f"{names[0].rpartition('-')[0] or names[0]}-{digest}"
 
@@ -52,50 +59,47 @@ def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
     return paths
 
 
-def _effects(comparison: RunComparison, method: str) -> dict[str, list[Effect]]:
+def _effects(comparison: RunComparison, method: str) -> "dict[str, list[Effect]]":
     """Collect the differences of a method by the scores that are known of it."""
     found: dict[str, list[Effect]] = {}
-    for line in comparison.lines:
-        if line.method == method and line.change:
-            clear = line.change.p_holm < _SIGNIFICANT
-            effect = Effect(line.run, line.change.difference, clear)
-            found.setdefault(line.score, []).append(effect)
+    for one in comparison.found:
+        if one.method == method and one.change:
+            clear = one.change.p_holm < _SIGNIFICANT
+            effect = Effect(one.run, one.change.difference, clear)
+            found.setdefault(one.score, []).append(effect)
     return found
 
 
 def _write_tables(comparison: RunComparison, stem: Path) -> list[Path]:
-    names = {label: folder.path.resolve().name for label, folder in comparison.runs}
+    names = {label: run.name for label, run in comparison.runs}
     columns = ["method", "score", "run", "folder", "value", "mean", "low", "high", "number", "unit"]
     columns += ["difference", *(f"difference_{end}" for end in ("mean", "low", "high", "number"))]
     columns += ["difference_unit", "paired", "p", "p_holm", "effect"]
-    csv = stem.with_suffix(".csv")
-    write_csv(
-        csv,
-        columns,
+    digits = pd.DataFrame(
         [
             [
-                *(line.method, line.score, line.run, names[line.run]),
-                *(rounded(line.value), *line.value),
-                *_change_cells(line.change),
+                *(one.method, one.score, one.run, names[one.run], rounded(one.value)),
+                *(*one.value, *_change_cells(one.change)),
             ]
-            for line in comparison.lines
+            for one in comparison.found
         ],
+        columns=columns,
+        dtype=object,  # what the first run has none of is empty beside whole numbers
     )
-    blocks = [
-        Block(
-            f"{method}: {score}",
-            ["run", "value", "difference", "p (Holm)", "effect"],
+    texts = {
+        f"{method}: {score}": pd.DataFrame(
             [
-                [line.run, *shown_cells(line)]
-                for line in comparison.lines
-                if (line.method, line.score) == (method, score)
+                [one.run, *shown_cells(one)]
+                for one in comparison.found
+                if (one.method, one.score) == (method, score)
             ],
+            columns=["run", "value", "difference", "p (Holm)", "effect"],
         )
         for method in comparison.methods
         for score in comparison.scores
-    ]
+    }
     title = f"Runs against {comparison.runs[0][0]}"
-    return [csv, *write_documents(stem, title, describe_comparison(comparison), blocks)]
+    return write_all(stem, digits, title, describe_comparison(comparison), texts)
 
 
 def _change_cells(change: Comparison | None) -> list[Any]:
@@ -105,18 +109,17 @@ def _change_cells(change: Comparison | None) -> list[Any]:
     return [rounded(change.difference), *change.difference, *rest]
 
 
-def shown_cells(line: Line) -> list[str]:
-    """Write value, difference, p and effect of a line for a table."""
-    if line.change is None:
-        return [rounded(line.value), "", "", ""]
-    change = line.change
-    shown = rounded(change.difference), written_p(change.p_holm), written_effect(change)
-    return [rounded(line.value), *shown]
+def shown_cells(one: Compared) -> list[str]:
+    """Write value, difference, p and effect for a table."""
+    if one.change is None:
+        return [rounded(one.value), "", "", ""]
+    p, effect = written_p(one.change.p_holm), written_effect(one.change)
+    return [rounded(one.value), rounded(one.change.difference), p, effect]
 
 
 def describe_comparison(comparison: RunComparison) -> str:
     """Say in one line what the numbers are, and of how many."""
-    changes = [line.change for line in comparison.lines if line.change]
+    changes = [one.change for one in comparison.found if one.change]
     tests = sum(not math.isnan(change.p) for change in changes)
     how = {
         (True, "networks"): "networks of the same seeds, paired t-test",
@@ -130,3 +133,85 @@ def describe_comparison(comparison: RunComparison) -> str:
         f"({said}; p with Holm's correction over all {tests} tests; effect in standard deviations; "
         "each interval is of one difference alone)"
     )
+
+
+class Effect(NamedTuple):
+    """A row of a panel.
+
+    Args:
+        run: its label.
+        difference: to the first run.
+        clear: whether it differs beyond chance.
+    """
+
+    run: str
+    difference: Interval
+    clear: bool
+
+
+@styled()
+def effects_figure(method: str, first: str, effects: Mapping[str, Sequence[Effect]]) -> Figure:
+    """Draw differences to the first run, one panel a score and one row a run.
+
+    A filled triangle points to where a clear difference leads, up in blue and down in orange; an
+    open grey circle is one that may be chance. Lines are intervals.
+
+    Args:
+        method: whose scores they are.
+        first: label of the run that all are compared with: the line at zero.
+        effects: by score; runs in one order.
+    """
+    runs = list(dict.fromkeys(each.run for rows in effects.values() for each in rows))
+    labels = [shorten(" ".join(run.split()), _TEXT, _MOST_LABEL) for run in runs]
+    left = 0.2 + max(text_width(label, _TEXT) for label in labels)
+    width = max(left + _PANEL * len(effects), text_width(_SIGNS, _TEXT) + 0.15)
+    size = (width + 0.1, _ABOVE + _ROW * len(runs) + _BELOW)
+    figure = Figure(figsize=size, dpi=DPI)
+    places = {run: len(runs) - 1 - number for number, run in enumerate(runs)}
+    for number, (score, rows) in enumerate(effects.items()):
+        box = (left + _PANEL * number, _BELOW, _PANEL - 0.15, _ROW * len(runs))
+        axis = figure.add_axes(
+            (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
+        )
+        for row in range(0, len(runs), 2):
+            axis.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
+        axis.axvline(0, color="0.2", linewidth=0.9, zorder=1)
+        for each in rows:
+            _draw(axis, each, places[each.run])
+        axis.set_ylim(-0.5, len(runs) - 0.5)
+        axis.set_yticks(range(len(runs)), labels[::-1] if number == 0 else [""] * len(runs))
+        for label in axis.get_yticklabels():
+            label.set(**AS_IS)
+        axis.set_title(score.replace("_", " "), fontsize=_TEXT + 1)
+        axis.locator_params(axis="x", nbins=4)
+        axis.tick_params(labelsize=_TEXT, length=2)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="x", alpha=0.3, linewidth=0.5)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+    _write(figure, size, method, first)
+    return figure
+
+
+def _draw(axis: Any, effect: Effect, place: float) -> None:
+    mean, low, high = effect.difference[:3]
+    if math.isnan(mean):
+        return
+    colour = (BLUE if mean > 0 else ORANGE) if effect.clear else _GREY
+    marker = (">" if mean > 0 else "<") if effect.clear else "o"
+    if not math.isnan(low):
+        axis.plot([low, high], [place, place], color=colour, linewidth=1.3, zorder=2)
+    look = {"markersize": 5, "markerfacecolor": colour if effect.clear else "white"}
+    axis.plot(mean, place, marker, color=colour, markeredgewidth=1.1, zorder=3, **look)
+
+
+def _write(figure: Figure, size: tuple[float, float], method: str, first: str) -> None:
+    """Write what is drawn above it, and what the signs mean below."""
+    room = size[0] - 0.2
+    lines = [
+        (method, _TEXT + 1.5, size[1] - 0.16),
+        (f"difference to {first}, mean and 95 % interval", _TEXT, size[1] - 0.34),
+        (_SIGNS, _TEXT, 0.12),
+    ]
+    for text, points, height in lines:
+        shown = shorten(" ".join(text.split()), points, room)
+        figure.text(0.1 / size[0], height / size[1], shown, fontsize=points, va="center", **AS_IS)

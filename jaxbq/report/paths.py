@@ -13,7 +13,7 @@ from ..errors import JaxbqError
 from ..methods import Ascent, Result
 from ..network.targets import name_target
 from ..runtime.files import write_atomically
-from .drawing import as_bytes, check_drawable, draw_image, proportion
+from .images import as_bytes, check_drawable, draw_image, proportion
 from .style import AS_IS, DPI, SMALLEST, styled
 
 ANIMATIONS = (".gif", ".webp")

@@ -6,6 +6,9 @@ text are points of the final figure, so a figure is drawn at its width, never sc
 """
 
 import contextlib
+import html
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +161,31 @@ def save_all(figure: Figure, stem: Path, style: Style) -> list[Path]:
     for path in paths:
         save_figure(figure, path, style.dpi)
     return paths
+
+
+def to_svg(figure: Figure, kind: str, name: str, words: str) -> str:
+    """Write a figure as SVG to stand in a page, without a size; the same figure, the same bytes.
+
+    Args:
+        figure: what one of this package's functions drew; nothing in it is clipped.
+        kind: classes of the element.
+        name: put before every identifier, as these are unique in a page.
+        words: what is drawn.
+    """
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with styled(), matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    text = buffer.getvalue()
+    # A style sheet and addresses in it would be those of the page.
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r'\s(xmlns(:xlink)?|clip-path)="[^"]*"', "", text[text.index("<svg") :])
+    text = re.sub(r'\sid="', rf' id="{name}-', text)
+    text = re.sub(r'\s(?:xlink:)?href="#', rf' href="#{name}-', text)
+    view = re.search(r'viewBox="[^"]*"', text)
+    about = f'role="group" aria-label="{html.escape(words)}"'
+    head = f'<svg class="{kind}" {view[0] if view else ""} {about}>'
+    return re.sub(r"<svg[^>]*>", lambda _: head, text, count=1)
 
 
 def two_plots(width: float, height: float) -> tuple[Figure, Any, Any]:

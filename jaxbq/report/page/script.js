@@ -167,32 +167,46 @@
     });
   }
 
-  // In the chart, a method lights up together with its line in the list.
+  // In the chart, a number is a link, and a method lights up together with its line in the list.
   const chart = document.querySelector('.chart');
   const tip = document.querySelector('.tip');
-  if (chart) {
-    const light = (number, mark) => {
-      all('.plane', chart).forEach((each) => each.classList.toggle('lit', number !== null));
-      all('[data-method]', chart).forEach((each) =>
-        each.classList.toggle('on', each.dataset.method === number));
-      tip.hidden = !mark;
-      if (!mark) return;
-      tip.textContent = mark.getAttribute('aria-label');
-      const box = tip.parentElement.getBoundingClientRect();
-      const at = mark.getBoundingClientRect();
-      const left = at.left - box.left + at.width / 2 - tip.offsetWidth / 2;
-      tip.style.left = `${Math.max(0, Math.min(left, box.width - tip.offsetWidth))}px`;
-      tip.style.top = `${at.bottom - box.top + 8}px`;
-    };
-    all('title', chart).forEach((each) => each.remove());
-    for (const each of all('a.mark, .legend tr[data-method]', chart)) {
-      const mark = each.matches('.mark') ? each : null;
-      const on = () => light(each.dataset.method, mark);
-      const off = () => light(null, null);
-      each.addEventListener('pointerenter', on);
-      each.addEventListener('pointerleave', off);
-      each.addEventListener('focusin', on);
-      each.addEventListener('focusout', off);
+  const light = (number, mark) => {
+    chart.classList.toggle('lit', number !== null);
+    all('[data-method]', chart).forEach((each) =>
+      each.classList.toggle('on', each.dataset.method === number));
+    tip.hidden = !mark;
+    if (!mark) return;
+    tip.textContent = mark.closest('a').getAttribute('aria-label');
+    const box = tip.parentElement.getBoundingClientRect();
+    const at = mark.getBoundingClientRect();
+    const left = at.left - box.left + at.width / 2 - tip.offsetWidth / 2;
+    tip.style.left = `${Math.max(0, Math.min(left, box.width - tip.offsetWidth))}px`;
+    tip.style.top = `${at.bottom - box.top + 8}px`;
+  };
+  const watch = (each, number, mark) => {
+    for (const [kind, act] of [['pointerenter', () => light(number, mark)],
+      ['pointerleave', () => light(null)]]) {
+      each.addEventListener(kind, act);
+      each.addEventListener(kind === 'pointerenter' ? 'focusin' : 'focusout', act);
+    }
+  };
+  for (const row of chart ? all('.legend tr[data-method]', chart) : []) {
+    const number = row.dataset.method;
+    watch(row, number, null);
+    for (const part of ['whisker', 'leader', 'sign', 'number']) {
+      for (const drawn of all(`.plane [id$="-${part}-${number}"]`, chart)) {
+        drawn.dataset.method = number;
+        drawn.classList.add(part);
+        if (part !== 'sign' && part !== 'number') continue;
+        const link = document.createElementNS(drawn.namespaceURI, 'a');
+        link.setAttribute('href', `#method-${number}`);
+        link.setAttribute('aria-label', row.dataset.words);
+        if (part === 'number') link.setAttribute('class', 'mark');
+        else link.setAttribute('tabindex', '-1');
+        drawn.replaceWith(link);
+        link.append(drawn);
+        watch(link, number, drawn);
+      }
     }
   }
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..diagnosis import LayerTrace, Trace
-from .drawing import draw_image
+from .images import draw_image
 from .style import AS_IS, BLUE, DPI, ORANGE, shorten, styled
 
 _NARROW = 5.0  # inches

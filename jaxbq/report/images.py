@@ -1,30 +1,108 @@
-"""Methods × classes: a row of pictures for each method, under each what the network reads in it."""
+"""How one image is drawn, and grids of them: a row a method, under each what the network reads.
+
+Grey is dark ink on white, colour is as it is.
+"""
 
 import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from ..data import ImageSpace
+from ..errors import JaxbqError
 from ..evaluation import read_as_asked
 from ..methods import Result
 from ..network.targets import name_target
 from ..options import describe
-from .drawing import check_drawable, draw_image, is_coloured, proportion
-from .style import AS_IS, BLUE, DPI, ORANGE, SMALLEST, shorten, styled, text_width
+from .style import (
+    AS_IS,
+    BLUE,
+    DPI,
+    NATURAL,
+    ORANGE,
+    SMALLEST,
+    Style,
+    save_figure,
+    shorten,
+    styled,
+    text_width,
+)
 
 _COLUMNS = 10
 # Inches: of a label's character, about; of a picture with its gap that has a label before it.
 _CHARACTER, _LEAST = 0.067, 0.36
+# A strip of pixels would be a line too thin to see, or a figure too tall to open.
+_FLATTEST, _TALLEST = 0.12, 4.0
+
+
+def check_drawable(space: ImageSpace) -> None:
+    """Check that images can be drawn.
+
+    Raises:
+        JaxbqError: they are of another shape than (height, width), with 1 or 3 channels or none,
+            or (pixels,).
+    """
+    if len(space.shape) not in (1, 2, 3) or space.shape[2:] not in ((), (1,), (3,)):
+        raise JaxbqError(
+            f"images of shape {space.shape} cannot be drawn: they are neither grey pictures "
+            "(height, width) nor coloured ones (height, width, 3)"
+        )
+
+
+def is_coloured(space: ImageSpace) -> bool:
+    """Whether pixels are red, green and blue."""
+    return space.shape[2:] == (3,)
+
+
+def picture_shape(space: ImageSpace) -> tuple[int, ...]:
+    """Say in what shape an image is drawn: (height, width), in colour (height, width, 3).
+
+    What is no picture is a strip of pixels.
+    """
+    if is_coloured(space) or len(space.shape) == 2:
+        return space.shape
+    return space.shape[:2] if space.shape[2:] == (1,) else (1, space.pixels)
+
+
+def proportion(space: ImageSpace) -> float:
+    """Height of a drawn image by its width, within bounds."""
+    height, width = picture_shape(space)[:2]
+    return min(max(height / width, _FLATTEST), _TALLEST)
+
+
+def draw_image(axis: Any, image: Float[np.ndarray, " pixels"], space: ImageSpace) -> Any:
+    """Draw one image; all share one scale, the pixel range, and what is beyond takes its end."""
+    picture = image.reshape(picture_shape(space))
+    if is_coloured(space):
+        picture = np.clip((picture - space.low) / (space.high - space.low), 0, 1)
+    height, width = picture.shape[:2]
+    return axis.imshow(
+        picture,
+        vmin=space.low,
+        vmax=space.high,
+        cmap="gray_r",
+        interpolation="nearest",
+        aspect="equal" if proportion(space) == height / width else "auto",
+    )
+
+
+def as_bytes(
+    images: Float[np.ndarray, "*batch pixels"], space: ImageSpace
+) -> UInt8[np.ndarray, "*batch_and_picture"]:
+    """Turn images into the bytes that a picture file of them holds, as :func:`draw_image` shows."""
+    share = np.clip((images - space.low) / (space.high - space.low), 0, 1)
+    shades = np.round(255 * (share if is_coloured(space) else 1 - share)).astype(np.uint8)
+    return shades.reshape(*images.shape[:-1], *picture_shape(space))
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ImageRow:
     """One method's line of a grid.
 
     Args:
@@ -44,7 +122,7 @@ class Row:
     @classmethod
     def of(
         cls, result: Result, class_names: Sequence[str], sample: int = 0, label: str | None = None
-    ) -> "Row":
+    ) -> "ImageRow":
         """Take one sample of every target, the best by default."""
         return cls(
             label or describe(result.method),
@@ -89,7 +167,7 @@ class _Layout(NamedTuple):
 
 @styled()
 def image_grid(
-    rows: Sequence[Row],
+    rows: Sequence[ImageRow],
     space: ImageSpace,
     class_names: Sequence[str],
     *,
@@ -137,14 +215,14 @@ def image_grid(
     return figure
 
 
-def _natural(rows: Sequence[Row]) -> _Layout:
+def _natural(rows: Sequence[ImageRow]) -> _Layout:
     """Lay a grid out with room for everything."""
     longest = max(len(line) for row in rows for line in _wrap(row.label).splitlines())
     return _Layout(min(len(rows[0].images), _COLUMNS), 0.25 + _CHARACTER * longest)
 
 
 def _fitted(
-    rows: Sequence[Row], space: ImageSpace, class_names: Sequence[str], width: float
+    rows: Sequence[ImageRow], space: ImageSpace, class_names: Sequence[str], width: float
 ) -> _Layout:
     """Lay a grid out in a given width: the first of ever closer layouts whose text fits."""
     most = min(len(rows[0].images), _COLUMNS)
@@ -169,12 +247,12 @@ def _fitted(
     return fitted
 
 
-def _answers(rows: Sequence[Row], class_names: Sequence[str]) -> set[tuple[str, str]]:
+def _answers(rows: Sequence[ImageRow], class_names: Sequence[str]) -> set[tuple[str, str]]:
     """List everything that is said under a picture: the class, and how much of it."""
     return {_answer(row, target, class_names) for row in rows for target in range(len(row.images))}
 
 
-def _answer(row: Row, target: int, class_names: Sequence[str]) -> tuple[str, str]:
+def _answer(row: ImageRow, target: int, class_names: Sequence[str]) -> tuple[str, str]:
     output = row.outputs[target]
     predicted = int(output.argmax())
     sign = "✓" if row.right[target] else "✗"
@@ -211,7 +289,7 @@ def _write_label(axis: Any, label: str, plan: _Layout, cell: float) -> None:
 
 
 def _write_answer(
-    axis: Any, row: Row, target: int, class_names: Sequence[str], plan: _Layout
+    axis: Any, row: ImageRow, target: int, class_names: Sequence[str], plan: _Layout
 ) -> None:
     parts = _parts(_answer(row, target, class_names), plan.lines)
     text = "\n".join(_cut(part, plan.small, plan.room) for part in parts)
@@ -246,3 +324,39 @@ def _wrap(label: str) -> str:
     """Break the label of a method after its kind and between its options."""
     kind, bracket, rest = label.partition("(")
     return f"{kind}\n{rest.removesuffix(')').replace(', ', chr(10))}" if bracket else kind
+
+
+def plot(
+    results: Result | Sequence[Result],
+    path: Path | str | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    width: str | float = NATURAL,
+) -> Figure:
+    """Draw results as a grid, one row a method and one column a target.
+
+    Args:
+        results: what :func:`jaxbq.invert` returned, for the same targets.
+        path: file to write too, PNG or PDF by its suffix.
+        class_names: one an output; by default the numbers.
+        width: ``natural``; ``column`` or ``page`` of a paper; or a number of inches.
+
+    Returns:
+        The figure.
+
+    Raises:
+        JaxbqError: there is nothing to draw, targets differ, there is no such width, or the file
+            cannot be written.
+    """
+    chosen = [results] if isinstance(results, Result) else list(results)
+    if not chosen:
+        raise JaxbqError("no results to plot")
+    if any(not np.array_equal(each.targets, chosen[0].targets) for each in chosen):
+        raise JaxbqError("these results have different targets; plot them one by one")
+    names = class_names or [str(n) for n in range(chosen[0].targets.shape[1])]
+    style = Style(width)
+    rows = [ImageRow.of(each, names) for each in chosen]
+    figure = image_grid(rows, chosen[0].space, names, width=style.inches)
+    if path is not None:
+        save_figure(figure, Path(path), style.dpi)
+    return figure

@@ -1,0 +1,332 @@
+"""What the page shows first: head, files, summary, chart, and which differences hold."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+from markupsafe import Markup
+
+from ...evaluation.statistics import Interval
+from ...experiment.finished import SCORES, Run
+from ..plane import plane_figure, points_of
+from ..style import to_svg
+from .words import (
+    CONTROL_NAMES,
+    UNKNOWN,
+    accuracy,
+    count,
+    estimate,
+    listed,
+    percent,
+    plain,
+    plural,
+    share,
+)
+
+LEVEL = 0.05
+_MOST_CLASSES, _MOST_NAMED = 20, 3
+_NOTHING = Interval(math.nan, math.nan, math.nan, 0, "")
+# Inches of the plane: on a wide screen, and on a narrow one.
+_PLANES = {"wide": 5.4, "narrow": 3.4}
+_PLANE = "Fidelity and readability of every method; the same numbers are in the list and the table."
+_FILES = {
+    "config.json": "every option, resolved",
+    "environment.json": "versions, device, checksum of the data",
+    "scores.csv": "all scores, one row an image",
+    "cost.csv": "seconds, steps and operations of every network and method",
+    "spread.csv": "how the samples of a target differ",
+    "judges.json": "the judges, and what they do with noise",
+    "transfer.json": "the networks that transfer is measured with",
+    "naturalness.json": "what real test images score",
+    "autoencoders.json": "what autoencoders make of test images",
+    "nearest.npz": "the training images nearest to every image",
+    "traces.json": "the way back through the layers",
+    "networks": "weights, and what every epoch of training gave",
+    "inversions": "images, outputs and diagnostics of every network and method",
+    "figures": "pictures",
+    "tables": "tables as CSV, Markdown and LaTeX",
+}
+
+
+class Column(NamedTuple):
+    """A column of the summary: of which score, what it is called and is, how it is written."""
+
+    key: str
+    label: str
+    about: str
+    write: Callable[[float], str] = share
+    large_is_good: bool = True
+
+
+_QUALITIES = (
+    Column("fidelity", "Fidelity", "1 − largest output error, as a share of the range"),
+    Column("readability", "Readability", "share of judges that read the class asked for"),
+    Column("naturalness", "Naturalness", "mean percentile among real test images", percent),
+    Column("transfer", "Transfer", "share of independent networks that read the class"),
+)
+_RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
+_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:])
+_COSTS = (
+    Column("run", "Seconds", "computing, a network, compilation left out", plain, False),
+    Column("compile", "Compiling", "seconds a network", plain, False),
+    Column("steps", "Steps", "the most that an image took", plain, False),
+    Column(
+        "operations", "Operations", "floating-point, of matrix products, estimated", count, False
+    ),
+)
+
+
+def head(run: Run) -> dict[str, Any]:
+    """Say what was asked, and on what, and what is needed to repeat it."""
+    command = run.environment.get("command")
+    control = f" (and {plural(len(run.controls), 'control')})" if run.controls else ""
+    lines = {
+        "Data": _data(run),
+        "Classes": _classes(run.class_names),
+        "Network": _network(run),
+        "Training": _training(run.config.get("training")),
+        "Controls": listed([CONTROL_NAMES.get(name, name) for name in run.controls]),
+        "Targets": _targets(run),
+        "Environment": _environment(run.environment),
+    }
+    about = {key: value for key, value in run.environment.items() if key != "command"}
+    return {
+        "title": str(run.config.get("name") or run.path.name),
+        "lead": f"{plural(len(run.methods), 'method')} asked "
+        f"{plural(len(run.trained), 'trained network')}{control}, for each of "
+        f"{plural(len(run.titles), 'target')}: what image makes you answer this?",
+        "lines": [line for line in lines.items() if line[1]],
+        "command": command if isinstance(command, str) else "",
+        "config": _pretty(run.config),
+        "environment": _pretty(about),
+        "files": list(_files(run)),
+    }
+
+
+def _data(run: Run) -> str:
+    about = run.config.get("data")
+    table = about if isinstance(about, Mapping) else {}
+    said = [str(table.get("kind", ""))]
+    # Its defaults say nothing.
+    said += [
+        f"{key.replace('_', ' ')} {_word(value)}"
+        for key, value in table.items()
+        if key != "kind" and value not in (None, False, "", [], ())
+    ]
+    said.append(f"images of {' × '.join(map(str, run.space.shape))}")
+    said.append(f"pixels from {run.space.low:g} to {run.space.high:g}")
+    return ", ".join(filter(None, said))
+
+
+def _classes(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_CLASSES
+    shown = ", ".join(names[:_MOST_CLASSES])
+    return f"{len(names)}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _network(run: Run) -> str:
+    model = run.network.model
+    inner = f"{model.hidden} hidden units, " if len(model.sizes) > 2 else ""
+    biases = "with" if model.bias else "without"
+    said = [f"{'–'.join(map(str, model.sizes))}, {inner}{model.output} outputs, {biases} biases"]
+    table = run.config.get("network")
+    if isinstance(table, Mapping) and table.get("file"):
+        said.append(f"from {table['file']}")
+    if isinstance(table, Mapping) and table.get("control", "none") != "none":
+        said.append(CONTROL_NAMES.get(str(table["control"]), str(table["control"])))
+    known = [run.histories[k][-1].test_accuracy for k in run.trained if k in run.histories]
+    if known:
+        ends = dict.fromkeys((accuracy(min(known)), accuracy(max(known))))
+        each = f" ({len(run.trained)} networks)" if len(run.trained) > 1 else ""
+        said.append(f"test accuracy {' to '.join(ends)}{each}")
+    return "; ".join(said)
+
+
+def _training(table: Any) -> str:
+    if not isinstance(table, Mapping):
+        return ""
+    optimiser = table.get("optimiser")
+    said = [f"{table['loss']} loss"] if table.get("loss") else []
+    if table.get("rule") not in (None, "gradient"):
+        said.append(f"{table['rule']} rule")
+    if isinstance(table.get("epochs"), int):
+        said.append(plural(table["epochs"], "epoch"))
+    if isinstance(optimiser, Mapping):
+        said.append(f"{optimiser.get('name')} at {optimiser.get('learning_rate')}")
+    elif table.get("learning_rate") is not None:
+        said.append(f"learning rate {table['learning_rate']}")
+    for key in ("adversary", "noise", "jacobian"):
+        said += [f"{key}: {_word(table[key])}"] if table.get(key) is not None else []
+    return ", ".join(said)
+
+
+def _targets(run: Run) -> str:
+    targets = run.first[0].targets
+    on, off = float(targets.max()), float(targets.min())
+    codes = all(
+        math.isclose(row.max(), on)
+        and np.isclose(row, off, rtol=0, atol=1e-9).sum() == len(row) - 1
+        for row in targets
+    )
+    if codes and len(targets[0]) > 1:
+        ends = f"{plain(on)} of the class asked for, {plain(off)} of every other"
+        return f"{listed(run.titles)}: {ends}"
+    return f"{listed(run.titles)}: outputs between {plain(off)} and {plain(on)}"
+
+
+def _environment(table: Mapping[str, Any]) -> str:
+    packages, device = table.get("packages"), table.get("device")
+    said = [f"Python {table['python']}"] if table.get("python") else []
+    if isinstance(packages, Mapping):
+        said += [f"{name} {packages[name]}" for name in ("jaxbq", "jax") if packages.get(name)]
+    if isinstance(device, Mapping):
+        said.append(str(device.get("kind", UNKNOWN)))
+    said += [str(table["precision"])] if table.get("precision") else []
+    commit, _, changed = str(table.get("commit") or "").partition("-")
+    said += [f"commit {commit[:12]}" + (" with changes" if changed else "")] if commit else []
+    return ", ".join(said)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_word(v)}" for key, v in value.items() if v is not None)
+    return ", ".join(map(_word, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _pretty(table: Mapping[str, Any]) -> str:
+    return json.dumps(table, indent=2, ensure_ascii=False) if table else ""
+
+
+def _files(run: Run) -> Iterator[tuple[str, str, str]]:
+    """Give the address from the page, the name and the content of every file of the run."""
+    for path in sorted(run.path.iterdir()):
+        if not path.name.startswith(".") and path.name != "report":
+            name = f"{path.name}/" if path.is_dir() else path.name
+            yield f"../{quote(name)}", name, _FILES.get(path.name, "")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Sum up the best images of the trained networks.
+
+    Returns:
+        ``columns`` of which anything is known, ``lines`` of cells a method, each a text, an
+        interval and what it is sorted by; ``qualities``, who has most and least of each, and
+        ``basis``, what the intervals are over.
+    """
+    found = run.intervals() if set(SCORES) <= set(run.scores.columns) else {}
+    scores = [found.get(name, {}) for name in run.methods]
+    known = [c for c in _SCORES if any(not math.isnan(_mean(own, c.key)) for own in scores)]
+    costs = run.cost[run.cost["network"].isin(run.trained)].groupby("method")
+    dear = [c for c in _COSTS if c.key in run.cost and run.cost[c.key].notna().any()]
+    spent = {c.key: costs[c.key].max() if c.key == "steps" else costs[c.key].mean() for c in dear}
+    lines = []
+    for n, own in enumerate(scores):
+        cells = [
+            (*estimate(one), _value(one.mean)) for one in (own.get(c.key, _NOTHING) for c in known)
+        ]
+        for column in dear:
+            value = float(spent[column.key].get(run.methods[n], math.nan))
+            cells.append((column.write(value), "", _value(value)))
+        lines.append({"number": n + 1, "name": run.methods[n], "cells": cells})
+    return {
+        "columns": [*known, *dear],
+        "lines": lines,
+        "qualities": [_quality(c, run.methods, scores) for c in _QUALITIES if c in known],
+        "basis": _basis(scores),
+    }
+
+
+def _mean(own: Mapping[str, Interval], key: str) -> float:
+    return own.get(key, _NOTHING).mean
+
+
+def _value(number: float) -> str:
+    return "" if math.isnan(number) else repr(number)
+
+
+def _quality(
+    column: Column, methods: Sequence[str], scores: Sequence[Mapping[str, Interval]]
+) -> tuple[str, str, str]:
+    """Name the methods with most and with least of something, by the number that is written."""
+    means = dict(zip(methods, (_mean(own, column.key) for own in scores), strict=True))
+    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+
+    def who(value: float) -> str:
+        names = [name for name, mean in known.items() if column.write(mean) == column.write(value)]
+        more = len(names) - _MOST_NAMED
+        if more > 1:
+            names = [*names[:_MOST_NAMED], f"{more} more"]
+        return f"{column.write(value)} ({listed(names)})"
+
+    return column.label, who(max(known.values())), who(min(known.values()))
+
+
+def _basis(scores: Sequence[Mapping[str, Interval]]) -> str:
+    """Say what intervals are over; nothing where there are none."""
+    known = [one for own in scores for one in own.values() if one.number > 1]
+    if not known:
+        return ""
+    most = max(known, key=lambda one: one.number)
+    if most.unit == "networks":
+        return f"over {most.number} networks, each by its mean over targets"
+    return f"over {most.number} targets of the one network; they say nothing of other networks"
+
+
+def chart(run: Run) -> dict[str, Any]:
+    """Draw the plane for a wide and for a narrow screen, and list the methods that are in it."""
+    natural = run.naturalness.get("naturalness", [])
+    found: dict[str, Any] = {"planes": [], "list": [], "natural": [percent(v) for v in natural]}
+    found["band"] = natural if len(natural) == 3 and not np.isnan(natural).any() else None
+    if not set(SCORES) <= set(run.scores.columns):
+        return found
+    points = points_of(run)
+    for n, (point, own) in enumerate(zip(points, run.intervals().values(), strict=True), 1):
+        if point.place is not None:
+            parts = [
+                (key, " ".join(estimate(own[key])))
+                for key in ("fidelity", "readability", "naturalness")
+            ]
+            said = ", ".join(f"{key} {text.strip()}" for key, text in parts)
+            each = {"number": n, "name": point.label, "words": f"{n}. {point.label}: {said}"}
+            mean, low, high = (float(min(max(v, 0), 100)) for v in own["naturalness"][:3])
+            low, high = (mean if math.isnan(end) else end for end in (low, high))
+            strip = None if math.isnan(mean) else [round(v, 1) for v in (mean, low, high - low)]
+            found["list"].append(each | {"strip": strip})
+    for name, width in _PLANES.items() if found["list"] else ():
+        figure = plane_figure(points, run.space, width=width, listed=False)
+        found["planes"].append(Markup(to_svg(figure, f"plane {name}", name, _PLANE)))
+    return found
+
+
+def differences(run: Run) -> list[dict[str, Any]]:
+    """Make a table a score, every method against every; without rows where nothing holds."""
+    if not set(SCORES) <= set(run.scores.columns) or len(run.methods) < 2:
+        return []
+    squares = []
+    for score, pairs in run.pairs.items():
+        signs = {}
+        for one in pairs:
+            difference = one.difference
+            back = difference._replace(
+                mean=-difference.mean, low=-difference.high, high=-difference.low
+            )
+            for first, second, found, effect in (
+                (one.first, one.second, difference, one.effect),
+                (one.second, one.first, back, -one.effect),
+            ):
+                # NaN is not below the level either.
+                sign = "+−"[found.mean < 0] if one.p_holm < LEVEL else "·"
+                ends = " ".join(estimate(found))
+                said = f"{first} less {second}: {ends}, p {plain(one.p_holm)}"
+                words = f"{said} after Holm’s correction, effect {plain(effect)}"
+                signs[first, second] = sign, words
+        rows = [
+            (n, first, [signs.get((first, second), ("", "")) for second in run.methods])
+            for n, first in enumerate(run.methods, 1)
+        ]
+        holds = any(sign in "+−" for sign, _ in signs.values())
+        squares.append({"score": score.capitalize(), "rows": rows if holds else []})
+    return squares
