@@ -3,19 +3,239 @@
 import dataclasses
 import hashlib
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
-from pydantic import StringConstraints
+import jax
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from pydantic import Discriminator, StringConstraints, Tag
 
-from ..data import Mnist10k, Source
+from ..data import Dataset, Mnist10k, Source, rescaled
+from ..errors import JaxbqError
+from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
 from ..methods import AnyMethod
+from ..network.activations import HiddenName, OutputName
+from ..network.files import NetworkFile, Orientation, agreed_names, is_native, open_network
+from ..network.mlp import MLP
 from ..network.targets import Codes
 from ..options import options, shorthand
 from ..runtime.devices import Precision, type_of
-from ..training import Training, TrainingRule
-from .network_options import AnyNetwork, Control, NetworkConfig
-from .score_options import Scoring, expand_scores
+from ..training import Autoencoder, Training, TrainingRule, check_ends, reconstructed
+
+Control = Literal["random_weights", "permuted_labels"]
+"""A network that has learnt nothing: never trained, or trained with labels in random order."""
+
+
+@options
+class NetworkConfig:
+    """A fully connected network between the ends that the data gives.
+
+    Args:
+        hidden: units of every hidden layer, first to last; empty for none.
+        activation: of the hidden layers.
+        output: activation of the output layer.
+        bias: whether layers have biases.
+        control: a network that has learnt nothing, to compare with: ``random_weights``, never
+            trained, or ``permuted_labels``, trained with the training labels in random order.
+    """
+
+    hidden: tuple[Annotated[int, Gt(0)], ...] = (200,)
+    activation: HiddenName = "sigmoid"
+    output: OutputName = "sigmoid"
+    bias: bool = True
+    control: Literal["none"] | Control = "none"
+
+    def build(self, data: Dataset) -> MLP:
+        """Make the specification of a network for this data."""
+        sizes = (data.space.pixels, *self.hidden, data.classes)
+        return MLP(sizes, self.activation, self.output, self.bias)
+
+    def seen(self, data: Dataset) -> Dataset:
+        """Return the data as the network sees them: as they are."""
+        return data
+
+
+@options
+class FileNetwork:
+    """A trained network in a file, jaxbq's own or another library's; nothing is trained.
+
+    ``network = "file:net.npz"`` is short for it.
+
+    Args:
+        file: path, meant from the folder in which the command is given; the formats are those of
+            :func:`~jaxbq.import_network`.
+        activation: of the hidden layers, where the file does not say; by default sigmoid.
+        output: of the outputs, likewise.
+        orientation: of plain weights, ``in_out`` or ``out_in``; by default found from the shapes.
+        pixel_range: that it was trained on; by default the file's, else the data's own.
+    """
+
+    file: str
+    activation: HiddenName | None = None
+    output: OutputName | None = None
+    orientation: Orientation | None = None
+    pixel_range: tuple[float, float] | None = None
+
+    @property
+    def control(self) -> str:
+        """None: what the file holds."""
+        return "none"
+
+    def open(self, data: Dataset) -> NetworkFile:
+        """Read the network, for each data once: all that is done is done with one version of it.
+
+        Raises:
+            JaxbqError: the file cannot be read, or does not fit the data.
+        """
+        wide = jax.config.read("jax_enable_x64")
+        return data.once((self, wide), lambda: self._open(data))
+
+    def _open(self, data: Dataset) -> NetworkFile:
+        path = Path(self.file).expanduser()
+        said: dict[str, Any] = {
+            "hidden": self.activation,
+            "output": self.output,
+            "orientation": self.orientation,
+            "pixel_range": self.pixel_range,
+        }
+        if not is_native(path):
+            said |= {"image_shape": data.space.shape, "class_names": data.class_names}
+            said["pixel_range"] = self.pixel_range or data.pixel_range
+        network = open_network(path, **said)
+        check_ends(network.model, data)
+        names = agreed_names(network.class_names, data.class_names, self.file)
+        return dataclasses.replace(network, class_names=names)
+
+    def build(self, data: Dataset) -> MLP:
+        """Read the specification of the network."""
+        return self.open(data).model
+
+    def seen(self, data: Dataset) -> Dataset:
+        """Return the data in the pixel range that the network was trained on."""
+        space = self.open(data).space
+        return rescaled(data, space.low, space.high)
+
+
+def _network_kind(given: Any) -> str:
+    """Tell which a table or an object means: one with ``file`` is a file."""
+    if isinstance(given, dict):
+        return "file" if "file" in given else "trained"
+    return "file" if isinstance(given, FileNetwork) else "trained"
+
+
+def _expand_file(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    kind, colon, path = given.partition(":")
+    if kind != "file" or not colon or not path:
+        raise ValueError('a network is a table, or "file:PATH"')
+    return {"file": path}
+
+
+AnyNetwork = Annotated[
+    Annotated[NetworkConfig, Tag("trained")] | Annotated[FileNetwork, Tag("file")],
+    Discriminator(_network_kind),
+    shorthand(_expand_file),
+]
+
+
+@options
+class Scoring:
+    """What images are scored by, beside fidelity and distances, which are always measured.
+
+    ``scores = "quick"`` is short for none of it.
+
+    Args:
+        judges: let classifiers that never saw the network read every image. They are trained once
+            for a data set.
+        transfer: ask independently trained networks; likewise.
+        autoencoder: measure what an autoencoder, trained on the images alone, does not give back;
+            likewise.
+        components: principal components of the training images, outside of which lies the residual.
+        network: file of a network of your own that reads every image too, as one more judge.
+    """
+
+    judges: bool = True
+    transfer: bool = True
+    autoencoder: bool = True
+    components: Annotated[int, Gt(0)] = 50
+    network: str | None = None
+
+    def given(self, data: Dataset) -> NetworkFile | None:
+        """Read the network that was given.
+
+        Raises:
+            JaxbqError: it cannot be read, or does not fit the images.
+        """
+        if self.network is None:
+            return None
+        network = FileNetwork(file=self.network).open(data)
+        if network.space != data.space:
+            raise JaxbqError(
+                f"scores.network {self.network}: was trained on pixels in "
+                f"[{network.space.low:g}, {network.space.high:g}], these images are in "
+                f"[{data.space.low:g}, {data.space.high:g}]; give one trained on such images"
+            )
+        return network
+
+    def check(self, data: Dataset) -> None:
+        """Refuse, before anything is computed, what images cannot be scored by.
+
+        Raises:
+            JaxbqError: images have too many pixels, or as :meth:`given`.
+        """
+        self.given(data)
+        # Naturalness needs a covariance, and makes it once.
+        _ = data.reference.moments
+
+    def judges_of(self, data: Dataset) -> tuple[Judge, ...]:
+        """Make the judges.
+
+        Raises:
+            JaxbqError: as :meth:`given`.
+        """
+        judges = trained_judges(data) if self.judges else ()
+        network = self.given(data)
+        return judges if network is None else (*judges, given_judge(network, data))
+
+    def panel(self, data: Dataset) -> Panel | None:
+        """Make the networks that an answer is to hold for too."""
+        return Panel.trained_on(data) if self.transfer else None
+
+    def scale(self, data: Dataset) -> NaturalnessScale:
+        """Make the scale of naturalness."""
+        key = ("naturalness", self.components, self.autoencoder)
+
+        def make() -> NaturalnessScale:
+            reconstruct = _reconstruction(data) if self.autoencoder else None
+            return NaturalnessScale(data, autoencoder=reconstruct, components=self.components)
+
+        scale: NaturalnessScale = data.once(key, make)
+        return scale
+
+
+def expand_scores(given: Any) -> Any:
+    """Expand the shorthand of a section ``scores``."""
+    if not isinstance(given, str):
+        return given
+    if given not in ("quick", "full"):
+        raise ValueError('scores is a table, or "quick", or "full"')
+    off = ("judges", "transfer", "autoencoder")
+    return dict.fromkeys(off, False) if given == "quick" else {}
+
+
+def _reconstruction(data: Dataset) -> Any:
+    """Encode and decode by the usual autoencoder, in float32 whatever is computed in."""
+    autoencoder = Autoencoder(code=min(Autoencoder().code, data.space.pixels))
+    with jax.enable_x64(False):
+        space = autoencoder.trained(data.reference, "float32")
+
+    def reconstruct(images: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(False):
+            return reconstructed(autoencoder, space, np.asarray(images, np.float32))
+
+    return reconstruct
 
 
 @options

@@ -25,9 +25,8 @@ from ..training import (
     trains_together,
 )
 from .cells import Listener, Share, Training
-from .config import Experiment, NetworksConfig
+from .config import Experiment, FileNetwork, NetworkConfig, NetworksConfig
 from .folder import NetworkName, RunFolder
-from .network_options import FileNetwork, NetworkConfig
 
 
 def train_network(

@@ -11,9 +11,7 @@ from typing import Any
 from ..errors import JaxbqError
 from ..methods import expand_preset
 from ..options import describe, validate
-from .config import Experiment
-from .network_options import FileNetwork
-from .score_options import expand_scores
+from .config import Experiment, FileNetwork, expand_scores
 
 _MAX_CONFIG_BYTES = 2**20
 

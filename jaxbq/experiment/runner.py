@@ -17,11 +17,10 @@ from ..runtime.files import clear_leftovers, remove
 from ..runtime.processes import Member
 from ..training import Autoencoder, reconstruction
 from .cells import Alone, Inversions, Leader, Listener, Share
-from .config import Experiment
+from .config import Experiment, FileNetwork
 from .environment import data_checksum, environment, network_checksum
 from .folder import AUTOENCODERS, NetworkName, RunFolder
 from .lock import locked
-from .network_options import FileNetwork
 from .networks import trained_networks
 from .results import is_scored, read_found, write_outcome
 from .worker import help_run, invert_cell, label_of

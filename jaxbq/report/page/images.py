@@ -98,7 +98,7 @@ class PageImage(NamedTuple):
         return "✓" if self.right else "✗"
 
 
-class ImageRow(NamedTuple):
+class PageRow(NamedTuple):
     """Images beside each other, one a target or a step."""
 
     label: str
@@ -153,10 +153,10 @@ class PageImages:
         picture = self.pictures.add(result.images[target, sample])
         return PageImage(picture, "; ".join(words), self._rows[key], right, reads, output)
 
-    def row(self, label: str, network: str, method: int, sample: int = 0) -> ImageRow:
+    def row(self, label: str, network: str, method: int, sample: int = 0) -> PageRow:
         """Show what a method returned for every target."""
         targets = range(len(self.run.titles))
-        return ImageRow(label, [self.image(network, method, k, sample) for k in targets])
+        return PageRow(label, [self.image(network, method, k, sample) for k in targets])
 
     def neighbours(self, network: str, method: int, target: int) -> list[PageImage]:
         """Show the training images nearest to a method's best image, the nearest first."""

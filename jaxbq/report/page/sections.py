@@ -14,7 +14,7 @@ from ...methods import Result
 from ..curves import steps_figure
 from ..style import to_svg
 from ..tables import to_html
-from .images import ImageRow, PageImages, data_uri
+from .images import PageImages, PageRow, data_uri
 from .words import (
     COLUMNS,
     UNKNOWN,
@@ -83,7 +83,7 @@ def method_sections(images: PageImages) -> list[dict[str, Any]]:
     ]
     ways = [_way(images, n) if images.size < ROOM else None for n in numbers]
     several = run.networks if len(run.networks) > 1 else []
-    networks: list[list[ImageRow]] = [[] for _ in numbers]
+    networks: list[list[PageRow]] = [[] for _ in numbers]
     shown = 0
     for name in several:
         if images.size > ROOM and shown:
@@ -237,7 +237,7 @@ def _way(images: PageImages, n: int) -> dict[str, Any] | None:
     ends = np.linspace(0, len(steps) - 1, min(len(steps), _MOST_STEPS)).round().astype(int).tolist()
     words = [f"{run.methods[n]}, {title}, at step " for title in run.titles]
     rows = [
-        ImageRow(title, [images.bare(path[k, 0, at], f"{words[k]}{steps[at]}") for at in ends])
+        PageRow(title, [images.bare(path[k, 0, at], f"{words[k]}{steps[at]}") for at in ends])
         for k, title in enumerate(run.titles)
     ]
     name = f"path-{n:02d}.gif"
@@ -299,7 +299,7 @@ def controls(images: PageImages) -> dict[str, Any]:
     kinds = [getattr(result.method, "kind", "") for result in run.first]
     methods = []
     for n, name in enumerate(run.methods if run.controls else ()):
-        rows: list[tuple[ImageRow, str]] = []
+        rows: list[tuple[PageRow, str]] = []
         for network in (run.trained[0], *run.controls):
             label = "trained" if network in run.trained else network.replace("_", " ")
             of = run.scores[(run.scores["network"] == network) & (run.scores["method"] == name)]
