@@ -522,14 +522,14 @@ def test_a_command_is_kept_without_its_place():
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from jaxbq.experiment import helping, runner
+from jaxbq.experiment import runner, worker
 go, most, arguments = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 invert, done = runner.invert_cell, []
 def slowly(*what):
     while len(done) >= most and not go.exists():
         time.sleep(0.05)
     done.append(invert(*what))
-helping.invert_cell = runner.invert_cell = slowly
+worker.invert_cell = runner.invert_cell = slowly
 from jaxbq.cli import main
 sys.exit(main(arguments))
 """
