@@ -74,6 +74,8 @@ EXCHANGED = {
     ast.GtE: ast.Lt,
 }
 ENDS = {"minimum": "maximum", "maximum": "minimum", "min": "max", "max": "min", "fmin": "fmax"}
+# Seconds; all tests take a third of it. A change may make a loop that never ends.
+LONGEST = 1200
 # What runs the tests: one process for each change, so that many can be tried at a time.
 PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
 
@@ -182,14 +184,18 @@ def noticed_by(change: Change, near: bool) -> str:
         environment = {k: v for k, v in os.environ.items() if k != "JAXBQ_CACHE"}
         environment |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         for files in stages(change)[: 2 if near else None]:
-            ran = subprocess.run(
-                [*PYTEST, *files],
-                cwd=copy,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            try:
+                ran = subprocess.run(
+                    [*PYTEST, *files],
+                    cwd=copy,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=LONGEST,
+                )
+            except subprocess.TimeoutExpired:
+                return f"no end in {LONGEST} s"
             if ran.returncode not in (0, 5):
                 failed = [
                     line for line in ran.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))
