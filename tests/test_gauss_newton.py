@@ -275,3 +275,31 @@ def test_a_step_is_taken_that_delivers_its_share_of_the_promised_fall(falls, len
     value, go = jnp.full((1, 1), jnp.sqrt(2.0)), jnp.ones(1, bool)
     found = gn._search(residual, jnp.zeros((1, 1)), path, value, rules, go)
     assert [float(found[0][0, 0]), float(found[2][0]), bool(found[3][0])] == [length, length, True]
+
+
+def test_a_step_cut_short_lowers_the_model_no_less_than_the_projected_gradient(monkeypatch):
+    """|r|² - |r - Jd|² - m|d|², of far targets in narrow boxes, with one round in place of four."""
+    monkeypatch.setattr(gn, "_ROUNDS", 1)
+    r = np.random.default_rng(3)
+    rows, outputs, pixels = 400, 3, 8
+    jacobian = r.normal(size=(rows, outputs, pixels)) * r.lognormal(0, 2, (rows, outputs, 1))
+    residual = r.normal(size=(rows, outputs)) * 3
+    below, above = -r.uniform(size=(2, rows, pixels)) * [[[1]], [[-1]]]
+    trace = np.square(jacobian).sum(axis=(1, 2))
+    damping, size = 1e-6 * trace, (1 + 1e-6) * trace
+    local = gn._Local(*map(jnp.asarray, (jacobian, residual, below, above, damping)))
+    first = gn._dual_at(local, local.residual / size[:, None])
+    goal, go = jnp.full(rows, 1e-9), jnp.ones(rows, bool)
+    found, _, unsolved = gn._bounded_step(local, first, jnp.asarray(size), goal, go)
+
+    def gain(step):
+        left = residual - np.einsum("bop,bp->bo", jacobian, step)
+        squares = (np.square(each).sum(axis=1) for each in (residual, left))
+        before, now = squares
+        return before - now - damping * np.square(step).sum(axis=1)
+
+    ours, theirs = gain(np.asarray(found.step)), gain(np.asarray(first.step))
+    assert (ours >= theirs - 1e-9 * np.square(residual).sum(axis=1)).all()
+    # Both happen: rows whose round did less than the gradient's step, and rows whose did more.
+    assert 0 < np.mean(ours > theirs * (1 + 1e-9)) < 1
+    assert unsolved.any()
