@@ -91,6 +91,15 @@ def test_objective_matches_scipy(shape, kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["reachable", "vertex", "edge", "rank reachable"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_can_be_reached_is_reached_to_rounding(shape, kind):
+    """The ridge alone would leave 1e-10."""
+    weight, z = make(shape, kind, 2)
+    answer = solve(jnp.array(weight), jnp.array(z), 0.0, 1.0)
+    assert np.all(answer.residual_norm <= 1e-13 * np.linalg.norm(z, axis=1))
+
+
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-1e-3, 5.0), (10.0, 10.5), (-1e4, 1e4)])
 def test_other_boxes(bounds):
     weight, z = make("under", "edge", 1, *bounds)
