@@ -193,5 +193,7 @@ def test_a_precision_on_the_command_line_takes_the_place_of_the_configs(tmp_path
 
 def test_importing_changes_no_environment(monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    code = "import os; before = dict(os.environ); import jaxbq; assert dict(os.environ) == before"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent)
+    code = "import os; before = dict(os.environ); import jaxbq; print(dict(os.environ) == before)"
+    asked = [sys.executable, "-c", code]
+    said = subprocess.run(asked, cwd=HERE.parent, capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
