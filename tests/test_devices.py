@@ -14,7 +14,7 @@ import pytest
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.machines import changes, check_hardware, set_hardware, use_hardware
+from jaxbq.cli.machines import changes, use_hardware
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
@@ -30,7 +30,6 @@ from jaxbq.runtime.devices import (
     replicated,
     rounds_products,
     shard_rows,
-    synchronise,
     to_one_device,
     type_of,
 )
@@ -73,7 +72,6 @@ def test_one_device_has_no_mesh_and_nothing_is_changed():
             assert same(rows) is rows
         assert map_devices(lambda device, given, own: (device, given, own), 5, rows) == (0, 5, rows)
         assert map_rows(lambda given, own: own + given, 1, rows)[2, 1] == 6
-        synchronise()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +147,7 @@ def chosen(**given):
 @pytest.mark.parametrize("devices", [0, -1, 5000])
 def test_a_number_of_devices_that_cannot_be_is_refused(devices):
     with pytest.raises(JaxbqError, match="from 1 to 1024"):
-        set_hardware(chosen(devices=devices))
+        use_hardware(chosen(devices=devices))
 
 
 def test_what_jax_does_not_find_is_refused():
@@ -158,7 +156,7 @@ def test_what_jax_does_not_find_is_refused():
     with pytest.raises(JaxbqError, match=r"there is 1 of platform cpu; ask for no more"):
         use_hardware(chosen(devices=3))
     with pytest.raises(JaxbqError, match=r"finds no GPU; install .*jaxbq\[cuda\]"):
-        check_hardware(chosen(platform="gpu"))
+        use_hardware(chosen(platform="gpu"))
     use_hardware(chosen(devices=1, platform="cpu"))
     use_hardware(chosen())
 

@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 from ..errors import JaxbqError
 from .arguments import add_config, check_writable, show_number, unswept
 from .machines import (
-    about_experiments,
     add_cluster,
     add_hardware,
     add_precision,
     changes,
-    check_hardware,
-    joined,
-    set_hardware,
+    executor,
     use_hardware,
-    without_place,
+    without_cluster,
 )
 
 if TYPE_CHECKING:
     from ..experiment import Experiment, RunFolder
+    from ..experiment.cells import Executor
     from ..experiment.finished import Run
-    from ..runtime.processes import Member
     from .console import Terminal
 
 
@@ -66,40 +63,21 @@ def _run(chosen: argparse.Namespace) -> None:
     with unswept("jaxbq.experiment"):
         from ..experiment import load_configs
 
-    # JAX finds its devices once: they are chosen before processes meet, and looked at afterwards.
-    set_hardware(chosen)
+    if chosen.workers is not None and chosen.platform is None:
+        chosen.platform = "cpu"  # as its workers
+    if chosen.scheduler is None:
+        use_hardware(chosen)
     experiments = load_configs(chosen.config, changes(chosen))
-    with joined(chosen, about_experiments(experiments)) as member:
-        check_hardware(chosen)
-        if member is None or member.leads:
-            _lead(chosen, experiments, member)
-        else:
-            _help(chosen, experiments, member)
+    with executor(chosen) as found:
+        _do(chosen, experiments, found)
 
 
-def _help(
-    chosen: argparse.Namespace, experiments: "list[tuple[str, Experiment]]", member: "Member"
-) -> None:
-    """Do a share of the work; what there is to see is where process 0 runs."""
-    from ..experiment import run
-    from .console import Terminal
-
-    with Terminal() as terminal:
-        me, first = (member.describe(number) for number in (member.process, 0))
-        terminal.say(f"{me}: works with {first}, which writes and shows what is done")
-        source, data = None, None
-        for _, experiment in experiments:
-            if experiment.data != source:
-                source, data = experiment.data, experiment.data.load()
-            run(experiment, Path(chosen.out), terminal, data, member=member)
-
-
-def _lead(
+def _do(
     chosen: argparse.Namespace,
     experiments: "list[tuple[str, Experiment]]",
-    member: "Member | None",
+    executor: "Executor | None",
 ) -> None:
-    """Do the experiments, alone or with others, and show what came of them."""
+    """Do the experiments, and show what came of them."""
     from .console import Terminal
 
     with unswept("jaxbq.report"):
@@ -110,21 +88,19 @@ def _lead(
     out = Path(chosen.out)
     rows, folders, source, data = [], [], None, None
     drawn: dict[RunFolder, Run] = {}
-    command = shlex.join(["jaxbq", *without_place(chosen.given)])
+    command = shlex.join(["jaxbq", *without_cluster(chosen.given)])
 
     def draw(folder: "RunFolder") -> None:
         drawn[folder] = Run(folder.path)
         build(drawn[folder])
 
     with Terminal() as terminal:
-        if member:
-            member.at_end.append(lambda: terminal.__exit__(None, None, None))
         for what, experiment in experiments:
             if what:
                 terminal.say(f"{what}:")
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
-            folders.append(run(experiment, out, terminal, data, draw, command, member))
+            folders.append(run(experiment, out, terminal, data, draw, command, executor))
             overview = drawn[folders[-1]].overview.reset_index().to_dict("records")
             rows += [_summary_row(what, found) for found in overview]
     if len(experiments) == 1:

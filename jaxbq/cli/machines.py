@@ -1,15 +1,14 @@
-"""Arguments about the machine and about several: devices, platform, precision, processes."""
+"""Arguments about where work is done: devices, platform, precision, workers."""
 
 import argparse
 import contextlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 
 if TYPE_CHECKING:
-    from ..runtime.processes import Member, Place
+    from ..experiment.cells import Executor
 
 _MOST = 1024
 _GPUS = ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
@@ -52,16 +51,6 @@ def use_hardware(chosen: argparse.Namespace) -> None:
     Raises:
         JaxbqError: there is no such device.
     """
-    set_hardware(chosen)
-    check_hardware(chosen)
-
-
-def set_hardware(chosen: argparse.Namespace) -> None:
-    """Tell JAX what was chosen; it finds its devices once, when it first needs them.
-
-    Raises:
-        JaxbqError: a number of devices that cannot be.
-    """
     if chosen.devices is not None and not 1 <= chosen.devices <= _MOST:
         raise JaxbqError(f"--devices {chosen.devices}: use a whole number from 1 to {_MOST}")
     if chosen.devices is None and chosen.platform is None:
@@ -78,17 +67,11 @@ def set_hardware(chosen: argparse.Namespace) -> None:
         try:
             jax.config.update(name, value)
         except RuntimeError:
-            continue  # JAX knows its devices already; `check_hardware` sees whether they do
+            continue  # JAX knows its devices already; whether they do, is seen next
+    _check_found(chosen)
 
 
-def check_hardware(chosen: argparse.Namespace) -> None:
-    """Check that JAX found what was chosen.
-
-    Raises:
-        JaxbqError: it did not.
-    """
-    if chosen.devices is None and chosen.platform is None:
-        return
+def _check_found(chosen: argparse.Namespace) -> None:
     import jax
 
     try:
@@ -113,183 +96,78 @@ def check_hardware(chosen: argparse.Namespace) -> None:
         )
 
 
-_MOST_PROCESSES = 10_000
-_FLAGS = ("--coordinator", "--process-id", "--processes", "--cluster", "--wait")
+_WITHOUT_RESULT = ("--scheduler", "--workers", "--insecure")
 
 
 def add_cluster(command: argparse.ArgumentParser) -> None:
-    """Take this process's place among several."""
+    """Take who computes the cells of a run."""
     group = command.add_argument_group(
-        "several machines: give the same command on each, with its own number (docs/scaling.md)"
+        "several processes or machines, by Dask (pip install 'jaxbq[cluster]'; docs/scaling.md)"
+    )
+    one = group.add_mutually_exclusive_group()
+    one.add_argument(
+        "--workers", metavar="N", type=int, help="share the work among N processes of this machine"
+    )
+    one.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="share it among the workers of a Dask scheduler: tcp://HOST:PORT, tls://HOST:PORT, or "
+        "a scheduler's file; with --platform gpu, those with the resource GPU",
     )
     group.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="machine of process 0, and a free port there"
-    )
-    group.add_argument("--process-id", metavar="K", type=int, help="this process, from 0")
-    group.add_argument("--processes", metavar="N", type=int, help="how many there are")
-    group.add_argument(
-        "--cluster",
-        choices=("auto", "mpi4py", "none"),
-        help="auto: let JAX find the three in the environment of Slurm, Open MPI or Kubernetes, as "
-        "is done anyway in a job step of srun or mpirun with several tasks; mpi4py: ask it; none: "
-        "run alone whatever there is",
-    )
-    group.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=float,
-        default=300.0,
-        help="how long to wait for all processes to come (default: 300)",
+        "--insecure",
+        action="store_true",
+        help="allow a scheduler on another machine without TLS: whoever reaches it can run code "
+        "on this one",
     )
 
 
 @contextlib.contextmanager
-def joined(chosen: argparse.Namespace, about: Mapping[str, str]) -> "Iterator[Member | None]":
-    """Be one of several processes, if the arguments or the environment say so.
-
-    An error or Ctrl-C inside ends all of them, this one too.
-
-    Args:
-        chosen: the arguments.
-        about: what must be the same in all processes, by names that an error can show.
-
-    Yields:
-        This process among the others; None where it is alone.
+def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
+    """Start or find who computes the cells of a run; None for this process.
 
     Raises:
-        JaxbqError: the arguments make no sense, or the processes do not meet.
+        JaxbqError: there is nobody, or Dask is not installed.
     """
-    place = _place(chosen)
-    if place is None:
+    if chosen.insecure and chosen.scheduler is None:
+        raise JaxbqError("--insecure is about a --scheduler; leave it out")
+    if chosen.workers is None and chosen.scheduler is None:
         yield None
         return
-    from ..runtime.cache import version_of
-    from ..runtime.processes import join
-
-    versions = {f"version of {name}": str(version_of(name)) for name in ("jaxbq", "jax")}
-    member = join(place, versions | dict(about), chosen.wait, lambda line: print(line, flush=True))
-    member.begin()
+    flag = "--scheduler" if chosen.workers is None else "--workers"
+    if chosen.workers is not None and not 1 <= chosen.workers <= _MOST:
+        raise JaxbqError(f"--workers {chosen.workers}: use a whole number from 1 to {_MOST}")
+    if chosen.devices is not None:
+        raise JaxbqError(f"--devices is about one process; leave it out with {flag}")
     try:
-        yield member
-        member.finish()
-    except BaseException as fault:
-        _end(member, fault)
-
-
-def _end(member: "Member", fault: BaseException) -> NoReturn:
-    """End all processes; what the main program would say, said here, since they may not wait."""
-    who = member.describe(member.process)
-    if isinstance(fault, JaxbqError):
-        member.fail(" ".join(str(fault).split()))
-    elif isinstance(fault, KeyboardInterrupt):
-        line = f"interrupted; {member.stays}"
-        member.end(f"jaxbq: {line}", f"jaxbq: {who}: {line}", 130)
-    elif isinstance(fault, MemoryError):
-        member.fail("out of memory; ask for fewer images at once")
-    else:
-        import traceback
-
-        import jax
-
-        if isinstance(fault, jax.errors.JaxRuntimeError):
-            # What all compute together breaks where one is lost; whose silence it is, ends this.
-            member.await_loss()
-        traceback.print_exception(fault)
-        member.fail(f"{type(fault).__name__}: {fault}", 1)
-    raise fault
-
-
-def _place(chosen: argparse.Namespace) -> "Place | None":
-    """Find this process's place in the arguments, or in the environment."""
-    given = {
-        name: getattr(chosen, name.replace("-", "_"))
-        for name in ("coordinator", "process-id", "processes")
-    }
-    missing = [f"--{name}" for name, value in given.items() if value is None]
-    if not 0 < chosen.wait <= 10**6:
-        raise JaxbqError(f"--wait {chosen.wait:g}: give a number of seconds")
-    if len(missing) < len(given):
-        if chosen.cluster:
-            raise JaxbqError(f"--cluster {chosen.cluster}: give it without the place itself")
-        if missing:
-            raise JaxbqError(
-                f"{' and '.join(missing)} missing: give --coordinator, --process-id and "
-                "--processes together"
-            )
-        return _given_place(chosen)
-    if chosen.cluster == "none" or not (chosen.cluster or _among_tasks(os.environ)):
-        return None
-    return _found_place(chosen)
-
-
-def _given_place(chosen: argparse.Namespace) -> "Place | None":
-    from ..runtime.processes import Address, Place
-
-    number, many = chosen.process_id, chosen.processes
-    if not 1 <= many <= _MOST_PROCESSES:
-        raise JaxbqError(f"--processes {many}: give a number from 1 to {_MOST_PROCESSES:,}")
-    if not 0 <= number < many:
-        raise JaxbqError(f"--process-id {number}: with --processes {many}, give 0 to {many - 1}")
-    address = Address.read(chosen.coordinator)
-    return Place(address, number, many) if many > 1 else None
-
-
-def _found_place(chosen: argparse.Namespace) -> "Place | None":
-    from ..runtime.processes import found_place
-
-    place = found_place("mpi4py" if chosen.cluster == "mpi4py" else None, chosen.wait)
-    if place is None:
+        from ..experiment import cluster
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("distributed", "dask"):
+            raise
+        raise JaxbqError(f"{flag} needs Dask: pip install 'jaxbq[cluster]'") from None
+    if chosen.scheduler is not None:
+        resources = {"GPU": 1.0} if chosen.platform == "gpu" else None
+        with cluster.connected(
+            chosen.scheduler, insecure=chosen.insecure, resources=resources
+        ) as found:
+            yield found
+        return
+    if chosen.platform == "gpu":
         raise JaxbqError(
-            "no cluster was found whose settings JAX knows (Slurm, Open MPI, Kubernetes); give "
-            "--coordinator, --process-id and --processes, or --cluster none to run alone"
+            "--workers is for CPUs; start one dask worker for each GPU and give its --scheduler, "
+            "see docs/scaling.md"
         )
-    if _tasks_here(os.environ) == 1 or _one_device(os.environ):
-        import dataclasses
-
-        # JAX gives each task one device of its machine, by its number there.
-        place = dataclasses.replace(place, devices=None)
-    return place if place.processes > 1 else None
+    with cluster.local(chosen.workers, {"JAX_PLATFORMS": "cpu"}) as found:
+        yield found
 
 
-def _among_tasks(environment: Mapping[str, str]) -> bool:
-    """Tell whether srun or mpirun started this process as one of several.
-
-    In the shell or the batch script of a Slurm job, which has tasks but is none, it did not. An
-    indexed job of Kubernetes does not count: its pods may well be runs of their own.
-    """
-    tasks = environment.get("SLURM_STEP_NUM_TASKS", "")
-    ranks = environment.get("OMPI_COMM_WORLD_SIZE", "")
-    return any(number.isdecimal() and int(number) > 1 for number in (tasks, ranks))
-
-
-def _tasks_here(environment: Mapping[str, str]) -> int | None:
-    """How many tasks there are on this machine; None where that is not known."""
-    ranks = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE", "")
-    tasks, nodes = (environment.get(f"SLURM_STEP_NUM_{what}", "") for what in ("TASKS", "NODES"))
-    if ranks.isdecimal():
-        return int(ranks)
-    if tasks.isdecimal() and nodes.isdecimal() and tasks == nodes:
-        return 1
-    return None
-
-
-def _one_device(environment: Mapping[str, str]) -> bool:
-    """Tell whether the launcher has chosen this task's GPU already."""
-    seen = environment.get("CUDA_VISIBLE_DEVICES", "")
-    return bool(seen) and "," not in seen
-
-
-def about_experiments(experiments: "list[tuple[str, Any]]") -> dict[str, str]:
-    """Sum up the experiments of a command, which must be the same in all processes."""
-    return {"config": "+".join(experiment.digest for _, experiment in experiments)[:200]}
-
-
-def without_place(given: "Sequence[str]") -> list[str]:
-    """Leave out of a command what is about several processes: none of it changes what comes out."""
+def without_cluster(given: "Sequence[str]") -> list[str]:
+    """Leave out of a command who computes: it changes nothing that comes out."""
     kept, skip = [], False
     for word in given:
         name, equals, _ = word.partition("=")
-        if not skip and name not in _FLAGS:
+        known = not skip and name in _WITHOUT_RESULT
+        if not skip and not known:
             kept.append(word)
-        skip = not skip and name in _FLAGS and not equals
+        skip = known and not equals and name != "--insecure"
     return kept

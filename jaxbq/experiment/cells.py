@@ -1,27 +1,23 @@
-"""Who does which part of an experiment: one process all of it, or several a share each.
+"""The cells of a run: what is finished or missing as a whole, and who computes it.
 
-A *cell* is what is finished or missing as a whole: a training, or the inversions of one program for
-one network. Process 0 leads: it alone writes the run folder. A worker does its cells in a folder
-of its own, laid out alike, and sends process 0 the files as soon as a cell is finished. Where fewer
-inversions are missing than there are processes, all of them compute each together, spread over all
-devices, and process 0 writes what comes out.
+A cell is a training, what one program inverts for one network, or the scores of one network. It
+reads its inputs in a run folder and writes its files there. What it finds depends on the config and
+on those inputs alone, so any process may compute it: in a folder of its own, with :func:`run_cell`.
 """
 
-import contextlib
-import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-import jax
-
+from ..data import Dataset
 from ..errors import JaxbqError
-from ..runtime import interrupts
-from ..runtime.devices import Devices, chosen_devices, on_devices, synchronise
-from ..runtime.processes import Inbox, Member, Message, Outbox, shared
+from ..runtime.devices import computing
 from ..training import EpochMetrics
-from .folder import NetworkName, RunFolder
+from .config import Experiment
+from .folder import RunFolder
 
 
 @runtime_checkable
@@ -41,286 +37,153 @@ class Listener(Protocol):
         ...
 
 
-_POLL_S = 0.2
-# Until a receiver looks again; a message wakes it at once.
-_LISTEN_S = 5.0
-
-
-class Training(NamedTuple):
-    """A cell: networks to train one after another, or as one batch.
-
-    Args:
-        networks: numbers of networks, or the name of one control.
-        wanted: those whose files are missing; the others are trained for the batch's sake.
-    """
-
-    networks: tuple[NetworkName, ...]
-    wanted: tuple[NetworkName, ...]
-
-    @property
-    def group(self) -> NetworkName:
-        """What cells of one program have in common."""
-        return 0
-
-    @classmethod
-    def of(cls, plain: Sequence[Any]) -> "Training":
-        """Read what was sent."""
-        return cls(*map(tuple, plain))
-
-
-class Inversions(NamedTuple):
-    """A cell: the methods of one program, for one network.
-
-    Args:
-        network: which.
-        methods: numbers of the methods.
-        wanted: those whose files are missing; the others are computed for the program's sake.
-    """
-
-    network: NetworkName
-    methods: tuple[int, ...]
-    wanted: tuple[int, ...]
-
-    @property
-    def group(self) -> NetworkName:
-        """What cells of one program have in common."""
-        return self.methods[0]
-
-    @classmethod
-    def of(cls, plain: Sequence[Any]) -> "Inversions":
-        """Read what was sent."""
-        network, *numbers = plain
-        return cls(network, *map(tuple, numbers))
-
-
-C = TypeVar("C", Training, Inversions)
-
-
 @runtime_checkable
-class Share(Protocol):
-    """What part of an experiment this process does, of those that write the run folder."""
+class Cell(Protocol):
+    """What is finished or missing as a whole; a frozen dataclass, which can be sent."""
 
-    devices: Devices
-    """Those that compute the cell at hand; None for all of this process."""
+    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+        """Files that it reads; those of them that are not there, it can do without."""
+        ...
 
-    def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
-        """Go through this process's cells; when it is through, all that were missing are done."""
+    def compute(
+        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+    ) -> list[Path]:
+        """Do it, and write its files.
+
+        Returns:
+            The files, in the order in which they were written: where the last is, all are.
+
+        Raises:
+            JaxbqError: it cannot be done.
+        """
         ...
 
 
-class Alone:
-    """One process does everything."""
-
-    devices: Devices = None
-
-    def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
-        """Go through all cells."""
-        yield from missing
-
-
-class Leader:
-    """Process 0 of several: hands out cells, writes what the others send, does its own share.
+@dataclass(frozen=True)
+class Job:
+    """What all cells of a run share.
 
     Args:
-        member: this process among the others.
-        name: of the experiment among those of the run.
-        folder: where everything is written.
-        listener: hears what workers tell.
+        folder: where the files of all cells come together.
+        experiment: the resolved config.
+        data: its images, as the network sees them.
+        listener: hears how it goes.
     """
 
-    def __init__(self, member: Member, name: str, folder: RunFolder, listener: Listener) -> None:
-        self._member, self._name = member, name
-        self._folder, self._listener = folder, listener
-        self._done = {kind.__name__: 0 for kind in (Training, Inversions)}
-        self._changed = threading.Condition()
-        self.devices: Devices = None
-        member.stays = f"what was finished stays in {folder.path}"
-        for process in range(1, member.processes):
-            threading.Thread(target=self._serve, args=(process,), daemon=True).start()
-
-    def cells(self, kind: type[C], missing: Sequence[C]) -> Iterator[C]:
-        """Go through this process's cells; when it is through, all that were missing are done."""
-        joint = (
-            kind is Inversions and len(missing) < self._member.processes and _alike(self._member)
-        )
-        told = {"folder": str(self._folder.path), "cells": missing, "joint": joint}
-        self._member.store.set(f"{self._name}/{kind.__name__}", json.dumps(told).encode())
-        if joint:
-            self.devices = _joined(self._member, self._name)
-            yield from missing
-            self.devices = None
-            return
-        own = 0
-        for cell in _shared(self._member, self._name, kind, missing):
-            yield cell
-            own += 1
-        with self._changed:
-            while self._done[kind.__name__] < len(missing) - own:
-                self._changed.wait(_POLL_S)
-                interrupts.check()
-
-    def _serve(self, process: int) -> None:
-        """Do what a worker asks for, until it has nothing more."""
-        store = self._member.store
-        inbox = Inbox(store, f"{self._name}/from/{process}")
-        outbox = Outbox(store, f"{self._name}/to/{process}")
-        try:
-            while True:
-                message = inbox.receive(_LISTEN_S)
-                if message is None:
-                    continue
-                with self._member.busy():
-                    self._hear(process, message)
-                inbox.done()
-                if "want" in message.about:
-                    path = self._path(message.about["want"])
-                    outbox.send({}, path if path.exists() else None)
-                if "bye" in message.about:
-                    return
-        except JaxbqError as fault:
-            self._member.fail(str(fault))
-        # Nobody else hears of it in this thread, and the others would wait for ever.
-        except Exception as fault:
-            self._member.fail(f"{type(fault).__name__}: {fault}")
-
-    def _hear(self, process: int, message: Message) -> None:
-        about = message.about
-        if "file" in about:
-            message.save(self._path(about["file"]))
-        if "line" in about:
-            # Ctrl-C is for the main thread.
-            with contextlib.suppress(KeyboardInterrupt):
-                self._listener.say(f"process {process}: {about['line']}")
-        if "done" in about:
-            with self._changed:
-                self._done[about["done"]] += 1
-                self._changed.notify_all()
-
-    def _path(self, name: str) -> Path:
-        """Find a worker's file in the folder, and nowhere else."""
-        parts = PurePosixPath(name).parts
-        if len(parts) < 2 or parts[0] not in ("networks", "inversions") or ".." in parts:
-            raise JaxbqError(f"a process asked for the file {name!r}, which is none of a run's")
-        return self._folder.path.joinpath(*parts)
+    folder: RunFolder
+    experiment: Experiment
+    data: Dataset
+    listener: Listener
 
 
-class Worker:
-    """Any process but the first: does its share in a folder of its own, and sends what it found.
+@runtime_checkable
+class Executor(Protocol):
+    """Computes cells: in this process, or elsewhere."""
 
-    Args:
-        member: this process among the others.
-        name: of the experiment among those of the run.
-        folder: of its own, laid out like that of process 0.
-    """
+    @property
+    def workers(self) -> int:
+        """How many cells it can compute at a time."""
+        ...
 
-    def __init__(self, member: Member, name: str, folder: RunFolder) -> None:
-        self._member, self._name, self._folder = member, name, folder
-        self._outbox = Outbox(member.store, f"{name}/from/{member.process}")
-        self._inbox = Inbox(member.store, f"{name}/to/{member.process}")
-        # Nothing is called done before its files are where they cannot be lost.
-        self._held: list[str] = []
-        self.devices: Devices = None
-
-    def work(self, kind: type[C], do: Callable[[C], Sequence[Path]]) -> None:
-        """Do this process's cells, and send the files of each as soon as it is finished.
+    def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
+        """Do the cells, in any order; in the end their files are in the folder of the job.
 
         Args:
-            kind: of cells.
-            do: does a cell, and returns its files in the order in which they are to be written;
-                none where all processes did it together.
+            what: a word for them all.
+            cells: none needs another's files.
+            job: what they share.
 
         Raises:
-            JaxbqError: as ``do``, with the folder of process 0 for this process's own.
+            JaxbqError: one cannot be done; what was finished stays.
         """
-        told = json.loads(self._member.wait_for(f"{self._name}/{kind.__name__}"))
-        lead = self._member.peers[0].host
-        self._member.stays = f"what was finished stays in {told['folder']} on {lead}"
-        cells = [kind.of(plain) for plain in told["cells"]]
-        if told["joint"]:
-            self.devices = _joined(self._member, self._name)
-            for cell in cells:
-                do(cell)
-            # Process 0 says so itself.
-            self._held.clear()
-            self.devices = None
-            return
-        for cell in _shared(self._member, self._name, kind, cells):
-            try:
-                files = do(cell)
-            except JaxbqError as fault:
-                # What a training that diverged leaves, the user is to find where all is.
-                self._send(sorted(self._folder.networks.glob("*.last-good.safetensors")))
-                reason = str(fault).replace(str(self._folder.path), told["folder"])
-                raise JaxbqError(reason) from fault
-            self._send(files)
-            while self._held:
-                self.say(self._held.pop(0))
-            self._outbox.send({"done": kind.__name__})
+        ...
 
-    def fetch(self, path: Path) -> bool:
-        """Get a file of process 0's under its name here; tell whether there was one."""
-        self._outbox.send({"want": self._named(path)})
-        while (message := self._inbox.receive(_POLL_S)) is None:
-            interrupts.check()
-        if message.pieces is not None:
-            message.save(path)
-        self._inbox.done()
-        return message.pieces is not None
+
+class InProcess:
+    """Computes one cell after another in this process."""
+
+    workers = 1
+
+    def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
+        """Do the cells in their order."""
+        for cell in cells:
+            cell.compute(job.folder, job.experiment, job.data, job.listener)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a cell.
+
+    Args:
+        files: content by name, relative to the run folder, in the order in which to write them.
+        checksums: sha256 of each.
+        said: lines for the user.
+        fault: why it could not be done; None where it was.
+    """
+
+    files: Mapping[str, bytes]
+    checksums: Mapping[str, str]
+    said: tuple[str, ...] = ()
+    fault: str | None = None
+
+    def check(self) -> None:
+        """Refuse files that were changed on their way.
+
+        Raises:
+            JaxbqError: one was.
+        """
+        for name, content in self.files.items():
+            if hashlib.sha256(content).hexdigest() != self.checksums.get(name):
+                raise JaxbqError(f"{name}: was damaged on its way; give the same command again")
+
+
+def run_cell(
+    cell: Cell, experiment: Experiment, data: Dataset, given: Mapping[str, bytes], place: str
+) -> Found:
+    """Compute a cell apart from the run folder: nothing is read or kept beside what is given.
+
+    Args:
+        cell: what to do.
+        experiment: the resolved config.
+        data: its images, as the network sees them.
+        given: content of the cell's inputs, by name relative to the run folder.
+        place: the run folder as errors are to name it.
+
+    Returns:
+        The files that the cell writes. A :class:`JaxbqError` becomes its ``fault``, and the files
+        are then what a user can look into it with.
+    """
+    taken = _Taken()
+    with tempfile.TemporaryDirectory(prefix="jaxbq-", ignore_cleanup_errors=True) as scratch:
+        folder = RunFolder(Path(scratch).resolve())
+        folder.create([*range(experiment.networks.seeds), *experiment.controls])
+        for name, content in given.items():
+            (folder.path / name).write_bytes(content)
+        fault = None
+        try:
+            with computing(experiment.precision):
+                paths = cell.compute(folder, experiment, data, taken)
+        except JaxbqError as reason:
+            fault = str(reason).replace(str(folder.path), place)
+            paths = sorted(folder.networks.glob("*.last-good.safetensors"))
+        files = {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in paths}
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return Found(files, checksums, tuple(taken.lines), fault)
+
+
+class _Taken:
+    """A listener that takes down what is worth saying when a cell is finished."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
 
     def say(self, text: str) -> None:
-        """Tell the user, in the terminal of process 0."""
-        interrupts.check()
-        self._outbox.send({"line": text}, wait=False)
+        self.lines.append(text)
 
     def epoch(self, metrics: EpochMetrics, epochs: int, name: str = "training") -> None:
-        """Tell how a training ended."""
-        interrupts.check()
         if metrics.epoch == epochs:
-            self._held.append(f"{name}: done, accuracy {metrics.test_accuracy:.4f} test")
+            self.say(f"{name}: done, accuracy {metrics.test_accuracy:.4f} test")
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Tell when something is done."""
-        interrupts.check()
         if done >= total:
-            self._held.append(f"{what}: done")
-
-    def part(self) -> None:
-        """Have nothing more to send."""
-        self._outbox.send({"bye": True})
-
-    def _send(self, files: Sequence[Path]) -> None:
-        """Send files; they are not needed here any more."""
-        for path in files:
-            with self._member.busy():
-                self._outbox.send({"file": self._named(path)}, path)
-            path.unlink()
-
-    def _named(self, path: Path) -> str:
-        return path.relative_to(self._folder.path).as_posix()
-
-
-def _joined(member: Member, name: str) -> list[jax.Device]:
-    """Let the devices of all processes meet."""
-    member.gather(name)
-    devices = jax.devices()
-    with on_devices(devices):
-        synchronise()
-    return devices
-
-
-def _alike(member: Member) -> bool:
-    """Tell whether one program can run on the devices of all processes."""
-    found = jax.devices()
-    everywhere = {device.process_index for device in found} == set(range(member.processes))
-    # Fewer than there are, where JAX makes several devices of a CPU.
-    usable = len(chosen_devices()) == jax.local_device_count()
-    return usable and everywhere and len({device.device_kind for device in found}) == 1
-
-
-def _shared(member: Member, name: str, kind: type[C], cells: Sequence[C]) -> Iterator[C]:
-    """Take this process's share of cells that all of them know."""
-    groups: dict[NetworkName, list[C]] = {}
-    for cell in cells:
-        groups.setdefault(cell.group, []).append(cell)
-    of = f"{name}/{kind.__name__}/tickets"
-    return shared(member.store, of, list(groups.values()), member.process, member.processes)
+            self.say(f"{what}: done")

@@ -1,5 +1,6 @@
 """What a result depends on beside its config."""
 
+import functools
 import hashlib
 import platform
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 from ..data import Dataset
 from ..network.files import NetworkFile
 from ..runtime.cache import version_of
+from .config import Experiment, FileNetwork
 
 _PACKAGES = ("jaxbq", "jax", "jaxlib", "optax", "numpy")
 
@@ -39,6 +41,29 @@ def data_checksum(data: Dataset) -> str:
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def checksums(experiment: Experiment, data: Dataset) -> dict[str, str]:
+    """Sum up the files that a result depends on beside its config: data, and a network's."""
+    found = {"data_sha256": data_checksum(data)}
+    if isinstance(experiment.network, FileNetwork):
+        found["network_sha256"] = network_checksum(experiment.network.open(data))
+    return found
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Name what has to be the same wherever cells of one run are computed.
+
+    jaxbq's version has a digest of its code, since checkouts of one version differ.
+    """
+    code = hashlib.sha256()
+    root = Path(__file__).resolve().parents[1]
+    for path in sorted(root.rglob("*.py")):
+        code.update(path.read_bytes())
+    found = {name: str(version_of(name)) for name in ("jaxbq", "jax", "jaxlib")}
+    found["jaxbq"] += f" (code {code.hexdigest()[:8]})"
+    return found | {"Python": ".".join(platform.python_version_tuple()[:2])}
 
 
 def network_checksum(network: NetworkFile) -> str:

@@ -13,6 +13,7 @@ transfer.json          the independently trained networks that were asked too
 naturalness.json       what real test images score, to compare with
 nearest.npz            the training images nearest to the images of scores.csv
 cost.csv               one row a network and method: seconds, steps, operations
+inversions/K/scored.json what is scored of network K, until all are
 spread.csv             one row a network and target of the methods that give several images
 scores.csv             one row an image; written last
 figures/, tables/      pictures and tables
@@ -116,6 +117,10 @@ class RunFolder:
     def scores(self) -> Path:
         """Table of scores."""
         return self.path / "scores.csv"
+
+    def scored(self, number: NetworkName) -> Path:
+        """File of what is scored of one network, until all are."""
+        return self.inversions / str(number) / "scored.json"
 
     @property
     def cost(self) -> Path:

@@ -24,7 +24,7 @@ from ..training import (
     train_many,
     trains_together,
 )
-from .cells import Listener, Share, Training
+from .cells import Listener
 from .config import Experiment, FileNetwork, NetworkConfig, NetworksConfig
 from .folder import NetworkName, RunFolder
 
@@ -63,35 +63,54 @@ def train_network(
         return histories[0]
 
 
-def trained_networks(
-    folder: RunFolder,
-    experiment: Experiment,
-    data: Dataset,
-    listener: Listener,
-    share: Share,
-) -> dict[NetworkName, NetworkFile]:
-    """Train the networks and controls that the folder lacks, or take over the one in a file.
+@dataclasses.dataclass(frozen=True)
+class TrainingCell:
+    """Networks to train one after another, or as one batch.
 
-    Returns:
-        All of them, by number and by name.
+    Args:
+        networks: numbers of networks, or the name of one control.
+        wanted: those whose files are missing; the others are trained for the batch's sake.
     """
-    taken = isinstance(experiment.network, FileNetwork)
-    if isinstance(experiment.network, FileNetwork):
-        _taken_over(experiment.network, folder, experiment, data, listener)
-    numbers = range(experiment.networks.seeds)
-    missing = _untrained(folder, experiment)
-    if not taken and all(isinstance(cell.networks[0], str) for cell in missing):
-        listener.say(f"network{'s' if len(numbers) > 1 else ''}: trained already")
-    for cell in share.cells(Training, missing):
-        train_cell(cell, folder, experiment, data, listener)
-    names = [*numbers, *experiment.controls]
-    # That of all together, and what a run left that was stopped after its last network.
-    for name in (None, *names):
-        remove(folder.checkpoint(name))
-    return {name: load_network(folder.network(name)) for name in names}
+
+    networks: tuple[NetworkName, ...]
+    wanted: tuple[NetworkName, ...]
+
+    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+        """Name the files of where each training stands, and that of all together."""
+        together = [None] if len(self.networks) > 1 else []
+        return [folder.checkpoint(name) for name in [*together, *self.networks]]
+
+    def compute(
+        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+    ) -> list[Path]:
+        """Train, and write each network as soon as it is trained."""
+        if isinstance(self.networks[0], str):
+            _train_control(self.networks[0], folder, experiment, data, listener)
+        else:
+            self._train(folder, experiment, data, listener)
+        return [file for name in self.wanted for file in folder.network_files(name)]
+
+    def _train(
+        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+    ) -> None:
+        model = experiment.network.build(data)
+
+        def keep(number: int, trained: Trained) -> None:
+            if number not in self.wanted:
+                return
+            keep_network(folder.network(number), model, trained.params, data)
+            network = load_network(folder.network(number))
+            attacked = _attack(number, experiment, network, data, listener)
+            if attacked is not None:
+                folder.write_json(folder.robustness(number).relative_to(folder.path), attacked)
+            folder.write_history(trained.history, number)
+            remove(folder.checkpoint(number))
+
+        numbers = [number for number in self.networks if isinstance(number, int)]
+        _train(numbers, experiment, data, keep, folder.network, folder.checkpoint, listener)
 
 
-def _untrained(folder: RunFolder, experiment: Experiment) -> list[Training]:
+def untrained(folder: RunFolder, experiment: Experiment) -> list[TrainingCell]:
     """List the trainings that the folder lacks."""
     # The history is written last: where it is, the network is.
     names = [*range(experiment.networks.seeds), *experiment.controls]
@@ -99,38 +118,13 @@ def _untrained(folder: RunFolder, experiment: Experiment) -> list[Training]:
     apart = [name for name in missing if isinstance(name, str)]
     numbers = [name for name in missing if isinstance(name, int)]
     if not trains_together(experiment.networks.together, experiment.networks.seeds):
-        return [Training((name,), (name,)) for name in missing]
+        return [TrainingCell((name,), (name,)) for name in missing]
     batch = numbers
     if numbers and folder.checkpoint().exists():
         # A part of them would be another batch, and the same only up to rounding.
         batch = list(range(experiment.networks.seeds))
-    cells = [Training(tuple(batch), tuple(numbers))] if batch else []
-    return cells + [Training((name,), (name,)) for name in apart]
-
-
-def train_cell(
-    cell: Training, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> None:
-    """Train the networks of a cell, and write each as soon as it is trained."""
-    (first, *_), wanted = cell
-    if isinstance(first, str):
-        _train_control(first, folder, experiment, data, listener)
-        return
-    model = experiment.network.build(data)
-
-    def keep(number: int, trained: Trained) -> None:
-        if number not in wanted:
-            return
-        keep_network(folder.network(number), model, trained.params, data)
-        network = load_network(folder.network(number))
-        attacked = _attack(number, experiment, network, data, listener)
-        if attacked is not None:
-            folder.write_json(folder.robustness(number).relative_to(folder.path), attacked)
-        folder.write_history(trained.history, number)
-        remove(folder.checkpoint(number))
-
-    numbers = [number for number in cell.networks if isinstance(number, int)]
-    _train(numbers, experiment, data, keep, folder.network, folder.checkpoint, listener)
+    cells = [TrainingCell(tuple(batch), tuple(numbers))] if batch else []
+    return cells + [TrainingCell((name,), (name,)) for name in apart]
 
 
 def _train_control(
@@ -161,7 +155,7 @@ def _train_control(
     remove(kept)
 
 
-def _taken_over(
+def take_over(
     source: FileNetwork,
     folder: RunFolder,
     experiment: Experiment,
@@ -171,6 +165,9 @@ def _taken_over(
     """Copy the network of a file into the folder, where it stands for itself; check what it reads.
 
     It has no history, since nothing was trained.
+
+    Raises:
+        JaxbqError: as :meth:`FileNetwork.open`.
     """
     if folder.history().exists() and folder.network().exists():
         return

@@ -1,7 +1,9 @@
 """What a run found, as files: scores, costs, neighbours, traces, and who measured."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,13 @@ import numpy as np
 from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
-from ..evaluation import Judge, NaturalnessScale, Panel, Scores, on_noise, score, spread
+from ..evaluation import Scores, on_noise, score, spread
 from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
-from ..network.files import NetworkFile
+from ..network.files import load_network
 from ..options import describe
-from ..runtime.files import write_npz
-from .cells import Listener
+from ..runtime.files import remove, write_npz, write_text
+from .cells import Executor, Job, Listener
 from .config import Experiment
 from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolder, write_csv
 
@@ -25,103 +27,127 @@ SPREAD_COLUMNS = ("network", "method", "target", "samples", "distinct", "mean_co
 COST_COLUMNS = ("network", "method", "prepare", "compile", "run", "images", "steps", "operations")
 
 
-def score_rows(
-    results: Mapping[NetworkName, list[Result]],
-    output: str,
-    data: Dataset,
-    scale: NaturalnessScale,
-    judges: Sequence[Judge],
-    panel: Panel | None,
-) -> Iterator[list[Any]]:
-    """One row an image, methods of each network in the order of the config."""
-    for network, result in _named(results):
-        scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
-        for target, sample in np.ndindex(*result.images.shape[:2]):
-            yield [
-                network,
-                describe(result.method),
-                target,
-                sample,
-                reason_name(result.reasons[target, sample]),
-                int(result.iterations[target, sample]),
-                *(values[target, sample].item() for values in scores),
-            ]
+_NEIGHBOURS = 3
 
 
-def spread_rows(results: Mapping[NetworkName, list[Result]]) -> Iterator[list[Any]]:
-    """One row a target, for the methods that give several images of each."""
-    for network, result in _named(results):
-        samples = result.images.shape[1]
-        if samples > 1:
-            found = spread(result.images)
-            for target, (distinct, alike) in enumerate(zip(*found, strict=True)):
-                name = describe(result.method)
-                yield [network, name, target, samples, int(distinct), float(alike)]
+@dataclasses.dataclass(frozen=True)
+class ScoringCell:
+    """The scores of all images of one network.
+
+    Args:
+        network: which.
+    """
+
+    network: NetworkName
+
+    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+        """Name the files of the network and of what the methods returned for it."""
+        found = [self._inversion(folder, experiment, n) for n in range(len(experiment.methods))]
+        return [
+            folder.network(self.network),
+            *(p for f in found for p in (f, f.with_suffix(".json"))),
+        ]
+
+    def compute(
+        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
+    ) -> list[Path]:
+        """Measure every image, and write a part of each table."""
+        scale, panel = experiment.scores.scale(data), experiment.scores.panel(data)
+        judges = experiment.scores.judges_of(data)
+        output = load_network(folder.network(self.network)).model.output
+        rows: dict[str, list[list[Any]]] = {"scores": [], "spread": [], "cost": []}
+        best = []
+        for number in range(len(experiment.methods)):
+            result = folder.read_result(self._inversion(folder, experiment, number))
+            row = (self.network, describe(result.method))
+            scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
+            rows["scores"] += [[*row, *values] for values in _score_rows(result, scores)]
+            rows["spread"] += [[*row, *values] for values in _spread_rows(result)]
+            rows["cost"].append([*row, *_cost(result)])
+            best.append(result.images[:, 0])
+        known = min(_NEIGHBOURS, len(data.train_images))
+        rows["nearest"] = scale.neighbours(np.concatenate(best), known).tolist()
+        path = folder.scored(self.network)
+        write_text(path, json.dumps(rows))
+        return [path]
+
+    def _inversion(self, folder: RunFolder, experiment: Experiment, number: int) -> Path:
+        return folder.inversion(self.network, number, experiment.methods[number])
 
 
-def cost_rows(results: Mapping[NetworkName, list[Result]]) -> Iterator[list[Any]]:
-    """One row a network and method: seconds to prepare, compile and run; what that took."""
-    for network, result in _named(results):
-        seconds = result.seconds
+def _score_rows(result: Result, scores: Scores) -> Iterator[list[Any]]:
+    """One row an image."""
+    for target, sample in np.ndindex(*result.images.shape[:2]):
         yield [
-            network,
-            describe(result.method),
-            seconds.prepare,
-            seconds.compile,
-            seconds.run,
-            result.iterations.size,
-            int(result.iterations.max(initial=0)),
-            result.operations,
+            target,
+            sample,
+            reason_name(result.reasons[target, sample]),
+            int(result.iterations[target, sample]),
+            *(values[target, sample].item() for values in scores),
         ]
 
 
-def _named(results: Mapping[NetworkName, list[Result]]) -> Iterator[tuple[NetworkName, Result]]:
-    for network, own in results.items():
-        for result in own:
-            yield network, result
+def _spread_rows(result: Result) -> Iterator[list[Any]]:
+    """One row a target, of a method that gives several images of each."""
+    samples = result.images.shape[1]
+    if samples > 1:
+        for target, (distinct, alike) in enumerate(zip(*spread(result.images), strict=True)):
+            yield [target, samples, int(distinct), float(alike)]
 
 
-_NEIGHBOURS = 3
-Found = Mapping[NetworkName, list[Result]]
+def _cost(result: Result) -> list[Any]:
+    """Seconds to prepare, compile and run; what that took."""
+    return [
+        *dataclasses.astuple(result.seconds),
+        result.iterations.size,
+        int(result.iterations.max(initial=0)),
+        result.operations,
+    ]
 
 
-def read_found(
-    folder: RunFolder, experiment: Experiment, networks: Iterable[NetworkName]
-) -> dict[NetworkName, list[Result]]:
+def write_scores(job: Job, networks: Sequence[NetworkName], executor: Executor) -> None:
+    """Measure every image that was found and write what comes of it; the scores last.
+
+    Raises:
+        JaxbqError: a file is damaged.
+    """
+    folder, experiment, data = job.folder, job.experiment, job.data
+    job.listener.say("scoring: measuring every image")
+    _write_readers(job)
+    missing = [ScoringCell(name) for name in networks if not folder.scored(name).exists()]
+    executor.run("scores", missing, job)
+    scored = {
+        name: folder.read_json(folder.scored(name).relative_to(folder.path)) for name in networks
+    }
+
+    def rows(table: str) -> Iterator[list[Any]]:
+        return (row for name in networks for row in scored[name][table])
+
+    _write_traces(folder, experiment, data)
+    _write_nearest(folder, experiment, {n: found["nearest"] for n, found in scored.items()}, data)
+    write_csv(folder.cost, COST_COLUMNS, rows("cost"))
+    write_csv(folder.spread, SPREAD_COLUMNS, rows("spread"))
+    write_csv(folder.scores, SCORE_COLUMNS, rows("scores"))
+    forget_scores(folder, networks, tables=False)
+
+
+def forget_scores(folder: RunFolder, networks: Iterable[NetworkName], tables: bool = True) -> None:
+    """Remove what is scored of networks, and by default the table of all scores."""
+    if tables:
+        remove(folder.scores)
+    for name in networks:
+        remove(folder.scored(name))
+
+
+def check_found(folder: RunFolder, experiment: Experiment, networks: Iterable[NetworkName]) -> None:
     """Read what every method returned for every network.
 
     Raises:
         JaxbqError: a file is damaged.
     """
-    return {
-        name: [
-            folder.read_result(folder.inversion(name, n, m))
-            for n, m in enumerate(experiment.methods)
-        ]
-        for name in networks
-    }
-
-
-def write_outcome(
-    folder: RunFolder,
-    experiment: Experiment,
-    networks: Mapping[NetworkName, NetworkFile],
-    found: Found,
-    data: Dataset,
-    listener: Listener,
-) -> None:
-    """Measure every image that was found and write what comes of it; the scores last."""
-    listener.say("scoring: measuring every image")
-    judges = _judges(folder, experiment, data, listener)
-    panel = _panel(folder, experiment, data)
-    scale = experiment.scores.scale(data)
-    folder.write_json(NATURALNESS, scale.real)
-    _write_traces(folder, experiment, networks[0], found[0], data)
-    _write_nearest(folder, found, data, scale)
-    write_csv(folder.cost, COST_COLUMNS, cost_rows(found))
-    write_csv(folder.spread, SPREAD_COLUMNS, spread_rows(found))
-    rows = score_rows(found, networks[0].model.output, data, scale, judges, panel)
-    write_csv(folder.scores, SCORE_COLUMNS, rows)
+    for name in networks:
+        for number, method in enumerate(experiment.methods):
+            folder.read_result(folder.inversion(name, number, method))
 
 
 def is_scored(folder: RunFolder) -> bool:
@@ -132,14 +158,13 @@ def is_scored(folder: RunFolder) -> bool:
         return file.readline().rstrip("\n") == ",".join(SCORE_COLUMNS)
 
 
-def _judges(
-    folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> tuple[Judge, ...]:
-    judges = experiment.scores.judges_of(data)
+def _write_readers(job: Job) -> None:
+    """Say and write who reads the images, and what real images score."""
+    folder, data, scores = job.folder, job.data, job.experiment.scores
     rows = []
-    for judge in judges:
+    for judge in scores.judges_of(data):
         noise = on_noise(judge, data)
-        listener.say(
+        job.listener.say(
             f"judge, {judge.name}: reads {judge.test_accuracy:.1%} of the test images right, "
             f"{noise.noise_right:.0%} of noise images as a class asked at random, "
             f"at a confidence of {noise.noise_confidence:.0%}"
@@ -147,30 +172,21 @@ def _judges(
         about = {name: getattr(judge, name) for name in ("name", "description", "parameters")}
         rows.append(about | {"test_accuracy": judge.test_accuracy} | to_plain(noise._asdict()))
     folder.write_json(JUDGES, rows)
-    return judges
-
-
-def _panel(folder: RunFolder, experiment: Experiment, data: Dataset) -> Panel | None:
-    panel = experiment.scores.panel(data)
+    panel = scores.panel(data)
     members = panel.members if panel else ()
     folder.write_json(
         TRANSFER, [{"name": each.name, "test_accuracy": each.test_accuracy} for each in members]
     )
-    return panel
+    folder.write_json(NATURALNESS, scores.scale(data).real)
 
 
-def _write_traces(
-    folder: RunFolder,
-    experiment: Experiment,
-    network: NetworkFile,
-    results: list[Result],
-    data: Dataset,
-) -> None:
+def _write_traces(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
     """Keep the numbers of every layer for the first target, of the methods that go by layers."""
+    network = load_network(folder.network())
+    target = experiment.targets.targets(data.classes, network.model.output)[0]
     rows = []
     for number, method in enumerate(experiment.methods):
         if isinstance(method, Analytic):
-            target = results[number].targets[0]
             found = trace(method, network.model, network.params, target, reference=data)
             rows.append(
                 {
@@ -192,22 +208,27 @@ def _numbers(layer: LayerTrace) -> Iterator[tuple[str, Any]]:
             yield field.name, value
 
 
-def _write_nearest(folder: RunFolder, found: Found, data: Dataset, scale: NaturalnessScale) -> None:
+def _write_nearest(
+    folder: RunFolder,
+    experiment: Experiment,
+    nearest: Mapping[NetworkName, list[list[int]]],
+    data: Dataset,
+) -> None:
     """Keep the training images nearest to the best image of every network, method and target."""
+    targets = len(next(iter(nearest.values()))) // len(experiment.methods)
     rows = [
-        (str(name), number, target, result.images[target, 0])
-        for name, results in found.items()
-        for number, result in enumerate(results)
-        for target in range(len(result.images))
+        (str(name), number, target)
+        for name in nearest
+        for number in range(len(experiment.methods))
+        for target in range(targets)
     ]
-    names, numbers, targets, images = zip(*rows, strict=True)
-    number = min(_NEIGHBOURS, len(data.train_images))
-    index = scale.neighbours(np.stack(images), number)
+    names, numbers, asked = zip(*rows, strict=True)
+    index = np.concatenate([np.array(found) for found in nearest.values()])
     unique = np.unique(index)
     arrays = {
         "network": np.array(names),
         "method_number": np.array(numbers),
-        "target": np.array(targets),
+        "target": np.array(asked),
         "index": index,
         "unique": unique,
         "images": data.train_images[unique],

@@ -1,29 +1,26 @@
 """Doing an experiment: whatever its run folder lacks."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..methods import programs
+from ..network.files import load_network
 from ..options import describe
 from ..runtime.compiled import kept_programs
 from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, remove
-from ..runtime.processes import Member
 from ..training import Autoencoder, reconstruction
-from .cells import Alone, Inversions, Leader, Listener, Share
+from .cells import Executor, InProcess, Job, Listener
 from .config import Experiment, FileNetwork
-from .environment import data_checksum, environment, network_checksum
+from .environment import checksums, environment
 from .folder import AUTOENCODERS, NetworkName, RunFolder
+from .inversions import cut, missing_inversions, put_together
 from .lock import locked
-from .networks import trained_networks
-from .results import is_scored, read_found, write_outcome
-from .worker import help_run, invert_cell, label_of
+from .networks import take_over, untrained
+from .results import check_found, forget_scores, is_scored, write_scores
 
 
 def run(
@@ -33,7 +30,7 @@ def run(
     data: Dataset | None = None,
     finish: Callable[[RunFolder], None] | None = None,
     command: str | None = None,
-    member: Member | None = None,
+    executor: Executor | None = None,
 ) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
@@ -48,12 +45,10 @@ def run(
             of them is not made again for another experiment.
         finish: is given the run folder in the end, while no other run may write to it.
         command: to repeat the run with; it is kept beside the environment.
-        member: this process among several that share the work, each of which calls this with the
-            same experiment. Only process 0 needs ``out`` and writes there, and only its listener
-            hears anything; the others return when all work is done that they can share.
+        executor: computes trainings, inversions and scores; by default this process.
 
     Returns:
-        The run folder; in other processes than the first, where it would be.
+        The run folder.
 
     Raises:
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
@@ -72,79 +67,56 @@ def run(
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
-        work = member.next_work() if member else ""
-        if member:
-            member.agree(work, _agreed(experiment, data))
-            if not member.leads:
-                help_run(member, work, experiment, targets, data)
-                return folder
-        folder.create([*range(experiment.networks.seeds), *experiment.controls])
+        networks = [*range(experiment.networks.seeds), *experiment.controls]
+        folder.create(networks)
         with locked(folder.path) as alone:
             if alone:
                 clear_leftovers(folder.path)
-            share = Leader(member, work, folder, listener) if member else Alone()
-            _fill(folder, experiment, targets, data, listener, command, share)
+            _begin(folder, experiment, data, command)
+            job = Job(folder, experiment, data, listener)
+            _fill(job, networks, len(targets), executor or InProcess())
             if finish:
                 finish(folder)
     return folder
 
 
-def _fill(
-    folder: RunFolder,
-    experiment: Experiment,
-    targets: np.ndarray,
-    data: Dataset,
-    listener: Listener,
-    command: str | None,
-    share: Share,
-) -> None:
+def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Executor) -> None:
     """Do what the folder lacks."""
-    _begin(folder, experiment, data, command)
-    networks = trained_networks(folder, experiment, data, listener, share)
-    _autoencoders(folder, experiment, data, listener)
-    missing = list(_missing_inversions(folder, experiment, networks, listener))
+    folder, experiment = job.folder, job.experiment
+    _train(job, networks, executor)
+    _autoencoders(folder, experiment, job.data, job.listener)
+    missing = list(missing_inversions(folder, experiment, networks, job.listener))
     if missing:
         # They are of other files than there will be; stopped in between, nobody could tell.
-        remove(folder.scores)
-    for cell in share.cells(Inversions, missing):
-        network = networks[cell.network]
-        invert_cell(cell, folder, experiment, network, targets, data, listener, share.devices)
-    found = read_found(folder, experiment, networks)
-    if not is_scored(folder):
-        write_outcome(folder, experiment, networks, found, data, listener)
+        forget_scores(folder, networks)
+    parts = cut(missing, experiment, targets, executor.workers)
+    pieces = [piece for cell in missing for piece in parts.get(cell, [cell])]
+    executor.run("inversions", [p for p in pieces if not p.is_done(folder, experiment)], job)
+    put_together(folder, experiment, parts)
+    if is_scored(folder):
+        check_found(folder, experiment, networks)
+    else:
+        write_scores(job, networks, executor)
 
 
-def _missing_inversions(
-    folder: RunFolder,
-    experiment: Experiment,
-    networks: Iterable[NetworkName],
-    listener: Listener,
-) -> Iterator[Inversions]:
-    """List what the folder lacks, by program; say what it holds."""
-
-    def there(name: NetworkName, number: int) -> bool:
-        return folder.inversion(name, number, experiment.methods[number]).exists()
-
+def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> None:
+    """Train the networks and controls that the folder lacks, or take over the one in a file."""
+    folder, experiment = job.folder, job.experiment
+    source = experiment.network
+    if isinstance(source, FileNetwork):
+        take_over(source, folder, experiment, job.data, job.listener)
+    missing = untrained(folder, experiment)
+    if not isinstance(source, FileNetwork) and all(
+        isinstance(cell.networks[0], str) for cell in missing
+    ):
+        several = experiment.networks.seeds > 1
+        job.listener.say(f"network{'s' if several else ''}: trained already")
+    executor.run("trainings", missing, job)
+    # That of all together, and what a run left that was stopped after its last network.
+    for name in (None, *networks):
+        remove(folder.checkpoint(name))
     for name in networks:
-        for numbers in programs(experiment.methods):
-            own = [n for n in numbers if not there(name, n)]
-            cell = Inversions(name, tuple(numbers), tuple(own))
-            if own:
-                yield cell
-            else:
-                listener.say(f"{label_of(cell, experiment)}: done already")
-
-
-def _agreed(experiment: Experiment, data: Dataset) -> dict[str, str]:
-    """Sum up what all processes must have the same of."""
-    return {"config": experiment.digest} | _checksums(experiment, data)
-
-
-def _checksums(experiment: Experiment, data: Dataset) -> dict[str, str]:
-    checksums = {"data_sha256": data_checksum(data)}
-    if isinstance(experiment.network, FileNetwork):
-        checksums["network_sha256"] = network_checksum(experiment.network.open(data))
-    return checksums
+        load_network(folder.network(name))  # says which is damaged
 
 
 def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: str | None) -> None:
@@ -152,12 +124,12 @@ def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: st
     if folder.read_json("config.json") is None:
         folder.write_json("config.json", experiment.resolved())
     known = folder.read_json("environment.json")
-    checksums = _checksums(experiment, data)
+    sums = checksums(experiment, data)
     if known is None:
         about = environment(experiment.precision) | ({"command": command} if command else {})
-        folder.write_json("environment.json", about | checksums)
+        folder.write_json("environment.json", about | sums)
         return
-    for name, checksum in checksums.items():
+    for name, checksum in sums.items():
         if not isinstance(known, dict) or known.get(name) != checksum:
             what = "data" if name == "data_sha256" else f"weights in {experiment.network.file}"  # type: ignore[union-attr]
             raise JaxbqError(

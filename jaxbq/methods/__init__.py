@@ -22,6 +22,7 @@ from .decoder import Decoder as Decoder
 from .driver import Result as Result
 from .driver import Seconds as Seconds
 from .driver import invert as invert
+from .driver import merge as merge
 from .driver import programs as programs
 from .driver import reason_name as reason_name
 from .driver import sweep as sweep

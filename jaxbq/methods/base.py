@@ -7,7 +7,7 @@ the driver re-queries the images that it returns.
 
 import abc
 import enum
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,31 @@ class Method(abc.ABC):
     def spreads(self) -> bool:
         """Whether it has work for several devices, and shares it out when there are."""
         return False
+
+    @property
+    def independent_samples(self) -> int:
+        """How many samples of a target are found each by itself; 1 where none can be left out."""
+        return 1
+
+    def part(self, samples: range) -> "Method":
+        """Return the options that find these of the independent samples alone.
+
+        They need a state that knows which they are, see :meth:`skip`.
+        """
+        return self
+
+    def skip(self, state: Any, samples: int) -> Any:
+        """Let a prepared state begin after so many samples of every target."""
+        return state
+
+    def rank(self, reasons: Any, diagnostics: Mapping[str, Any]) -> Any:
+        """Return the numbers by which the samples of a target are ordered, the least first.
+
+        Args:
+            reasons: of images, shape (targets, samples).
+            diagnostics: as :class:`Inversion` has them.
+        """
+        return reasons * 0
 
     def confirmed(self, reasons: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> Any:
         """Correct the reasons of images found with rounded products by the network's answers.

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..network.mlp import MLP, Function, Network, float_type
-from ..options import check, replace_option
+from ..options import check, describe, replace_option
 from ..runtime.compiled import Compiled
 from ..runtime.devices import (
     Devices,
@@ -133,6 +133,7 @@ def sweep(
     key: Array | None = None,
     progress: Progress | None = None,
     devices: Devices = None,
+    samples: range | None = None,
 ) -> list[Result]:
     """Run many methods on the same targets: those that differ in numbers alone in one program.
 
@@ -147,6 +148,8 @@ def sweep(
         key: as for :func:`invert`; the same for all.
         progress: as for :func:`invert`; is called for every program.
         devices: as for :func:`invert`.
+        samples: which of the independent samples of every target to find, so many that each method
+            has them; by default all. :func:`merge` puts parts together.
 
     Returns:
         One result a method, in their order. Methods of one program share its wall time.
@@ -168,13 +171,61 @@ def sweep(
     methods = [check(method) for method in methods]
     for method in methods:
         method.check(network, where, wanted)
+        if samples and samples.stop > method.independent_samples:
+            raise JaxbqError(
+                f"samples {samples.start} to {samples.stop - 1} of {describe(method)}, which has "
+                f"{method.independent_samples} that do not depend on each other"
+            )
     key = jax.random.key(0) if key is None else key
     results: dict[int, Result] = {}
     for numbers in programs(methods):
         alike = [methods[n] for n in numbers]
-        found = _solve(alike, network, params, where, wanted, key, progress, devices)
+        found = _solve(alike, network, params, where, wanted, key, progress, devices, samples)
         results |= dict(zip(numbers, found, strict=True))
     return [results[n] for n in range(len(methods))]
+
+
+def merge(parts: Sequence[Result], successive: int = 1) -> Result:
+    """Put the results of one method for different targets and samples together.
+
+    Args:
+        parts: results in the order of their targets, then of their samples.
+        successive: so many, one after another, are of the same targets.
+
+    Returns:
+        One result, the samples of each target in their order. Times and operations are added.
+    """
+    rows = [parts[at : at + successive] for at in range(0, len(parts), successive)]
+
+    def joined(read: Callable[[Result], np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.concatenate([read(part) for part in row], 1) for row in rows])
+
+    method = parts[0].method
+    diagnostics = {
+        name: joined(lambda part, name=name: part.diagnostics[name])
+        for name in parts[0].diagnostics
+    }
+    reasons = joined(lambda part: part.reasons)
+    with jax.enable_x64(True):
+        rank = np.asarray(method.rank(reasons, diagnostics))
+    order = np.arange(len(rank))[:, None], np.argsort(rank, axis=1, stable=True)
+    return Result(
+        method=method,
+        targets=np.concatenate([row[0].targets for row in rows]),
+        images=joined(lambda part: part.images)[order],
+        outputs=joined(lambda part: part.outputs)[order],
+        logits=joined(lambda part: part.logits)[order],
+        reasons=reasons[order],
+        iterations=joined(lambda part: part.iterations)[order],
+        diagnostics={name: values[order] for name, values in diagnostics.items()},
+        space=parts[0].space,
+        seconds=Seconds(
+            sum(part.seconds.prepare for part in parts),
+            sum(part.seconds.compile for part in parts),
+            sum(part.seconds.run for part in parts),
+        ),
+        operations=sum(part.operations for part in parts),
+    )
 
 
 def vary(method: M, values: Mapping[str, Sequence[Any]]) -> list[M]:
@@ -214,14 +265,19 @@ def _solve(
     key: Array,
     progress: Progress | None,
     devices: Devices,
+    samples: range | None,
 ) -> list[Result]:
     points = len(methods)
     # On one device: what is made of a data set must not depend on how many there are.
     with on_devices(devices, several=False), full_precision(), Stopwatch() as preparing:
         state = jax.block_until_ready(methods[0].prepare(network, params, where, key))
+        planned = methods
+        if samples:
+            state = methods[0].skip(state, samples.start)
+            planned = [method.part(samples) for method in methods]
         batch = jnp.asarray(wanted, float_type(params))
     with on_devices(devices, several=methods[0].spreads), full_precision(), Stopwatch() as running:
-        method = _planned(methods, points * len(wanted), where.space.pixels, float_type(params))
+        method = _planned(planned, points * len(wanted), where.space.pixels, float_type(params))
         params, state, batch, key = put_everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()
         with tf32() if rounded else full_precision():

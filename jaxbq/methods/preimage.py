@@ -1,6 +1,7 @@
 """The exact preimage: an image in the pixel range that the network answers with the target."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..data import Reference
 from ..errors import JaxbqError
@@ -46,6 +47,7 @@ class PreimageState(NamedTuple):
         outputs: the network's for them; None where the target has no say in the start.
         low: lower end of the pixel range.
         high: its upper end.
+        first: number of the first sample; None where it is 0.
     """
 
     params: Any
@@ -53,6 +55,7 @@ class PreimageState(NamedTuple):
     outputs: Float[Array, "n outputs"] | None
     low: Float[Array, ""]
     high: Float[Array, ""]
+    first: Int[Array, ""] | int | None = None
 
 
 @options
@@ -94,6 +97,23 @@ class Preimage(Method):
     def spreads(self) -> bool:
         """Rows of the solver."""
         return True
+
+    @property
+    def independent_samples(self) -> int:
+        """Starts, where there are as many as one asks for."""
+        return self.samples
+
+    def part(self, samples: range) -> "Preimage":
+        """Ask for fewer starts."""
+        return dataclasses.replace(self, samples=len(samples))
+
+    def skip(self, state: PreimageState, samples: int) -> PreimageState:
+        """Count starts from there."""
+        return state._replace(first=samples)
+
+    def rank(self, reasons: Any, diagnostics: Mapping[str, Any]) -> Any:
+        """Put reached ones first, in the order of the starts; then by residual."""
+        return jnp.where(reasons == Reason.REACHED, -1.0, diagnostics["residual"])
 
     def is_brief(self, targets: int) -> bool:
         """Count the starts too."""
@@ -192,13 +212,13 @@ class Preimage(Method):
             found = _turned(map_rows(solve_samples, (given, logits), _turned(starts)))
         reasons = jnp.asarray(_REASONS)[found.reason]
         grouped = found.images, reasons, found.iterations, found.residual
-        # Reached ones first, in the order of the starts; then by residual.
-        rank = jnp.where(grouped[1] == Reason.REACHED, -1.0, grouped[3])
+        rank = self.rank(reasons, {"residual": found.residual})
         order = jnp.argsort(rank, axis=1, stable=True)
         images, reasons, iterations, residual = jax.tree.map(
             lambda a: jax.vmap(lambda rows, o: rows[o])(a, order), grouped
         )
-        diagnostics = {"residual": residual, "start": order}
+        first = 0 if state.first is None else state.first
+        diagnostics = {"residual": residual, "start": order + first}
         return Inversion(images, reasons, iterations, diagnostics)
 
     def _starts(
@@ -207,13 +227,18 @@ class Preimage(Method):
         if self.start == "nearest":
             assert state.outputs is not None
             distance = jnp.linalg.norm(targets[:, None] - state.outputs[None], axis=-1)
-            return state.images[jax.lax.top_k(-distance, self.samples)[1]]
+            if state.first is None:
+                return state.images[jax.lax.top_k(-distance, self.samples)[1]]
+            nearest = jnp.argsort(distance, axis=1)
+            part = jax.lax.dynamic_slice_in_dim(nearest, state.first, self.samples, axis=1)
+            return state.images[part]
         rows = state.images
         if self.start == "random":
             draw = partial(
                 start_of, start="random", centres=rows, low=state.low, high=state.high, noise=0.0
             )
-            rows = jax.vmap(lambda n: draw(n, key=key))(jnp.arange(self.samples))
+            first = 0 if state.first is None else state.first
+            rows = jax.vmap(lambda n: draw(n, key=key))(first + jnp.arange(self.samples))
         return jnp.broadcast_to(rows, (len(targets), *rows.shape))
 
     def _tolerance(self, dtype: Any) -> Any:

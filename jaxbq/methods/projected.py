@@ -1,7 +1,7 @@
 """What another method's image would be, were it like the data: encode it, decode it."""
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -78,6 +78,23 @@ class Projected(Method):
     def spreads(self) -> bool:
         """Whether the other method does; projecting takes a few products."""
         return self.method.spreads
+
+    @property
+    def independent_samples(self) -> int:
+        """Those of the other method."""
+        return self.method.independent_samples
+
+    def part(self, samples: range) -> "Projected":
+        """Let the other method find fewer."""
+        return dataclasses.replace(self, method=self.method.part(samples))  # type: ignore[arg-type]
+
+    def skip(self, state: ProjectedState, samples: int) -> ProjectedState:
+        """Tell the other method's state."""
+        return state._replace(method=self.method.skip(state.method, samples))
+
+    def rank(self, reasons: Any, diagnostics: Mapping[str, Any]) -> Any:
+        """Keep the other method's order."""
+        return self.method.rank(reasons, diagnostics)
 
     def is_brief(self, targets: int) -> bool:
         """Ask the other method."""

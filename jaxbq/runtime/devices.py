@@ -32,10 +32,8 @@ def on_devices(devices: Devices = None, *, several: bool = True) -> Iterator[Non
 
     Args:
         devices: so many, or which; by default those of an enclosing :func:`on_devices`, or the one
-            that ``jax.default_device`` names, else all of this process. Devices of other processes
-            may be among them where all processes run the same; every process then has all of the
-            results.
-        several: whether the work is worth more than the first of them that this process has.
+            that ``jax.default_device`` names, else all of this process.
+        several: whether the work is worth more than the first of them.
 
     Raises:
         JaxbqError: there are no such devices.
@@ -46,12 +44,10 @@ def on_devices(devices: Devices = None, *, several: bool = True) -> Iterator[Non
         if several:
             yield
             return
-        devices = mesh.local_devices
+        devices = mesh.devices.flatten().tolist()
     chosen = chosen_devices(devices)
     if not several:
-        # Another process's device is of no use alone.
-        here = [device for device in chosen if device.process_index == jax.process_index()]
-        chosen = here[:1] or [_usual()]
+        chosen = chosen[:1]
     if len(chosen) == 1 and not enclosed:
         # No mesh; and where JAX takes this device by itself, nothing at all.
         usual = chosen[0] == _usual()
@@ -94,7 +90,7 @@ def _checked(devices: list[jax.Device]) -> list[jax.Device]:
 
     With fewer, one that computes may wait for a thread that a waiting one holds: for ever.
     """
-    here = [d for d in devices if d.process_index == jax.process_index() and d.platform == "cpu"]
+    here = [device for device in devices if device.platform == "cpu"]
     told = os.environ.get("NPROC", "")  # XLA reads it when it starts
     if len(here) > 1 and int(told if told.isdecimal() else 0) <= len(here):
         raise JaxbqError(
@@ -229,33 +225,9 @@ def put_everywhere(tree: Any) -> Any:
         # A plain number stays one: as an array it could change the type of what it meets.
         if not isinstance(leaf, jax.Array | np.ndarray):
             return leaf
-        if sharding.is_fully_addressable:
-            return jax.device_put(leaf, sharding)
-        if not getattr(leaf, "is_fully_addressable", True):
-            return leaf  # made on all of them
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            numbers = copied(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
-        # Each process has all of it, and puts it on its own devices.
-        host = np.asarray(leaf)
-        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+        return jax.device_put(leaf, sharding)
 
     return jax.tree.map(copied, tree)
-
-
-def synchronise() -> None:
-    """Exchange a number among the devices at hand.
-
-    Processes that do so for the first time have to come within half a minute; this does not take
-    long, where what they do afterwards may.
-    """
-    numbers = put_everywhere(np.zeros(device_count(), np.float32))
-    jax.block_until_ready(_met(numbers))
-
-
-@jax.jit
-def _met(numbers: Array) -> Array:
-    return replicated(map_devices(lambda _, given: given.sum(), numbers))
 
 
 def to_one_device(tree: Any) -> Any:

@@ -81,6 +81,23 @@ class Ascent(Choices):
         """Rows."""
         return True
 
+    @property
+    def independent_samples(self) -> int:
+        """Restarts, unless they part from each other."""
+        return self.restarts if self.diversity is None else 1
+
+    def part(self, samples: range) -> "Ascent":
+        """Ask for fewer restarts."""
+        return dataclasses.replace(self, restarts=len(samples))
+
+    def skip(self, state: Scene, samples: int) -> Scene:
+        """Count restarts from there."""
+        return state._replace(first=samples)
+
+    def rank(self, reasons: Any, diagnostics: Mapping[str, Any]) -> Any:
+        """Put the largest objective first."""
+        return -diagnostics["objective"]
+
     def confirmed(self, reasons: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> Any:
         """Take back that a target was reached where the network's own answer is not so near."""
         if not self.may_reach:
@@ -192,13 +209,14 @@ class Ascent(Choices):
         grouped = jax.tree.map(
             lambda a: a.reshape(groups, self.restarts, *a.shape[1:]), record._asdict()
         )
-        order = jnp.argsort(-grouped["best_value"], axis=1, stable=True)
+        rank = self.rank(grouped["reason"], {"objective": grouped["best_value"]})
+        order = jnp.argsort(rank, axis=1, stable=True)
         sort = jax.vmap(lambda rows, o: rows[o])
         found = {name: sort(values, order) for name, values in grouped.items()}
         diagnostics = {
             "objective": found["best_value"],
             "curve": found["curve"],
-            "restart": order,
+            "restart": order if state.first is None else order + state.first,
         }
         if self.path:
             diagnostics["path"] = found["path"]

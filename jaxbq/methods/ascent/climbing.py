@@ -42,6 +42,7 @@ class Scene(NamedTuple):
         regularisers: their states.
         operators: their states.
         grid: rows and columns of pixels, for transforms; None without any.
+        first: number of the first restart; None where it is 0.
     """
 
     params: Any
@@ -51,6 +52,7 @@ class Scene(NamedTuple):
     regularisers: tuple[Any, ...]
     operators: tuple[Any, ...]
     grid: Grid | None
+    first: Int[Array, ""] | int | None = None
 
 
 class Lanes(NamedTuple):
@@ -153,6 +155,11 @@ class Climber:
             return row
         groups = row // self.group * self.devices + self.device
         return groups * self.group + row % self.group
+
+    def _restart(self, number: Int[Array, " lanes"]) -> Int[Array, " lanes"]:
+        """Which restart of its target each of these rows is."""
+        restart = number % self.method.restarts
+        return restart if self.scene.first is None else restart + self.scene.first
 
     @property
     def group(self) -> int:
@@ -270,7 +277,7 @@ class Climber:
             raw = options.constraint.before(start, scene.span)
             return start, options.parameterisation.init(scene.parameterisation, raw)
 
-        start, u = self._each(begin, lanes, which % method.restarts)
+        start, u = self._each(begin, lanes, self._restart(which))
         raw = jax.vmap(partial(method.parameterisation.to_image, scene.parameterisation))(u)
         pixels = raw.shape[1]
         if isinstance(method.optimiser, LBFGS):
@@ -343,7 +350,7 @@ class Climber:
             spread = grid.spread(image)
             return jax.vmap(lambda k: chain(options.transforms, k, spread).reshape(-1))(keys)
 
-        restart = self._number(lanes.row) % method.restarts
+        restart = self._restart(self._number(lanes.row))
         return self._each(view, lanes, restart, lanes.taken, images)
 
     def _objective(self, lanes: Lanes, answer: Answer) -> Float[Array, "lanes samples"]:

@@ -16,7 +16,7 @@ import numpy as np
 from ...data import ImageSpace
 from ...errors import JaxbqError
 from ...options import options, validate
-from ...runtime.files import write_atomically
+from ...runtime.files import write_bytes
 from ..activations import HiddenName, OutputName
 from ..mlp import MLP, Layer, Params
 
@@ -73,7 +73,7 @@ def save_network(path: Path | str, network: NetworkFile) -> None:
         "class_names": network.class_names,
     }
     content = save(dict(_tensors(network.params)), metadata={"jaxbq": json.dumps(header)})
-    write_atomically(Path(path), lambda temporary: _write_bytes(temporary, content))
+    write_bytes(Path(path), content)
 
 
 def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
@@ -174,7 +174,3 @@ def _tensors(params: Params) -> Any:
         yield f"layers.{number}.weight", np.ascontiguousarray(layer.weight)
         if layer.bias is not None:
             yield f"layers.{number}.bias", np.ascontiguousarray(layer.bias)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
