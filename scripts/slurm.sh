@@ -19,7 +19,7 @@ source "${JAXBQ_VENV:-.venv}/bin/activate"
 # Certificates for this job alone, since others may reach its nodes; in a folder that all nodes see.
 umask 077
 place=$(mktemp -d "$PWD/jaxbq-cluster-XXXXXX")
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$place"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait || true; rm -rf "$place"' EXIT
 openssl req -x509 -newkey rsa:2048 -nodes -days 7 -subj /CN=jaxbq \
   -keyout "$place/key.pem" -out "$place/cert.pem" 2>/dev/null
 tls=(--protocol tls --tls-ca-file "$place/cert.pem" --tls-cert "$place/cert.pem" --tls-key "$place/key.pem")

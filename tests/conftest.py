@@ -54,7 +54,7 @@ def _forget_programs():
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 30_000:
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 45_000:
         jax.clear_caches()
 
 

@@ -519,6 +519,15 @@ def test_images_that_are_made_anew_are_scored_anew(config, done, tmp_path):
     assert done.scores.read_bytes() == before
 
 
+def test_what_another_version_scored_is_scored_anew(config, done, tmp_path):
+    before = contents(done)
+    done.scores.unlink()
+    done.write_json("inversions/0/scored.json", {"code": "another", "scores": [[1, 2]]})
+    run(load_config(config), tmp_path / "runs", Quiet())
+    assert contents(done) == before
+    assert not done.scored(0).exists()
+
+
 def test_shorthands_of_scores(config):
     assert not load_config(config).scores.judges
     assert load_config(config, ["scores.judges=true"]).scores.judges

@@ -15,6 +15,7 @@ from .machines import (
     add_precision,
     changes,
     executor,
+    leading,
     use_hardware,
     without_cluster,
 )
@@ -63,10 +64,7 @@ def _run(chosen: argparse.Namespace) -> None:
     with unswept("jaxbq.experiment"):
         from ..experiment import load_configs
 
-    if chosen.workers is not None and chosen.platform is None:
-        chosen.platform = "cpu"  # as its workers
-    if chosen.scheduler is None:
-        use_hardware(chosen)
+    use_hardware(leading(chosen))
     experiments = load_configs(chosen.config, changes(chosen))
     with executor(chosen) as found:
         _do(chosen, experiments, found)

@@ -122,6 +122,13 @@ def add_cluster(command: argparse.ArgumentParser) -> None:
     )
 
 
+def leading(chosen: argparse.Namespace) -> argparse.Namespace:
+    """Return what this process itself computes on: a CPU where workers compute the cells."""
+    if chosen.workers is None and chosen.scheduler is None:
+        return chosen
+    return argparse.Namespace(devices=None, platform="cpu")
+
+
 @contextlib.contextmanager
 def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
     """Start or find who computes the cells of a run; None for this process.
@@ -139,6 +146,8 @@ def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
         raise JaxbqError(f"--workers {chosen.workers}: use a whole number from 1 to {_MOST}")
     if chosen.devices is not None:
         raise JaxbqError(f"--devices is about one process; leave it out with {flag}")
+    if chosen.scheduler is not None and chosen.platform == "cpu":
+        raise JaxbqError("--platform cpu: start the workers of a scheduler with JAX_PLATFORMS=cpu")
     try:
         from ..experiment import cluster
     except ModuleNotFoundError as missing:

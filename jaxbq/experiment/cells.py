@@ -80,9 +80,8 @@ class Job:
 class Executor(Protocol):
     """Computes cells: in this process, or elsewhere."""
 
-    @property
-    def workers(self) -> int:
-        """How many cells it can compute at a time."""
+    def workers(self, listener: Listener) -> int:
+        """Count the cells that it can compute at a time."""
         ...
 
     def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
@@ -102,7 +101,9 @@ class Executor(Protocol):
 class InProcess:
     """Computes one cell after another in this process."""
 
-    workers = 1
+    def workers(self, listener: Listener) -> int:
+        """Count this process."""
+        return 1
 
     def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
         """Do the cells in their order."""

@@ -5,6 +5,7 @@ Whoever can reach a scheduler can run code on its workers, and in the process th
 """
 
 import contextlib
+import dataclasses
 import functools
 import ipaddress
 import itertools
@@ -27,6 +28,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import dask
 import distributed
 
 from ..data import Dataset
@@ -35,7 +37,7 @@ from ..runtime import interrupts
 from ..runtime.compiled import kept_programs
 from ..runtime.devices import computing
 from ..runtime.files import write_bytes
-from .cells import Cell, Found, Job, run_cell
+from .cells import Cell, Found, Job, Listener, run_cell
 from .config import Experiment
 from .environment import checksums, versions
 
@@ -45,6 +47,8 @@ R = TypeVar("R")
 _POLL_S, _LOOK_S = 0.1, 1.0
 # Until a worker has come in the beginning, and again after the last was lost.
 _ARRIVAL_S, _RETURN_S = 300.0, 20.0
+# Workers of one cluster come within.
+_SETTLE_S = 3.0
 _CONNECT_S = 10.0
 _ROOMS = ("networks", "inversions")
 _AGAIN = "what was finished stays; give the same command again"
@@ -68,24 +72,37 @@ class Cluster:
         # When a worker was last seen; before the first has come, when one must have.
         self._deadline = time.monotonic() + _ARRIVAL_S
 
-    @property
-    def workers(self) -> int:
-        """How many there are."""
+    def workers(self, listener: Listener) -> int:
+        """Count them; if there is none, wait for the first, and for those that come with it."""
+        # The leader may have been busy for long.
+        self._deadline = max(self._deadline, time.monotonic() + _RETURN_S)
         self._look()
+        if not self._threads:
+            listener.say("waits for workers to come")
+            while not self._threads:
+                self._pause()
+            since, number = time.monotonic(), len(self._threads)
+            while time.monotonic() < since + _SETTLE_S:
+                self._pause()
+                if len(self._threads) > number:
+                    since, number = time.monotonic(), len(self._threads)
         return len(self._threads)
 
-    def _await_worker(self) -> None:
-        while not self.workers:
-            interrupts.check()
-            time.sleep(_POLL_S)
+    def present(self) -> list[str]:
+        """Addresses of those that are there now."""
+        self._look()
+        return list(self._threads)
+
+    def _pause(self) -> None:
+        interrupts.check()
+        time.sleep(_POLL_S)
+        self._look()
 
     def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
         """Do the cells on the workers; write the files of each as soon as it is done."""
         if not cells:
             return
-        if not self.workers:
-            job.listener.say("waits for a worker to come")
-            self._await_worker()
+        self.workers(job.listener)
         self._check_installed()
         sums = checksums(job.experiment, job.data)
         compute = functools.partial(_compute, versions(), sums)
@@ -154,14 +171,29 @@ class Cluster:
 
     def _result(self, future: distributed.Future) -> Any:
         try:
-            return future.result()
+            return self._fetched(future)
         except CancelledError:
             raise self._lost() from None
+        except ImportError as fault:
+            raise JaxbqError(
+                f"a worker lacks what is installed here ({_reason(fault)}); install it there"
+            ) from None
         except distributed.KilledWorker as fault:
             raise JaxbqError(
                 "workers were lost one after another while they computed the same cell, last "
                 f"{fault.last_worker.name}; have they enough memory? {_AGAIN}"
             ) from None
+
+    def _fetched(self, future: distributed.Future) -> Any:
+        """Get a result; where its worker is lost meanwhile, another computes it anew."""
+        while True:
+            try:
+                return future.result(timeout=_LOOK_S)
+            except TimeoutError:
+                if future.status == "error":
+                    raise  # the function's own
+                interrupts.check()
+                self._look()
 
     def _look(self) -> None:
         """See now and then who is there."""
@@ -197,9 +229,12 @@ class Cluster:
 
     def _check_installed(self) -> None:
         """Say which worker has no jaxbq, which could not even tell."""
-        found = self._client.run(metadata.version, "jaxbq", on_error="return")
+        with self._naming_loss():
+            found = self._client.run(
+                metadata.version, "jaxbq", on_error="return", workers=list(self._threads)
+            )
         for worker, version in found.items():
-            if isinstance(version, Exception):
+            if isinstance(version, metadata.PackageNotFoundError):
                 raise JaxbqError(f"worker {worker}: has no jaxbq; install it there as it is here")
 
 
@@ -242,15 +277,20 @@ def _compute(expected: Mapping[str, str], sums: Mapping[str, str], packed: bytes
     with _ONE_AT_A_TIME, kept_programs(), computing(experiment.precision):
         try:
             data, own = _data(experiment)
-        except JaxbqError as fault:
+            if own != sums:
+                _KNOWN.clear()  # they may have changed since
+                data, own = _data(experiment)
+        except (JaxbqError, OSError) as fault:
             return Found({}, {}, fault=f"{who}: {fault}")
         for name, checksum in sums.items():
             if own[name] != checksum:
                 what = name.removesuffix("_sha256")
                 return Found({}, {}, fault=f"{who}: has other {what} under the same path; copy it")
-        found = run_cell(cell, experiment, data, given, place)
-    said = tuple(f"{who}: {line}" for line in found.said)
-    return Found(found.files, found.checksums, said, found.fault)
+        try:
+            found = run_cell(cell, experiment, data, given, place)
+        except OSError as fault:
+            return Found({}, {}, fault=f"{who}: {fault}")
+    return dataclasses.replace(found, said=tuple(f"{who}: {line}" for line in found.said))
 
 
 def _data(experiment: Experiment) -> tuple[Dataset, dict[str, str]]:
@@ -372,13 +412,13 @@ def local(workers: int, environment: Mapping[str, str] | None = None) -> Iterato
             silence_logs=logging.CRITICAL,
         )
         client = distributed.Client(cluster, set_as_default=False)
-        processes = [
-            _start(number, cluster.scheduler_address, security, Path(scratch), environment or {})
-            for number in range(1, workers + 1)
-        ]
+        processes: list[subprocess.Popen[bytes]] = []
         try:
+            for number in range(1, workers + 1):
+                place = Path(scratch), cluster.scheduler_address
+                processes.append(_start(number, *place, security, environment or {}))
             executor = Cluster(client)
-            while executor.workers < workers:
+            while len(executor.present()) < workers:
                 _check_started(processes, Path(scratch))
                 time.sleep(_POLL_S)
             yield executor
@@ -393,9 +433,9 @@ def local(workers: int, environment: Mapping[str, str] | None = None) -> Iterato
 
 def _start(
     number: int,
+    scratch: Path,
     address: str,
     security: distributed.Security,
-    scratch: Path,
     environment: Mapping[str, str],
 ) -> "subprocess.Popen[bytes]":
     """Start a worker; it ends when its scheduler does."""
@@ -409,16 +449,21 @@ def _start(
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *flags]
     command += ["--name", str(number), "--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
     command += ["--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(scratch)]
+    command += ["--death-timeout", "60"]  # also where the leader died before it came
     with (scratch / f"{number}.log").open("wb") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **environment},
-            # Ctrl-C is for this process, which ends them.
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+                # Ctrl-C is for this process, which ends them.
+                start_new_session=True,
+            )
+        except OSError as fault:
+            reason = fault.strerror or fault
+            raise JaxbqError(f"worker {number} did not start: {reason}; ask for fewer") from None
 
 
 def _check_started(processes: "Sequence[subprocess.Popen[bytes]]", scratch: Path) -> None:
@@ -436,6 +481,8 @@ def _close(client: distributed.Client) -> None:
 
 def _keep_quiet() -> None:
     """Say nothing but what this module says."""
+    # Images to be scored are large.
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"})
     for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

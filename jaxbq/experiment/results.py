@@ -19,6 +19,7 @@ from ..options import describe
 from ..runtime.files import remove, write_npz, write_text
 from .cells import Executor, Job, Listener
 from .config import Experiment
+from .environment import versions
 from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolder, write_csv
 
 _IMAGE = ("network", "method", "target", "sample")
@@ -55,7 +56,7 @@ class ScoringCell:
         scale, panel = experiment.scores.scale(data), experiment.scores.panel(data)
         judges = experiment.scores.judges_of(data)
         output = load_network(folder.network(self.network)).model.output
-        rows: dict[str, list[list[Any]]] = {"scores": [], "spread": [], "cost": []}
+        rows: dict[str, Any] = {"code": versions()["jaxbq"], "scores": [], "spread": [], "cost": []}
         best = []
         for number in range(len(experiment.methods)):
             result = folder.read_result(self._inversion(folder, experiment, number))
@@ -114,6 +115,10 @@ def write_scores(job: Job, networks: Sequence[NetworkName], executor: Executor) 
     folder, experiment, data = job.folder, job.experiment, job.data
     job.listener.say("scoring: measuring every image")
     _write_readers(job)
+    for name in networks:
+        found = folder.read_json(folder.scored(name).relative_to(folder.path))
+        if found is not None and found.get("code") != versions()["jaxbq"]:
+            remove(folder.scored(name))  # of other columns, or computed otherwise
     missing = [ScoringCell(name) for name in networks if not folder.scored(name).exists()]
     executor.run("scores", missing, job)
     scored = {

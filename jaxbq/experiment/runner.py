@@ -86,16 +86,16 @@ def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Exe
     _train(job, networks, executor)
     _autoencoders(folder, experiment, job.data, job.listener)
     missing = list(missing_inversions(folder, experiment, networks, job.listener))
+    parts = {}
     if missing:
         # They are of other files than there will be; stopped in between, nobody could tell.
         forget_scores(folder, networks)
-    parts = cut(missing, experiment, targets, executor.workers)
+        parts = cut(missing, experiment, targets, executor.workers(job.listener))
     pieces = [piece for cell in missing for piece in parts.get(cell, [cell])]
     executor.run("inversions", [p for p in pieces if not p.is_done(folder, experiment)], job)
     put_together(folder, experiment, parts)
-    if is_scored(folder):
-        check_found(folder, experiment, networks)
-    else:
+    check_found(folder, experiment, networks)
+    if not is_scored(folder):
         write_scores(job, networks, executor)
 
 
