@@ -21,7 +21,7 @@ from test_faults import contents
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.machines import without_cluster
+from jaxbq.cli.experiments import without_cluster
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, cluster, load_config, run
 from jaxbq.experiment.cells import Found, InProcess, Job, run_cell

@@ -1,23 +1,24 @@
 """Commands about a config or its run folder: run, train, report, compare."""
 
 import argparse
+import contextlib
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
-from .arguments import add_config, check_writable, show_number, unswept
-from .machines import (
-    add_cluster,
+from .arguments import (
+    MOST_DEVICES,
+    add_config,
     add_hardware,
     add_precision,
     changes,
-    executor,
-    leading,
+    check_writable,
+    show_number,
+    unswept,
     use_hardware,
-    without_cluster,
 )
 
 if TYPE_CHECKING:
@@ -289,3 +290,91 @@ def _compare(chosen: argparse.Namespace) -> None:
     )
     for path in paths:
         terminal.say(f"comparison: {path}")
+
+
+# Who computes the cells of a run.
+
+_WITHOUT_RESULT = ("--scheduler", "--workers", "--insecure")
+
+
+def add_cluster(command: argparse.ArgumentParser) -> None:
+    """Take who computes the cells of a run."""
+    group = command.add_argument_group(
+        "several processes or machines, by Dask (pip install 'jaxbq[cluster]'; docs/scaling.md)"
+    )
+    one = group.add_mutually_exclusive_group()
+    one.add_argument(
+        "--workers", metavar="N", type=int, help="share the work among N processes of this machine"
+    )
+    one.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="share it among the workers of a Dask scheduler: tcp://HOST:PORT, tls://HOST:PORT, or "
+        "a scheduler's file; with --platform gpu, those with the resource GPU",
+    )
+    group.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow a scheduler on another machine without TLS: whoever reaches it can run code "
+        "on this one",
+    )
+
+
+def leading(chosen: argparse.Namespace) -> argparse.Namespace:
+    """Return what this process itself computes on: a CPU where workers compute the cells."""
+    if chosen.workers is None and chosen.scheduler is None:
+        return chosen
+    return argparse.Namespace(devices=None, platform="cpu")
+
+
+@contextlib.contextmanager
+def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
+    """Start or find who computes the cells of a run; None for this process.
+
+    Raises:
+        JaxbqError: there is nobody, or Dask is not installed.
+    """
+    if chosen.insecure and chosen.scheduler is None:
+        raise JaxbqError("--insecure is about a --scheduler; leave it out")
+    if chosen.workers is None and chosen.scheduler is None:
+        yield None
+        return
+    flag = "--scheduler" if chosen.workers is None else "--workers"
+    if chosen.workers is not None and not 1 <= chosen.workers <= MOST_DEVICES:
+        raise JaxbqError(f"--workers {chosen.workers}: use a whole number from 1 to {MOST_DEVICES}")
+    if chosen.devices is not None:
+        raise JaxbqError(f"--devices is about one process; leave it out with {flag}")
+    if chosen.scheduler is not None and chosen.platform == "cpu":
+        raise JaxbqError("--platform cpu: start the workers of a scheduler with JAX_PLATFORMS=cpu")
+    try:
+        from ..experiment import cluster
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("distributed", "dask"):
+            raise
+        raise JaxbqError(f"{flag} needs Dask: pip install 'jaxbq[cluster]'") from None
+    if chosen.scheduler is not None:
+        resources = {"GPU": 1.0} if chosen.platform == "gpu" else None
+        with cluster.connected(
+            chosen.scheduler, insecure=chosen.insecure, resources=resources
+        ) as found:
+            yield found
+        return
+    if chosen.platform == "gpu":
+        raise JaxbqError(
+            "--workers is for CPUs; start one dask worker for each GPU and give its --scheduler, "
+            "see docs/scaling.md"
+        )
+    with cluster.local(chosen.workers, {"JAX_PLATFORMS": "cpu"}) as found:
+        yield found
+
+
+def without_cluster(given: "Sequence[str]") -> list[str]:
+    """Leave out of a command who computes: it changes nothing that comes out."""
+    kept, skip = [], False
+    for word in given:
+        name, equals, _ = word.partition("=")
+        known = not skip and name in _WITHOUT_RESULT
+        if not skip and not known:
+            kept.append(word)
+        skip = known and not equals and name != "--insecure"
+    return kept

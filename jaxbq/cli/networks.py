@@ -20,8 +20,8 @@ from .arguments import (
     read_targets,
     show_number,
     show_short,
+    use_hardware,
 )
-from .machines import use_hardware
 
 if TYPE_CHECKING:
     from ..data import Dataset
