@@ -478,7 +478,7 @@ def test_local_workers_find_what_one_process_does(machines, whole, workers):
 @pytest.mark.slow
 def test_a_killed_worker_costs_only_its_cell(machines, whole):
     machines.scheduler()
-    machines.worker("steady")
+    machines.worker("steady", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # as of a nanny's
     machines.worker("lost", waits=True)
     machines.lead()
     machines.begun("lost")

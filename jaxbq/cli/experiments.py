@@ -349,7 +349,7 @@ def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
     try:
         from ..experiment import cluster
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in ("distributed", "dask"):
+        if (missing.name or "").partition(".")[0] not in ("distributed", "dask", "threadpoolctl"):
             raise
         raise JaxbqError(f"{flag} needs Dask: pip install 'jaxbq[cluster]'") from None
     if chosen.scheduler is not None:

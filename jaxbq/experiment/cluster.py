@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 import dask
 import distributed
+from threadpoolctl import threadpool_limits
 
 from ..data import Dataset
 from ..errors import JaxbqError
@@ -274,7 +275,9 @@ def _compute(expected: Mapping[str, str], sums: Mapping[str, str], packed: bytes
                 "install the same everywhere",
             )
     cell, experiment, given, place = pickle.loads(packed)
-    with _ONE_AT_A_TIME, kept_programs(), computing(experiment.precision):
+    # Dask's nanny gives NumPy one thread, which adds up in another order than all cores do.
+    cores = threadpool_limits(os.cpu_count(), user_api="blas")
+    with _ONE_AT_A_TIME, cores, kept_programs(), computing(experiment.precision):
         try:
             data, own = _data(experiment)
             if own != sums:
