@@ -266,14 +266,15 @@ _ONE_AT_A_TIME = threading.Lock()
 def _compute(expected: Mapping[str, str], sums: Mapping[str, str], packed: bytes) -> Found:
     """Compute a cell on this worker, if it is one that finds what the others would."""
     who = f"worker {distributed.get_worker().name}"
+
+    def refused(why: object) -> Found:
+        return Found({}, {}, fault=f"{who}: {why}")
+
     for name, version in versions().items():
         if expected[name] != version:
-            return Found(
-                {},
-                {},
-                fault=f"{who}: has {name} {version}, the others {expected[name]}; "
-                "install the same everywhere",
-            )
+            others = f"the others {expected[name]}; install the same everywhere"
+            return refused(f"has {name} {version}, {others}")
+    # No file of a user's: Dask itself unpickles all that it sends.
     cell, experiment, given, place = pickle.loads(packed)
     # Dask's nanny gives NumPy one thread, which adds up in another order than all cores do.
     cores = threadpool_limits(os.cpu_count(), user_api="blas")
@@ -283,16 +284,13 @@ def _compute(expected: Mapping[str, str], sums: Mapping[str, str], packed: bytes
             if own != sums:
                 _KNOWN.clear()  # they may have changed since
                 data, own = _data(experiment)
-        except (JaxbqError, OSError) as fault:
-            return Found({}, {}, fault=f"{who}: {fault}")
-        for name, checksum in sums.items():
-            if own[name] != checksum:
-                what = name.removesuffix("_sha256")
-                return Found({}, {}, fault=f"{who}: has other {what} under the same path; copy it")
-        try:
+            for name, checksum in sums.items():
+                if own[name] != checksum:
+                    what = name.removesuffix("_sha256")
+                    return refused(f"has other {what} under the same path; copy it")
             found = run_cell(cell, experiment, data, given, place)
-        except OSError as fault:
-            return Found({}, {}, fault=f"{who}: {fault}")
+        except (JaxbqError, OSError) as fault:
+            return refused(fault)
     return dataclasses.replace(found, said=tuple(f"{who}: {line}" for line in found.said))
 
 
