@@ -11,6 +11,7 @@ import problems
 import pytest
 
 from jaxbq.experiment import Experiment, load_config, run
+from jaxbq.experiment.inversions import InversionCell
 from jaxbq.runtime.compiled import kept_programs
 
 ALL = Path(__file__).parent.parent / "configs" / "all_methods.toml"
@@ -100,15 +101,13 @@ def small(tmp_path: Path, *changes: str) -> Experiment:
 
 def run_and_count(experiment, tmp_path, programs, monkeypatch):
     """Run it twice; which programs were looked up, and how many compiled, in every part of each."""
-    from jaxbq.experiment import runner
+    plain = InversionCell.compute
 
-    plain = runner.invert_cell
-
-    def invert(cell, *more):
+    def compute(cell, *more):
         programs.begin(f"inversions of {cell.network}")
-        plain(cell, *more)
+        return plain(cell, *more)
 
-    monkeypatch.setattr(runner, "invert_cell", invert)
+    monkeypatch.setattr(InversionCell, "compute", compute)
     found = []
     for name in ("one", "two"):
         programs.clear()
