@@ -7,9 +7,9 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..errors import JaxbqError
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..data import Dataset, Reference
+    from ..diagnosis import Plausibility
     from ..network.files import NetworkFile
 
 MISTAKE = 2
+_MOST_NUMBERS = 2**26  # bytes of a file with one number an input
 
 
 class Parser(argparse.ArgumentParser):
@@ -209,16 +211,26 @@ def add_foreign(command: argparse.ArgumentParser) -> None:
     foreign.add_argument(
         "--hidden",
         metavar="NAME",
-        help="activation of the hidden layers, where the file does not say: sigmoid (default), "
-        "tanh, relu, leaky_relu, softplus, identity",
+        help="activation of the hidden layers, where the file does not say, or one for each with "
+        "commas between: sigmoid (default), tanh, relu, leaky_relu, leaky_relu(0.2), elu, gelu, "
+        "gelu_tanh, silu, softplus, identity",
     )
     foreign.add_argument(
-        "--output", metavar="NAME", help="activation of the outputs; these, or softmax"
+        "--output",
+        metavar="NAME",
+        help="activation of the outputs: these, or softmax; logits can be read as any of them",
     )
     foreign.add_argument(
         "--orientation",
         choices=("in_out", "out_in"),
         help="whether rows of the weights are inputs or outputs; found from the shapes if they say",
+    )
+    foreign.add_argument(
+        "--turned",
+        metavar="LAYER",
+        nargs="+",
+        type=int,
+        help="layers, from 1, whose square weights are the other way round than the others'",
     )
     foreign.add_argument(
         "--pixel-range",
@@ -230,75 +242,264 @@ def add_foreign(command: argparse.ArgumentParser) -> None:
     foreign.add_argument(
         "--shape", metavar="N", nargs="+", type=int, help="of one image, like 28 28"
     )
+    foreign.add_argument(
+        "--ink",
+        choices=("bright", "dark"),
+        help="dark where it was trained on dark strokes on bright paper",
+    )
+    foreign.add_argument(
+        "--axes",
+        choices=("rows", "columns"),
+        help="columns where its inputs are an image column after column",
+    )
+    foreign.add_argument(
+        "--channels",
+        choices=("last", "first"),
+        help="first where its inputs are one colour after another, as PyTorch's are",
+    )
+    for name, what in (("scale", "factor of"), ("offset", "then added to")):
+        foreign.add_argument(
+            f"--input-{name}",
+            metavar="NUMBER|FILE",
+            help=f"{what} every pixel before the first layer: a number, or an .npy file with one "
+            "an input",
+        )
+    foreign.add_argument(
+        "--class-names",
+        metavar="NAMES",
+        help="of the outputs, in their order, with commas between",
+    )
+    foreign.add_argument(
+        "--fix",
+        action="store_true",
+        help="take over what the check against the images finds to be the likeliest",
+    )
+
+
+def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Read what was said about a network file; None for what was not."""
+    hidden = chosen.hidden.split(",") if chosen.hidden else None
+    inputs: dict[str, Any] = {name: getattr(chosen, name) for name in ("ink", "axes", "channels")}
+    for name in ("scale", "offset"):
+        inputs[name] = _input_numbers(f"--input-{name}", getattr(chosen, f"input_{name}"))
+    return {
+        "hidden": hidden[0] if hidden and len(hidden) == 1 else hidden,
+        "output": chosen.output,
+        "orientation": chosen.orientation,
+        "turned": chosen.turned,
+        "pixel_range": chosen.pixel_range,
+        "image_shape": chosen.shape,
+        "class_names": chosen.class_names and [n.strip() for n in chosen.class_names.split(",")],
+        "inputs": {name: value for name, value in inputs.items() if value is not None} or None,
+    }
+
+
+def _input_numbers(option: str, given: str | None) -> Any:
+    """Read a number, or one for every input from a file."""
+    if given is None:
+        return None
+    if given.endswith(".npy"):
+        from ..runtime.archives import read_npy
+
+        return tuple(map(float, read_npy(Path(given), _MOST_NUMBERS).reshape(-1)))
+    try:
+        return float(given)
+    except ValueError:
+        raise JaxbqError(f"{option} {given}: give a number, or an .npy file") from None
+
+
+class Opened(NamedTuple):
+    """A network, and images for it.
+
+    Args:
+        network: with its names of the classes.
+        data: in its pixel range and its order of classes; None where none were named.
+        reference: what methods may know.
+        found: what the network reads in them, or in the default images; None without any.
+    """
+
+    network: "NetworkFile"
+    data: "Dataset | None"
+    reference: "Dataset | Reference"
+    found: "Plausibility | None"
 
 
 def open_with_images(
-    chosen: argparse.Namespace,
-) -> tuple["NetworkFile", "Dataset | None", "Dataset | Reference"]:
+    chosen: argparse.Namespace, say: Callable[[str], None], default: str | None = None
+) -> Opened:
     """Read the network and the data set that was named, if any, each as the other needs it.
 
-    Returns:
-        The network, the data in its pixel range or None, and what methods may know.
+    What was assumed of a foreign network is said, and checked where there are images.
+
+    Args:
+        chosen: the arguments of :func:`add_network`, or of ``jaxbq import``.
+        say: is given every line.
+        default: data to check the network on where none is named, if they fit it.
     """
     from ..data import Reference
-    from ..network.files import is_native, load_network, open_network
-    from ..runtime.devices import type_of
+    from ..network.files import is_native
 
-    said: dict[str, Any] = {
-        "hidden": chosen.hidden,
-        "output": chosen.output,
-        "orientation": chosen.orientation,
-        "pixel_range": chosen.pixel_range,
-        "image_shape": chosen.shape,
-    }
-    own = is_native(Path(chosen.weights))
-    data = None
-    if chosen.data is not None:
-        # A network of jaxbq's own says what its images are; of others the images say it.
-        data = load_named(chosen.data, load_network(chosen.weights) if own else None)
-    if data is not None and not own:
-        said["image_shape"] = chosen.shape or data.space.shape
-        said["pixel_range"] = chosen.pixel_range or data.pixel_range
-        said["class_names"] = data.class_names
-    network = open_network(chosen.weights, type_of(chosen.precision), **said)
-    if data is None:
-        return network, None, Reference(network.space)
-    data = fitted(data, network)
-    return network, data, data
+    said, own = read_foreign_options(chosen), is_native(Path(chosen.weights))
+    network = found = seen = None
+    name = chosen.data or default
+    if chosen.data is None or own:
+        network = _open(chosen, said)
+    if name is not None:
+        try:
+            data = load_named(name, chosen.shape, chosen.pixel_range, network)
+            network, seen, found = _checked(chosen, said, data, say)
+        except JaxbqError:
+            if chosen.data is not None:
+                raise
+    assert network is not None
+    if not own:
+        _say_assumed(chosen, network, say)
+    if found is not None and found.doubtful:
+        say(f"warning: {found.advice(show_flags)}" + (" (--fix does)" if found.causes else ""))
+    if chosen.data is None or seen is None:
+        return Opened(network, None, Reference(network.space), found)
+    return Opened(network, seen, seen, found)
 
 
-def load_named(name: str, network: "NetworkFile | None" = None) -> "Dataset":
-    """Load a data set by its name, or from the folder or file that it is in."""
-    from ..data import USUAL_RANGES, Arrays, source_of
+def _checked(
+    chosen: argparse.Namespace, said: dict[str, Any], data: "Dataset", say: Callable[[str], None]
+) -> tuple["NetworkFile", "Dataset", "Plausibility"]:
+    """Open a network for data and let it read them; mend what is found, if that is wanted."""
+    from ..diagnosis import ClassesDisagreeError, plausibility
 
-    if network is None:
-        return source_of(name).load()
-    source = source_of(name, class_names=network.class_names, space=network.space)
-    data = source.load()
-    ends = network.space.low, network.space.high
-    if isinstance(source, Arrays) and data.pixel_range not in USUAL_RANGES:
-        # Its range was read off the least and greatest pixel: the network knows better.
-        data = dataclasses.replace(source, pixel_range=ends).load()
-    return data
+    fixes = _MOST_FIXES if chosen.fix else 0
+    while True:
+        try:
+            network, seen = _opened(chosen, said, data)
+            found = plausibility(network.model, network.params, seen, network.settled)
+            if not (found.causes and fixes):
+                return network, seen, found
+            changes = found.causes[0].changes
+        except ClassesDisagreeError as fault:
+            if not fixes:
+                raise
+            changes = {"class_names": fault.likely}
+        fixes -= 1
+        said |= _taken(said, changes)
+        say(f"fixed: {show_flags(changes)}")
 
 
-def fitted(data: "Dataset", network: "NetworkFile") -> "Dataset":
-    """Bring data into the pixel range of a network, with its names of the classes.
+_MOST_FIXES = 3
+_OF_INPUTS = ("ink", "axes", "channels", "scale", "offset")
+
+
+def _taken(said: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Say otherwise what is to be changed; of two ways of drawing, the other than was said."""
+    new: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name in _OF_INPUTS:
+            inputs = said["inputs"] or {}
+            undone = inputs.get(name) == value
+            new["inputs"] = {k: v for k, v in inputs.items() if k != name} | (
+                {} if undone else {name: value}
+            )
+        else:
+            new[name] = value
+    return new
+
+
+def show_flags(changes: Mapping[str, Any]) -> str:
+    """Write changes to what was said of a network as the options to give."""
+
+    def written(value: Any) -> str:
+        if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            return ",".join(value)
+        parts = value if isinstance(value, tuple) else (value,)
+        return " ".join(part if isinstance(part, str) else f"{part:g}" for part in parts)
+
+    return " ".join(f"--{name.replace('_', '-')} {written(v)}" for name, v in changes.items())
+
+
+def _opened(
+    chosen: argparse.Namespace, said: dict[str, Any], data: "Dataset"
+) -> tuple["NetworkFile", "Dataset"]:
+    """Open a network for data, and bring these into its pixel range and order of classes.
 
     Raises:
         JaxbqError: the network does not take these images, or answer these classes.
     """
     from ..data import rescaled
-    from ..training import check_ends
+    from ..diagnosis import matched
+    from ..network.files import is_native
 
-    check_ends(network.model, data)
+    if not is_native(Path(chosen.weights)):
+        # The images say what neither the file nor the user does.
+        said = said | {
+            "image_shape": said["image_shape"] or data.space.shape,
+            "pixel_range": said["pixel_range"] or data.pixel_range,
+        }
+    network = _open(chosen, said)
     if network.space.shape != data.space.shape:
         raise JaxbqError(
             f"the network's images have shape {network.space.shape}, "
             f"those of the data {data.space.shape}"
         )
     data = rescaled(data, network.space.low, network.space.high)
-    return dataclasses.replace(data, class_names=network.class_names)
+    return matched(network, data, chosen.weights)
+
+
+def _open(chosen: argparse.Namespace, said: Mapping[str, Any]) -> "NetworkFile":
+    from ..network.files import open_network
+    from ..network.inputs import Inputs
+    from ..runtime.devices import type_of
+
+    inputs = Inputs(**said["inputs"]) if said["inputs"] else None
+    return open_network(chosen.weights, type_of(chosen.precision), **{**said, "inputs": inputs})
+
+
+def _say_assumed(
+    chosen: argparse.Namespace, network: "NetworkFile", say: Callable[[str], None]
+) -> None:
+    low, high = network.space.low, network.space.high
+    guessed = [f"{what} sigmoid (--{what})" for what in ("hidden", "output")]
+    guessed = [text for text in guessed if text.partition(" ")[0] in network.assumed]
+    if chosen.pixel_range is None:
+        guessed.append(f"pixels in [{low:g}, {high:g}] (--pixel-range)")
+    if guessed:
+        say(f"assumed, since the file does not say: {', '.join(guessed)}")
+    for note in network.notes:
+        say(f"note: {note}")
+
+
+def load_named(
+    name: str,
+    shape: Sequence[int] | None = None,
+    pixel_range: Sequence[float] | None = None,
+    network: "NetworkFile | None" = None,
+) -> "Dataset":
+    """Load a data set by its name, or from the folder or file that it is in.
+
+    Args:
+        name: as ``--data`` has it.
+        shape: of one image, where it was said.
+        pixel_range: that a foreign network was trained on, where it was said.
+        network: one that says both itself.
+    """
+    from ..data import USUAL_RANGES, Arrays, ImageSpace, source_of
+
+    if network is not None:
+        source = source_of(name, space=network.space)
+        pixel_range = network.space.low, network.space.high
+    else:
+        source = source_of(name, space=ImageSpace(tuple(shape or ())))
+    if not isinstance(source, Arrays) or pixel_range is None:
+        return source.load()
+    ends = float(pixel_range[0]), float(pixel_range[1])
+    meant = dataclasses.replace(source, pixel_range=ends)
+    try:
+        data = source.load()
+    except JaxbqError:
+        # Bytes that end at 16, say: who named the range knows what they mean.
+        with contextlib.suppress(JaxbqError):
+            return meant.load()
+        raise
+    # Where a range was read off the least and greatest pixel, the network knows better.
+    return data if data.pixel_range in USUAL_RANGES else meant.load()
 
 
 # Where the work is done.

@@ -12,8 +12,6 @@ from .arguments import (
     add_network,
     check_outputs,
     check_writable,
-    fitted,
-    load_named,
     open_with_images,
     read_method,
     read_seed,
@@ -24,7 +22,6 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..data import Dataset
     from ..diagnosis import Trace
     from ..evaluation import Scores
     from ..methods import Result
@@ -95,7 +92,7 @@ def _invert(chosen: argparse.Namespace) -> None:
     if chosen.path:
         method = _keep_path(method, chosen.path)
     with computing(chosen.precision), Terminal() as terminal:
-        network, data, reference = open_with_images(chosen)
+        network, data, reference, _ = open_with_images(chosen, terminal.say)
         targets = read_targets(chosen, network)
         result = invert(
             method,
@@ -163,7 +160,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     if chosen.data is None:
         raise JaxbqError("naturalness is measured against images; name them, like --data mnist-10k")
     with computing(chosen.precision), Terminal() as terminal:
-        network, data, reference = open_with_images(chosen)
+        network, data, reference, _ = open_with_images(chosen, terminal.say)
         assert data is not None
         results = sweep(
             vary(method, {option: values}),
@@ -298,48 +295,33 @@ def add_import(commands: Any) -> None:
 def _import(chosen: argparse.Namespace) -> None:
     import jax
 
-    from ..diagnosis import plausibility
-    from ..network.files import is_native, save_network
+    from ..data.labels import listed
+    from ..network.files import save_network
     from .console import Terminal
 
     if chosen.save:
         check_writable(Path(chosen.save))
     with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
-        network, data, _ = open_with_images(chosen)
-        model = network.model
+        opened = open_with_images(chosen, terminal.say, default="mnist-10k")
+        network, model = opened.network, opened.network.model
         sizes = "-".join(map(str, model.sizes))
         # A network without hidden layers has no activation of theirs.
-        hidden = f"hidden {model.hidden}, " if len(model.sizes) > 2 else ""
+        inner = ", ".join(dict.fromkeys(model.hidden_names))
+        hidden = f"hidden {inner}, " if inner else ""
         biases = "with" if model.bias else "without"
         low, high = network.space.low, network.space.high
         terminal.say(
             f"{chosen.weights}: {sizes}, {hidden}output {model.output}, {biases} biases, "
-            f"pixels in [{low:g}, {high:g}]"
+            f"pixels in [{low:g}, {high:g}], classes {listed(network.class_names)}"
         )
-        guessed = [f"{what} sigmoid (--{what})" for what in network.assumed]
-        if chosen.pixel_range is None and not is_native(Path(chosen.weights)):
-            guessed.append(f"pixels in [{low:g}, {high:g}] (--pixel-range)")
-        if guessed:
-            terminal.say(f"assumed, since the file does not say: {', '.join(guessed)}")
-        data = _default_data(network) if data is None else data
-        if data is None:
+        if opened.found is None:
             terminal.say("accuracy: not checked; name images that it was trained on, with --data")
         else:
-            found = plausibility(model, network.params, data)
-            terminal.say(f"accuracy: {found.accuracy:.4f} of {chosen.data or 'mnist-10k'}")
-            if found.doubtful:
-                terminal.say(f"warning: {found.advice}")
+            source = chosen.data or "mnist-10k"
+            terminal.say(f"accuracy: {opened.found.accuracy:.4f} of {source}")
         if chosen.save:
             save_network(chosen.save, network)
             terminal.say(f"saved {chosen.save}")
-
-
-def _default_data(network: "NetworkFile") -> "Dataset | None":
-    """Take the embedded digits where they fit."""
-    try:
-        return fitted(load_named("mnist-10k", network), network)
-    except JaxbqError:
-        return None
 
 
 def add_trace(commands: Any) -> None:
@@ -387,7 +369,7 @@ def _trace(chosen: argparse.Namespace) -> None:
     method = read_method(chosen.method, chosen.set)
     check_outputs(chosen.json, chosen.figure)
     with computing(chosen.precision), Terminal() as terminal:
-        network, _, reference = open_with_images(chosen)
+        network, _, reference, _ = open_with_images(chosen, terminal.say)
         if len(chosen.target) + len(chosen.target_vector) != 1:
             raise JaxbqError("a trace is of one target: give one --target or one --target-vector")
         target = read_targets(chosen, network)[0]
@@ -441,7 +423,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     use_hardware(chosen)
     check_outputs(chosen.json, chosen.figure)
     with computing(chosen.precision), Terminal() as terminal:
-        network, data, reference = open_with_images(chosen)
+        network, data, reference, _ = open_with_images(chosen, terminal.say)
         targets = read_targets(chosen, network)
         key = jax.random.key(read_seed(chosen.seed))
         model, params = network.model, network.params

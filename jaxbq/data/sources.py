@@ -1,7 +1,7 @@
 """Where images come from: one options class a source, each with ``load``."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,17 +102,14 @@ AnySource = Mnist10k | Mnist | Digits | Idx | Images | Arrays
 Source = Annotated[AnySource, BY_KIND, KIND_SHORTHAND]
 
 
-def source_of(
-    name: str, *, class_names: Sequence[str] = (), space: ImageSpace | None = None
-) -> AnySource:
+def source_of(name: str, *, space: ImageSpace | None = None) -> AnySource:
     """Tell from a name or a path which source is meant.
 
     Args:
         name: mnist-10k, mnist or digits; else an ``.npz`` file, a folder of IDX files, or a folder
             with one folder a class.
-        class_names: the classes of the network that images are for, in the order of its outputs.
-        space: its images: of what shape flat rows are, whether colour is kept, whether pixels are
-            scaled as the book does.
+        space: images of the network that they are for: of what shape flat rows are, whether colour
+            is kept, whether pixels are scaled as the book does.
 
     Raises:
         JaxbqError: it is none of these.
@@ -123,18 +120,18 @@ def source_of(
     known = {"mnist-10k": Mnist10k, "mnist": Mnist, "digits": Digits}
     if name in known:
         return known[name](book_scaling=book)
-    path, names = Path(name).expanduser(), tuple(class_names)
+    path = Path(name).expanduser()
     if path.suffix.lower() == ".npz":
         # Other shapes than pictures' are left to what the file says.
         shape = space.shape if len(space.shape) in (2, 3) else ()
-        return Arrays(path=name, shape=shape, class_names=names, book_scaling=book)
+        return Arrays(path=name, shape=shape, book_scaling=book)
     inside = sorted(path.iterdir()) if path.is_dir() else []
     parts = [part for role in _ROLES.values() for part in role]
     if any(file.is_file() and part in file.name for file in inside for part in parts):
-        return Idx(path=name, class_names=names, book_scaling=book)
+        return Idx(path=name, book_scaling=book)
     if any(folder.is_dir() and folder.name[0] != "." for folder in inside):
         grey = space.shape[2:] != (3,)
-        return Images(path=name, class_names=names, grey=grey, book_scaling=book)
+        return Images(path=name, grey=grey, book_scaling=book)
     what = "holds neither IDX files nor folders" if path.is_dir() else "no such folder or file"
     raise JaxbqError(
         f"{shown(name)}: {what}; name mnist-10k, mnist, digits, an .npz file, a folder of IDX "

@@ -13,7 +13,10 @@ from .losses import policy_losses as policy_losses
 from .losses import sensitivities as sensitivities
 from .losses import sensitivity as sensitivity
 from .losses import share_in_range as share_in_range
+from .matching import ClassesDisagreeError as ClassesDisagreeError
+from .matching import matched as matched
 from .plausibility import Plausibility as Plausibility
+from .plausibility import Reading as Reading
 from .plausibility import plausibility as plausibility
 from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace

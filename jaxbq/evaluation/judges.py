@@ -12,8 +12,9 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from ..data import Dataset
+from ..data.labels import listed
 from ..errors import JaxbqError
-from ..network.files import NetworkFile, agreed_names
+from ..network.files import NetworkFile
 from ..network.mlp import MLP, Network
 from ..training import Training
 from ..training.loop import check_ends
@@ -132,7 +133,11 @@ def given_judge(network: NetworkFile, data: Dataset) -> Judge:
         check_ends(model, data)
     except JaxbqError as fault:
         raise JaxbqError(f"judge: {fault}; name a network of the same data") from None
-    agreed_names(network.class_names, data.class_names, "judge")
+    if network.class_names != data.class_names:
+        raise JaxbqError(
+            f"judge: its outputs are the classes {listed(network.class_names)}, the data's are "
+            f"{listed(data.class_names)}; import it again with the names of the data"
+        )
     with on_host():
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), network.params)
     sizes = "-".join(map(str, model.sizes))

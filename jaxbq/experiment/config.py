@@ -12,16 +12,18 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Discriminator, StringConstraints, Tag
 
 from ..data import Dataset, Mnist10k, Source, rescaled
+from ..diagnosis import matched
 from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
 from ..methods import AnyMethod
 from ..network.activations import HiddenName, OutputName
-from ..network.files import NetworkFile, Orientation, agreed_names, is_native, open_network
+from ..network.files import NetworkFile, Orientation, is_native, open_network
+from ..network.inputs import Inputs
 from ..network.mlp import MLP
 from ..network.targets import Codes
 from ..options import options, shorthand
 from ..runtime.devices import Precision, type_of
-from ..training import Autoencoder, Training, TrainingRule, check_ends, reconstructed
+from ..training import Autoencoder, Training, TrainingRule, reconstructed
 
 Control = Literal["random_weights", "permuted_labels"]
 """A network that has learnt nothing: never trained, or trained with labels in random order."""
@@ -33,7 +35,7 @@ class NetworkConfig:
 
     Args:
         hidden: units of every hidden layer, first to last; empty for none.
-        activation: of the hidden layers.
+        activation: of the hidden layers, one name for all or one for each.
         output: activation of the output layer.
         bias: whether layers have biases.
         control: a network that has learnt nothing, to compare with: ``random_weights``, never
@@ -41,7 +43,7 @@ class NetworkConfig:
     """
 
     hidden: tuple[Annotated[int, Gt(0)], ...] = (200,)
-    activation: HiddenName = "sigmoid"
+    activation: HiddenName | tuple[HiddenName, ...] = "sigmoid"
     output: OutputName = "sigmoid"
     bias: bool = True
     control: Literal["none"] | Control = "none"
@@ -65,17 +67,24 @@ class FileNetwork:
     Args:
         file: path, meant from the folder in which the command is given; the formats are those of
             :func:`~jaxbq.import_network`.
-        activation: of the hidden layers, where the file does not say; by default sigmoid.
-        output: of the outputs, likewise.
+        activation: of the hidden layers, one name for all or one for each, where the file does not
+            say; by default sigmoid.
+        output: of the outputs, likewise; or what to read logits as.
         orientation: of plain weights, ``in_out`` or ``out_in``; by default found from the shapes.
         pixel_range: that it was trained on; by default the file's, else the data's own.
+        inputs: how it was given its images, where not as jaxbq keeps them.
+        turned: numbers of layers whose square weights are the other way round than the others'.
+        class_names: one an output; by default the file's, else the data's.
     """
 
     file: str
-    activation: HiddenName | None = None
+    activation: HiddenName | tuple[HiddenName, ...] | None = None
     output: OutputName | None = None
     orientation: Orientation | None = None
     pixel_range: tuple[float, float] | None = None
+    inputs: Inputs = Inputs()
+    turned: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def control(self) -> str:
@@ -88,33 +97,36 @@ class FileNetwork:
         Raises:
             JaxbqError: the file cannot be read, or does not fit the data.
         """
-        wide = jax.config.read("jax_enable_x64")
-        return data.once((self, wide), lambda: self._open(data))
+        return self._matched(data)[0]
 
-    def _open(self, data: Dataset) -> NetworkFile:
+    def _matched(self, data: Dataset) -> tuple[NetworkFile, Dataset]:
+        wide = jax.config.read("jax_enable_x64")
+        return data.once((self, wide), lambda: self._read(data))
+
+    def _read(self, data: Dataset) -> tuple[NetworkFile, Dataset]:
         path = Path(self.file).expanduser()
         said: dict[str, Any] = {
             "hidden": self.activation,
             "output": self.output,
             "orientation": self.orientation,
             "pixel_range": self.pixel_range,
+            "inputs": None if self.inputs == Inputs() else self.inputs,
+            "turned": self.turned or None,
+            "class_names": self.class_names or None,
         }
         if not is_native(path):
-            said |= {"image_shape": data.space.shape, "class_names": data.class_names}
+            said |= {"image_shape": data.space.shape, "turned": self.turned}
             said["pixel_range"] = self.pixel_range or data.pixel_range
         network = open_network(path, **said)
-        check_ends(network.model, data)
-        names = agreed_names(network.class_names, data.class_names, self.file)
-        return dataclasses.replace(network, class_names=names)
+        return matched(network, rescaled(data, network.space.low, network.space.high), self.file)
 
     def build(self, data: Dataset) -> MLP:
         """Read the specification of the network."""
         return self.open(data).model
 
     def seen(self, data: Dataset) -> Dataset:
-        """Return the data in the pixel range that the network was trained on."""
-        space = self.open(data).space
-        return rescaled(data, space.low, space.high)
+        """Return the data in the network's pixel range and order of the classes."""
+        return self._matched(data)[1]
 
 
 def _network_kind(given: Any) -> str:

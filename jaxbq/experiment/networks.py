@@ -1,7 +1,8 @@
 """The networks of an experiment: trained, attacked, saved."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..data import Dataset
 from ..diagnosis import plausibility
 from ..errors import JaxbqError
 from ..network.files import NetworkFile, load_network, save_network
+from ..network.inputs import Inputs
 from ..network.mlp import MLP, Params
 from ..runtime.devices import computing
 from ..runtime.files import remove
@@ -174,14 +176,34 @@ def take_over(
     network = source.open(data)
     params = jax.tree.map(lambda leaf: leaf.astype(experiment.dtype), network.params)
     network = dataclasses.replace(network, params=params)
-    found = plausibility(network.model, network.params, data)
+    found = plausibility(network.model, network.params, data, network.settled)
     listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
-    for what in network.assumed:
-        listener.say(f"assumed: {what} activation sigmoid, since the file does not say")
+    guessed = [what for what in ("hidden", "output") if what in network.assumed]
+    if guessed:
+        options = " and ".join(f"network.{_OPTION.get(what, what)}" for what in guessed)
+        listener.say(
+            f"assumed, since the file does not say: {' and '.join(guessed)} sigmoid ({options})"
+        )
+    for note in network.notes:
+        listener.say(f"note: {note}")
     if found.doubtful:
-        listener.say(f"warning: {found.advice}")
+        listener.say(f"warning: {found.advice(_as_options)}")
     save_network(folder.network(), network)
     folder.write_history(())
+
+
+# What the config calls things otherwise than import does.
+_OPTION = {"hidden": "activation"} | {
+    field.name: f"inputs.{field.name}" for field in dataclasses.fields(Inputs)
+}
+
+
+def _as_options(changes: Mapping[str, Any]) -> str:
+    """Write changes to what was said of a network as keys of a config."""
+    return " ".join(
+        f"network.{_OPTION.get(name, name)} = {json.dumps(value)}"
+        for name, value in changes.items()
+    )
 
 
 def _attack(

@@ -1,20 +1,18 @@
 """Activations φ with their inverses φ⁻¹ and the open images on which those exist."""
 
+import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from pydantic import AfterValidator
 
 from ..errors import JaxbqError
-
-HiddenName = Literal["sigmoid", "tanh", "leaky_relu", "softplus", "identity", "relu"]
-OutputName = Literal["sigmoid", "tanh", "leaky_relu", "softplus", "identity", "relu", "softmax"]
-
-LEAK = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,35 +75,89 @@ def _identity(z: Array) -> Array:
     return z
 
 
-_ALL = (
-    Activation("sigmoid", jax.nn.sigmoid, jax.scipy.special.logit, 0.0, 1.0),
-    Activation("tanh", jnp.tanh, jnp.arctanh, -1.0, 1.0),
-    Activation(
-        "leaky_relu",
-        lambda z: jax.nn.leaky_relu(z, LEAK),
-        lambda a: jnp.where(a >= 0, a, a / LEAK),
+_LEAK = 0.01
+
+
+def _leaky_relu(slope: float, name: str) -> Activation:
+    return Activation(
+        name,
+        lambda z: jax.nn.leaky_relu(z, slope),
+        lambda a: jnp.where(a >= 0, a, a / slope),
         -math.inf,
         math.inf,
-    ),
-    Activation("softplus", jax.nn.softplus, _softplus_inverse, 0.0, math.inf),
-    Activation("identity", _identity, _identity, -math.inf, math.inf),
+    )
+
+
+def _elu(alpha: float, name: str) -> Activation:
+    return Activation(
+        name,
+        lambda z: jax.nn.elu(z, alpha),
+        # What is above 0 must not give a logarithm that is none, nor its gradient.
+        lambda a: jnp.where(a >= 0, a, jnp.log1p(jnp.minimum(a, 0) / alpha)),
+        -alpha,
+        math.inf,
+    )
+
+
+_PLAIN = (
+    Activation("sigmoid", jax.nn.sigmoid, jax.scipy.special.logit, 0.0, 1.0),
+    Activation("tanh", jnp.tanh, jnp.arctanh, -1.0, 1.0),
     Activation("relu", jax.nn.relu, None, 0.0, math.inf),
+    _leaky_relu(_LEAK, "leaky_relu"),
+    Activation("softplus", jax.nn.softplus, _softplus_inverse, 0.0, math.inf),
+    _elu(1.0, "elu"),
+    # Both turn round below 0, where two pre-activations have one value.
+    Activation("gelu", lambda z: jax.nn.gelu(z, approximate=False), None, -0.1700, math.inf),
+    Activation("gelu_tanh", jax.nn.gelu, None, -0.1701, math.inf),
+    Activation("silu", jax.nn.silu, None, -0.2785, math.inf),
+    Activation("identity", _identity, _identity, -math.inf, math.inf),
     Activation("softmax", jax.nn.softmax, _softmax_inverse, 0.0, 1.0),
 )
-_BY_NAME = {activation.name: activation for activation in _ALL}
+_BY_NAME = {each.name: each for each in _PLAIN}
+_WITH_NUMBER = {"leaky_relu": (_leaky_relu, _LEAK), "elu": (_elu, 1.0)}
+HIDDEN = tuple(each.name for each in _PLAIN if not each.normalises)
+"""Names of the activations that hidden layers can have, without a number of their own."""
 
 
+@functools.cache
 def activation(name: str) -> Activation:
-    """Look an activation up by name.
+    """Look an activation up by name; ``leaky_relu(0.2)`` and ``elu(0.5)`` have a number.
 
     Raises:
         JaxbqError: there is none of that name.
     """
-    if name not in _BY_NAME:
-        raise JaxbqError(f"no activation {name!r}; known: {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    kind, _, number = name.removesuffix(")").partition("(")
+    if kind in _WITH_NUMBER and re.fullmatch(r"\d*\.?\d+(e-?\d+)?", number):
+        make, usual = _WITH_NUMBER[kind]
+        value = float(number)
+        if value == usual:
+            return _BY_NAME[kind]
+        if 0 < value < math.inf:
+            return make(value, f"{kind}({value:g})")
+    raise JaxbqError(
+        f"no activation {name!r}; known: {', '.join(_BY_NAME)}, leaky_relu(SLOPE), elu(ALPHA)"
+    )
+
+
+def _known(name: str) -> str:
+    try:
+        return activation(name).name
+    except JaxbqError as fault:
+        raise ValueError(str(fault)) from None
+
+
+def _known_hidden(name: str) -> str:
+    if activation(_known(name)).normalises:
+        raise ValueError("softmax is for outputs; choose another hidden activation")
+    return _known(name)
+
+
+OutputName = Annotated[str, AfterValidator(_known)]
+HiddenName = Annotated[str, AfterValidator(_known_hidden)]
 
 
 def invertible() -> tuple[str, ...]:
     """Names of the activations that have an inverse."""
-    return tuple(each.name for each in _ALL if each.inverse is not None)
+    return tuple(each.name for each in _PLAIN if each.inverse is not None)

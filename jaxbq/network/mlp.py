@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ..errors import JaxbqError
 from ..runtime.compiled import Compiled, normal
-from .activations import Activation, HiddenName, OutputName, activation
+from .activations import Activation, activation
 from .products import fixed_weight_product
 
 
@@ -72,17 +72,18 @@ class MLP:
 
     Args:
         sizes: units from input to output, so (784, 200, 10) has one hidden layer.
-        hidden: activation of the hidden layers.
+        hidden: activation of the hidden layers: one name for all, or one for each.
         output: activation of the last layer.
         bias: whether layers have biases.
 
     Raises:
-        JaxbqError: fewer than two sizes, a size below one, an unknown activation.
+        JaxbqError: fewer than two sizes, a size below one, an unknown activation, or another number
+            of hidden ones than of hidden layers.
     """
 
     sizes: tuple[int, ...]
-    hidden: HiddenName = "sigmoid"
-    output: OutputName = "sigmoid"
+    hidden: str | tuple[str, ...] = "sigmoid"
+    output: str = "sigmoid"
     bias: bool = True
 
     def __post_init__(self) -> None:
@@ -92,15 +93,31 @@ class MLP:
                 f"sizes must be at least two whole numbers from 1, like (784, 200, 10), "
                 f"not {self.sizes}"
             )
-        if activation(self.hidden).normalises:
+        names = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
+        if not isinstance(self.hidden, str) and len(names) != len(self.sizes) - 2:
+            raise JaxbqError(
+                f"{len(names)} hidden activations for {len(self.sizes) - 2} hidden layers; "
+                "give one for each, or one name for all"
+            )
+        if any(activation(name).normalises for name in names):
             raise JaxbqError("softmax is for outputs; choose another hidden activation")
-        activation(self.output)
+        # Networks that compute alike are equal.
+        canonical = [activation(name).name for name in names]
+        alike = len(set(canonical)) == 1
+        object.__setattr__(self, "hidden", canonical[0] if alike else tuple(canonical) or "sigmoid")
+        object.__setattr__(self, "output", activation(self.output).name)
+
+    @property
+    def hidden_names(self) -> tuple[str, ...]:
+        """Name of the activation of every hidden layer."""
+        return tuple(phi.name for phi in self.activations[:-1])
 
     @property
     def activations(self) -> tuple[Activation, ...]:
         """φ¹ … φᴸ."""
-        hidden = activation(self.hidden)
-        return (hidden,) * (len(self.sizes) - 2) + (activation(self.output),)
+        inner = len(self.sizes) - 2
+        names = (self.hidden,) * inner if isinstance(self.hidden, str) else self.hidden
+        return tuple(map(activation, (*names, self.output)))
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -188,7 +205,7 @@ class Function:
     """
 
     function: Callable[[Any, Array], Array]
-    output: OutputName = "identity"
+    output: str = "identity"
     input_shape: tuple[int, ...] | None = None
 
     def logits(self, params: Any, x: Float[Array | np.ndarray, "batch pixels"]) -> Array:

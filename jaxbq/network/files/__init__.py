@@ -2,8 +2,8 @@
 
 from .chains import Orientation as Orientation
 from .found import Found as Found
-from .found import agreed_names as agreed_names
 from .found import to_network as to_network
+from .importing import AssumptionWarning as AssumptionWarning
 from .importing import import_network as import_network
 from .importing import open_network as open_network
 from .importing import read_foreign as read_foreign

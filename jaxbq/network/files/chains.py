@@ -3,25 +3,19 @@
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from ...data.labels import natural
 from ...errors import JaxbqError
+from ..inputs import RawLayer
 
 Orientation = Literal["in_out", "out_in"]
 """Whether a file's weights have shape (fan_in, fan_out), or (fan_out, fan_in) as the book's."""
 
 _MOST_LAYERS = 64
 _MOST_PERMUTED = 6
-
-
-class RawLayer(NamedTuple):
-    """A layer as a file has it: weight of shape (fan_in, fan_out), bias of shape (fan_out,)."""
-
-    weight: np.ndarray
-    bias: np.ndarray | None
 
 
 def arrange(

@@ -1,5 +1,6 @@
 """What a reader of some format finds in a file, and how it becomes a network."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...data import ImageSpace
+from ...data.labels import check_names
 from ...errors import JaxbqError
 from ..activations import activation
+from ..inputs import Inputs, RawLayer
 from ..mlp import MLP, Layer
-from .chains import RawLayer, check_chain
+from .chains import check_chain
 from .native import NetworkFile
 
 MOST_BYTES = 2**29
@@ -32,16 +35,18 @@ class Found(NamedTuple):
     Args:
         what: the format, for messages.
         layers: first to last.
-        hidden: activation of the hidden layers; None where the file does not say.
+        hidden: activation of every hidden layer; None where the file does not say.
         output: activation of the outputs; likewise.
         class_names: one an output; None where the file does not say.
+        notes: what was folded into the layers or passed over, each in a few words.
     """
 
     what: str
     layers: list[RawLayer]
-    hidden: str | None = None
+    hidden: tuple[str, ...] | None = None
     output: str | None = None
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def activation_name(name: str, where: str) -> str:
@@ -58,47 +63,46 @@ def activation_name(name: str, where: str) -> str:
         raise JaxbqError(f"{where}: {fault}") from None
 
 
-def of_chain(between: Sequence[str | None], where: str) -> tuple[str | None, str]:
-    """Tell the activation of the hidden layers, and of the last, from those after every layer.
+def of_chain(between: Sequence[str | None], where: str) -> tuple[tuple[str, ...], str]:
+    """Tell the activation of every hidden layer, and of the last, from those after every layer.
 
     Args:
         between: what follows each layer; None for nothing.
         where: the file, for messages.
-
-    Raises:
-        JaxbqError: hidden layers differ in their activation.
     """
     names = [activation_name(name or "identity", where) for name in between]
-    hidden = set(names[:-1])
-    if len(hidden) > 1:
-        raise JaxbqError(
-            f"{where}: hidden layers have several activations ({', '.join(sorted(hidden))}); "
-            "a network of jaxbq has one for all"
-        )
-    return (hidden.pop() if hidden else None), names[-1]
+    return tuple(names[:-1]), names[-1]
 
 
 def to_network(
     found: Found,
     where: str,
     *,
-    hidden: str | None = None,
+    hidden: str | Sequence[str] | None = None,
     output: str | None = None,
     image_shape: tuple[int, ...] | None = None,
     pixel_range: tuple[float, float] | None = None,
+    inputs: Inputs | None = None,
+    turned: Sequence[int] = (),
     class_names: Sequence[str] | None = None,
     dtype: str | None = None,
 ) -> NetworkFile:
     """Make a network of what was found; see :func:`~jaxbq.import_network`."""
-    check_chain(found.layers, where)
-    sizes = (found.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in found.layers))
-    if "softmax" in (found.hidden, hidden):
-        raise JaxbqError(f"{where}: softmax is for outputs; choose another hidden activation")
+    layers = _turned(found.layers, turned, where)
+    check_chain(layers, where)
+    space = _space(layers[0].weight.shape[0], image_shape, pixel_range, where)
+    layers[0] = (inputs or Inputs()).fold(layers[0], space, where)
+    last = _output(found.output, output, where)
+    names = tuple(map(str, class_names or found.class_names or ()))
+    if layers[-1].weight.shape[1] == 1 and last in _ONE_FOR_TWO:
+        layers[-1] = _two_classes(layers[-1], _ONE_FOR_TWO[last])
+        last = "softmax"
+    sizes = (space.pixels, *(layer.weight.shape[1] for layer in layers))
     model = MLP(
         sizes,
-        _agreed("hidden activation", found.hidden, hidden, where),  # type: ignore[arg-type]
-        _agreed("output activation", found.output, output, where),  # type: ignore[arg-type]
-        bias=any(layer.bias is not None for layer in found.layers),
+        _hidden(found.hidden, hidden, len(sizes) - 2, where),
+        last,
+        bias=any(layer.bias is not None for layer in layers),
     )
     widest = "float64" if jax.config.read("jax_enable_x64") else "float32"
 
@@ -112,40 +116,97 @@ def to_network(
             return array(np.zeros(layer.weight.shape[1], layer.weight.dtype))
         return None if layer.bias is None else array(layer.bias)
 
-    params = tuple(Layer(array(layer.weight), bias(layer)) for layer in found.layers)
-    space = _space(sizes[0], image_shape, pixel_range, where)
-    names = agreed_names(found.class_names, class_names, where) or tuple(map(str, range(sizes[-1])))
-    if len(names) != sizes[-1]:
+    params = tuple(Layer(array(layer.weight), bias(layer)) for layer in layers)
+    if names and len(names) != sizes[-1]:
         raise JaxbqError(f"{where}: {len(names)} class names, but {sizes[-1]} outputs")
-    unsaid = [
-        what
-        for what, said in (("hidden", found.hidden or hidden), ("output", found.output or output))
-        if said is None and not (what == "hidden" and len(sizes) == 2)
-    ]
-    return NetworkFile(model, params, space, tuple(map(str, names)), tuple(unsaid))
+    said = {
+        "hidden": found.hidden or hidden or len(sizes) == 2,
+        "output": found.output or output,
+        "pixel_range": pixel_range,
+        "class_names": names,
+    }
+    return NetworkFile(
+        model,
+        params,
+        space,
+        check_names(names) or tuple(map(str, range(sizes[-1]))),
+        tuple(what for what, known in said.items() if not known),
+        tuple(
+            name
+            for name, own in (("hidden", found.hidden), ("output", found.output))
+            if own not in (None, "identity")
+        ),
+        (*found.notes, *([] if inputs in (None, Inputs()) else [f"folded in: {_say(inputs)}"])),
+    )
 
 
-def agreed_names(
-    found: Sequence[str] | None, given: Sequence[str] | None, where: str
+def _turned(layers: Sequence[RawLayer], numbers: Sequence[int], where: str) -> list[RawLayer]:
+    """Transpose the square weights of the layers that have these numbers, from 1."""
+    new = list(layers)
+    for number in numbers:
+        if not 1 <= number <= len(new):
+            raise JaxbqError(f"{where}: has no layer {number}; it has {len(new)}")
+        weight = new[number - 1].weight
+        if weight.shape[0] != weight.shape[1]:
+            raise JaxbqError(f"{where}: weights of layer {number} are not square; give orientation")
+        new[number - 1] = new[number - 1]._replace(weight=weight.T)
+    return new
+
+
+# A single output that says which of two classes it is: the factor of its logit that makes it a
+# sigmoid's. sigmoid(z) is the second entry of softmax(0, z), and (1 + tanh z)/2 is sigmoid(2z).
+_ONE_FOR_TWO = {"sigmoid": 1.0, "tanh": 2.0}
+
+
+def _two_classes(layer: RawLayer, factor: float) -> RawLayer:
+    """Make two softmax outputs of one, of the same probabilities."""
+    zero = np.zeros_like(layer.weight)
+    bias = layer.bias
+    if bias is not None:
+        bias = np.concatenate([np.zeros_like(bias), factor * bias])
+    return RawLayer(np.concatenate([zero, factor * layer.weight], axis=1), bias)
+
+
+def _hidden(
+    found: tuple[str, ...] | None, given: str | Sequence[str] | None, layers: int, where: str
 ) -> tuple[str, ...]:
-    """Choose the names of the outputs: those given, else those that the file has.
-
-    Raises:
-        JaxbqError: they are the same in another order, so that outputs would be misread.
-    """
-    if found and given and set(found) == set(given) and tuple(found) != tuple(given):
-        raise JaxbqError(
-            f"{where}: its outputs are the classes {', '.join(found)}; the data have them in "
-            f"another order: give the data class_names = {list(found)}"
-        )
-    return tuple(given or found or ())
-
-
-def _agreed(what: str, found: str | None, given: str | None, where: str) -> str:
     """Take what the file says or, where it says nothing, the user; by default sigmoid."""
-    if found is not None and given is not None and activation_name(given, what) != found:
-        raise JaxbqError(f"{where}: its {what} is {found}, as it says itself; not {given}")
-    return found or (activation_name(given, what) if given else "sigmoid")
+    names = given or "sigmoid"
+    said = (names,) * layers if isinstance(names, str) else tuple(names)
+    said = tuple(activation_name(name, "hidden activation") for name in said)
+    if "softmax" in (*said, *(found or ())):
+        raise JaxbqError(f"{where}: softmax is for outputs; choose another hidden activation")
+    if len(said) != layers:
+        raise JaxbqError(
+            f"{where}: {len(said)} hidden activations for {layers} hidden layers; give one for "
+            "each, or one for all"
+        )
+    if found is not None and given is not None and said != found:
+        raise JaxbqError(
+            f"{where}: its hidden activation is {', '.join(dict.fromkeys(found))}, as it says "
+            f"itself; not {', '.join(dict.fromkeys(said))}"
+        )
+    return said if found is None else found
+
+
+def _output(found: str | None, given: str | None, where: str) -> str:
+    """Likewise for the outputs; logits may be read as what the user says."""
+    said = activation_name(given, "output activation") if given else None
+    if found not in (None, "identity") and said not in (None, found):
+        raise JaxbqError(
+            f"{where}: its output activation is {found}, as it says itself; not {said}"
+        )
+    return said or found or "sigmoid"
+
+
+def _say(inputs: Inputs) -> str:
+    """Name what of the inputs is not as jaxbq keeps images."""
+    parts = []
+    for field in dataclasses.fields(inputs):
+        value = getattr(inputs, field.name)
+        if value != field.default:
+            parts.append(f"{field.name} {'per pixel' if isinstance(value, tuple) else value}")
+    return ", ".join(parts)
 
 
 def _space(

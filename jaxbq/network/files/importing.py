@@ -1,10 +1,14 @@
 """Taking networks that other libraries made."""
 
+import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...data.labels import check_names
 from ...errors import JaxbqError
+from ..inputs import Inputs
 from .chains import Orientation
 from .found import Found, to_network
 from .keras_file import read_keras, read_weights_h5
@@ -34,14 +38,20 @@ _READERS: dict[str, Reader] = {
 _SELF_ORIENTED = (".keras", ".skops", ".onnx")
 
 
+class AssumptionWarning(UserWarning):
+    """Something about a foreign network was assumed that neither its file nor the caller said."""
+
+
 def import_network(
     source: Any,
     *,
-    hidden: str | None = None,
+    hidden: str | Sequence[str] | None = None,
     output: str | None = None,
     orientation: Orientation | None = None,
     image_shape: Sequence[int] | None = None,
     pixel_range: Sequence[float] | None = None,
+    inputs: Inputs | None = None,
+    turned: Sequence[int] = (),
     class_names: Sequence[str] | None = None,
     dtype: str | None = None,
 ) -> NetworkFile:
@@ -53,31 +63,62 @@ def import_network(
             ``.skops``, ``.onnx``. Or an object: a fitted MLPClassifier; a PyTorch module or
             state_dict; a Keras model; an Equinox MLP; Flax parameters; arrays by name; a list of
             weights, or of (weights, bias).
-        hidden: activation of the hidden layers; ``sigmoid`` where neither this nor the source says.
-        output: activation of the outputs; likewise.
+        hidden: activation of the hidden layers, one name for all or one for each; ``sigmoid``
+            where neither this nor the source says.
+        output: activation of the outputs; likewise. Logits, which a source calls ``identity``, may
+            be read as any.
         orientation: of plain weights: ``in_out`` or ``out_in``; by default found from the shapes.
         image_shape: of one image; by default square where the number of pixels is.
         pixel_range: that the network was trained on, like (−1, 1); by default (0, 1).
+        inputs: how it was given its images, where not as jaxbq keeps them; folded into its weights.
+        turned: numbers, from 1, of layers whose square weights are the other way round than the
+            others'.
         class_names: one an output; by default those that the source has, or the numbers.
         dtype: as for :func:`~jaxbq.load_network`.
 
     Returns:
-        The network, ready for :func:`~jaxbq.save_network` and every method.
+        The network, ready for :func:`~jaxbq.save_network` and every method. A network of one
+        sigmoid or tanh output has two softmax outputs then, of the same probabilities.
 
     Raises:
         JaxbqError: it is damaged, hostile, or no chain of fully connected layers; or what is given
             contradicts what it says.
+
+    Warns:
+        AssumptionWarning: neither the source nor the caller says what activations are.
     """
-    where, found = read_foreign(source, orientation=orientation, image_shape=image_shape)
+    network = _imported(
+        source,
+        orientation,
+        hidden=hidden,
+        output=output,
+        image_shape=image_shape,
+        pixel_range=pixel_range,
+        inputs=inputs,
+        turned=turned,
+        class_names=class_names,
+        dtype=dtype,
+    )
+    guessed = [f"{name}='sigmoid'" for name in ("hidden", "output") if name in network.assumed]
+    if guessed:
+        warnings.warn(
+            f"assumed {' and '.join(guessed)}, which the network does not say; give what it was "
+            "trained with",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    return network
+
+
+def _imported(source: Any, orientation: Orientation | None, **said: Any) -> NetworkFile:
+    shape, span = said.pop("image_shape", None), said.pop("pixel_range", None)
+    where, found = read_foreign(source, orientation=orientation, image_shape=shape)
     return to_network(
         found,
         where,
-        hidden=hidden,
-        output=output,
-        image_shape=None if image_shape is None else tuple(image_shape),
-        pixel_range=None if pixel_range is None else _two(pixel_range),
-        class_names=class_names,
-        dtype=dtype,
+        image_shape=None if shape is None else tuple(shape),
+        pixel_range=None if span is None else _two(span),
+        **{**said, "turned": said.get("turned") or ()},
     )
 
 
@@ -87,18 +128,27 @@ def open_network(path: Path | str, dtype: str | None = None, **said: Any) -> Net
     Args:
         path: the file.
         dtype: as for :func:`~jaxbq.load_network`.
-        said: as for :func:`import_network`, of a foreign one; what is None was not said.
+        said: as for :func:`import_network`, of a foreign one; what is None was not said. Nothing
+            warns of what was not: the network says what was assumed.
 
     Raises:
-        JaxbqError: it cannot be read; or something is said of a file that says it itself.
+        JaxbqError: it cannot be read; or something but names of classes is said of a file that says
+            it itself.
     """
     path = Path(path)
     if not is_native(path):
-        return import_network(path, dtype=dtype, **said)
+        return _imported(path, said.pop("orientation", None), dtype=dtype, **said)
+    names = said.pop("class_names", None)
     for name, value in said.items():
         if value is not None:
             raise JaxbqError(f"{path}: jaxbq saved it, so it says {name} itself; leave that out")
-    return load_network(path, dtype)
+    network = load_network(path, dtype)
+    if names is None:
+        return network
+    if len(names) != network.model.sizes[-1]:
+        outputs = network.model.sizes[-1]
+        raise JaxbqError(f"{path}: {len(names)} class names, but {outputs} outputs")
+    return dataclasses.replace(network, class_names=check_names(names), assumed=())
 
 
 def read_foreign(

@@ -12,7 +12,8 @@ from ...data.labels import natural
 from ...errors import JaxbqError
 from ...runtime.archives import open_archive
 from ..activations import LEAK
-from .chains import Orientation, RawLayer, arrange, numbers
+from ..inputs import RawLayer
+from .chains import Orientation, arrange, numbers
 from .found import MOST_BYTES, Found, activation_name, of_chain
 
 _MOST_JSON = 2**22

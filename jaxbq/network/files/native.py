@@ -32,8 +32,11 @@ class NetworkFile:
         params: its parameters.
         space: shape of one image and the pixel range it was trained on.
         class_names: one a class.
-        assumed: what neither the file nor the user said, ``hidden`` or ``output``, so that it was
-            taken to be a sigmoid; nothing for jaxbq's own files.
+        assumed: what neither the file nor the user said: ``hidden`` and ``output``, then taken to
+            be sigmoid, ``pixel_range``, then [0, 1], and ``class_names``, then the outputs'
+            numbers; nothing for jaxbq's own files.
+        settled: what a foreign file said itself, ``hidden`` or ``output``.
+        notes: what was folded into the layers or passed over when it was taken over.
     """
 
     model: MLP
@@ -41,17 +44,21 @@ class NetworkFile:
     space: ImageSpace
     class_names: tuple[str, ...]
     assumed: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @options
 class _Header:
     sizes: tuple[int, ...]
-    hidden: HiddenName
+    hidden: HiddenName | tuple[HiddenName, ...]
     output: OutputName
     bias: bool
     image_shape: tuple[int, ...]
     pixel_range: tuple[float, float]
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    named: bool = True
 
 
 def save_network(path: Path | str, network: NetworkFile) -> None:
@@ -63,7 +70,7 @@ def save_network(path: Path | str, network: NetworkFile) -> None:
     from safetensors.numpy import save
 
     model, space = network.model.check(network.params), network.space
-    header = {
+    header: dict[str, Any] = {
         "sizes": model.sizes,
         "hidden": model.hidden,
         "output": model.output,
@@ -72,6 +79,10 @@ def save_network(path: Path | str, network: NetworkFile) -> None:
         "pixel_range": (space.low, space.high),
         "class_names": network.class_names,
     }
+    if network.notes:
+        header["notes"] = network.notes
+    if "class_names" in network.assumed:
+        header["named"] = False
     content = save(dict(_tensors(network.params)), metadata={"jaxbq": json.dumps(header)})
     write_bytes(Path(path), content)
 
@@ -106,7 +117,8 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
             f"{path}: {len(header.class_names)} class names, {model.sizes[-1]} outputs"
         )
     params = _params(path, model, tensors, dtype)
-    return NetworkFile(model, params, space, header.class_names)
+    assumed = () if header.named else ("class_names",)
+    return NetworkFile(model, params, space, header.class_names, assumed, notes=header.notes)
 
 
 def is_native(path: Path) -> bool:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...data.labels import natural
 from ...errors import JaxbqError
-from .chains import Orientation, RawLayer, arrange, check_chain, numbers
+from ..inputs import RawLayer
+from .chains import Orientation, arrange, check_chain, numbers
 from .found import Found, activation_name, of_chain
 from .keras_file import check_activation
 from .sklearn_file import from_sklearn
@@ -99,7 +100,7 @@ def _from_equinox(source: Any, where: str) -> Found:
         weight = numbers(np.asarray(linear.weight).T, where)
         layers.append(RawLayer(weight, None if bias is None else numbers(np.asarray(bias), where)))
     check_chain(layers, where)
-    hidden = _called(source.activation, where) if len(layers) > 1 else None
+    hidden = (_called(source.activation, where),) * (len(layers) - 1)
     return Found("Equinox MLP", layers, hidden, _called(source.final_activation, where))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...errors import JaxbqError
 from ..activations import LEAK
-from .chains import RawLayer, numbers
+from ..inputs import RawLayer
+from .chains import numbers
 from .found import MOST_BYTES, Found, of_chain
 
 _ACTIVATIONS = {

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...errors import JaxbqError
 from ...runtime.archives import open_archive
-from .chains import RawLayer, numbers
+from ..inputs import RawLayer
+from .chains import numbers
 from .found import MOST_BYTES, Found, activation_name
 
 # Plain classes of scikit-learn's that every fitted MLP holds, though skops does not list them.
@@ -43,9 +44,6 @@ def read_skops(path: Path) -> Found:
 def from_sklearn(estimator: Any, where: str) -> Found:
     """Take the layers, activations and classes of a fitted MLPClassifier or MLPRegressor.
 
-    One logistic output for two classes becomes two softmax outputs of the same probabilities:
-    sigmoid(z) is the second entry of softmax(0, z).
-
     Raises:
         JaxbqError: it is another estimator, or not fitted.
     """
@@ -61,20 +59,13 @@ def from_sklearn(estimator: Any, where: str) -> Found:
         RawLayer(numbers(np.asarray(w), where), numbers(np.asarray(b), where))
         for w, b in zip(weights, biases, strict=True)
     ]
-    names = [str(name) for name in np.asarray(getattr(estimator, "classes_", ())).reshape(-1)]
-    if len(names) == 2 and layers[-1].weight.shape[1] == 1 and output == "logistic":
-        last = layers[-1]
-        assert last.bias is not None
-        layers[-1] = RawLayer(_after_zero(last.weight), _after_zero(last.bias[None])[0])
-        output = "softmax"
+    names = tuple(str(name) for name in np.asarray(getattr(estimator, "classes_", ())).reshape(-1))
+    # One logistic output is two classes.
+    outputs = max(layers[-1].weight.shape[1], 2 if output == "logistic" else 1)
     return Found(
         "scikit-learn MLP",
         layers,
-        activation_name(str(hidden), where) if len(layers) > 1 else None,
+        (activation_name(str(hidden), where),) * (len(layers) - 1),
         activation_name(str(output), where),
-        tuple(names) if len(names) == layers[-1].weight.shape[1] else None,
+        names if len(names) == outputs else None,
     )
-
-
-def _after_zero(column: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros_like(column), column], axis=1)
