@@ -13,7 +13,7 @@ from jaxbq.data import Arrays, Images
 from jaxbq.data.mnist import read_idx
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
-from jaxbq.network.files import import_network, load_network
+from jaxbq.network.files import open_network
 
 
 class Reader(NamedTuple):
@@ -62,11 +62,46 @@ def npz() -> list[bytes]:
 
 
 def arrays() -> list[bytes]:
-    images = np.arange(16, dtype="u1").reshape(4, 2, 2)
+    images = np.arange(100, 116, dtype="u1").reshape(4, 2, 2)
     labels = np.array([0, 1, 0, 1])
     return [
         saved(np.savez, images=images, labels=labels),
-        saved(np.savez, X=images.reshape(4, 4) / 15, y=np.array(list("abab"))),
+        saved(np.savez, X=images.reshape(4, 4) / 115, y=np.array(list("abab"))),
+    ]
+
+
+def json_text() -> list[bytes]:
+    import json
+
+    named = {name: array.tolist() for name, array in weights().items()}
+    nielsen = {
+        "sizes": [4, 3, 2],
+        "weights": [named["W0"], named["W1"]],
+        "biases": [[[1.0]] * 3, [[1.0]] * 2],
+        "cost": "CrossEntropyCost",
+    }
+    nielsen["weights"] = [np.transpose(w).tolist() for w in nielsen["weights"]]
+    return [json.dumps(content).encode() for content in (nielsen, named)]
+
+
+def mat() -> list[bytes]:
+    from scipy.io import savemat
+
+    thetas = {"Theta1": np.ones((3, 5)), "Theta2": np.ones((2, 4))}
+    contents = (thetas, weights() | {"note": "words"})
+    return [
+        saved(savemat, content, do_compression=packed) for content in contents for packed in (0, 1)
+    ]
+
+
+def csv() -> list[bytes]:
+    return [b"1,2,3\n4,5,6\n", b"1;2.5\n3;-4e3\n", b"# words\n1 2\n3 4\n"]
+
+
+def table() -> list[bytes]:
+    return [
+        b"0,1,2,3,255\n1,2,3,4,255\n0,3,3,4,255\n1,2,3,4,254\n",
+        b"label,a,b,c,d\ncat,1,2,3,255\ndog,2,3,4,255\ncat,3,3,4,255\ndog,2,3,4,254\n",
     ]
 
 
@@ -91,7 +126,21 @@ def h5() -> list[bytes]:
                 file[f"layers/{name}/vars/0"] = np.ones((4 - number, 3 - number), "f4")
                 file[f"layers/{name}/vars/1"] = np.ones(3 - number, "f4")
 
-    return [saved(fill)]
+    def whole(buffer: io.BytesIO) -> None:
+        import json
+
+        dense = [
+            {"class_name": "Dense", "config": {"name": name, "activation": "tanh"}} for name in "ab"
+        ]
+        config = {"class_name": "Sequential", "config": {"layers": dense}}
+        with h5py.File(buffer, "w") as file:
+            file.attrs["model_config"] = json.dumps(config)
+            for number, name in enumerate("ab"):
+                shape = (4 - number, 3 - number)
+                file[f"model_weights/{name}/net/{name}/kernel"] = np.ones(shape, "f4")
+                file[f"model_weights/{name}/net/{name}/bias"] = np.ones(3 - number, "f4")
+
+    return [saved(fill), saved(whole)]
 
 
 def keras() -> list[bytes]:
@@ -162,22 +211,18 @@ def read_pictures(path: Path) -> object:
         return Images(path=folder).load()
 
 
-def read_own(path: Path) -> object:
-    """As a network of jaxbq's, and as another's."""
-    try:
-        return load_network(path)
-    except JaxbqError:
-        return import_network(path)
-
-
 READERS = {
     "idx": Reader(".idx", read_idx, idx),
-    "npz": Reader(".npz", import_network, npz),
+    "npz": Reader(".npz", open_network, npz),
     "arrays": Reader(".npz", lambda path: Arrays(path=str(path)).load(), arrays),
-    "safetensors": Reader(".safetensors", read_own, safetensors),
-    "h5": Reader(".h5", import_network, h5),
-    "keras": Reader(".keras", import_network, keras),
-    "onnx": Reader(".onnx", import_network, onnx),
+    "safetensors": Reader(".safetensors", open_network, safetensors),
+    "h5": Reader(".h5", open_network, h5),
+    "keras": Reader(".keras", open_network, keras),
+    "onnx": Reader(".onnx", open_network, onnx),
+    "json": Reader(".json", open_network, json_text),
+    "mat": Reader(".mat", open_network, mat),
+    "csv": Reader(".csv", lambda path: open_network(path, orientation="out_in"), csv),
+    "table": Reader(".csv", lambda path: Arrays(path=str(path)).load(), table),
     "toml": Reader(".toml", load_configs, toml),
     "images": Reader(".png", read_pictures, pictures),
 }

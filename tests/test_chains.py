@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxbq.errors import JaxbqError
-from jaxbq.network.files.chains import arrange, check_chain
+from jaxbq.network.files.chains import arrange, check_chain, passed_over
 
 SIZES = (12, 7, 5, 3)
 NAMES = {
@@ -86,7 +86,7 @@ def test_names_that_say_nothing_are_put_in_the_only_order_that_fits(rng):
         arrange(arrays, "it", ordered=False)
 
 
-def test_rows_and_columns_are_biases_and_scalars_nothing(rng):
+def test_rows_and_columns_are_biases_and_a_rate_is_passed_over(rng):
     arrays = {
         "W0": rng.normal(size=(4, 3)),
         "b0": rng.normal(size=(1, 3)),
@@ -94,7 +94,9 @@ def test_rows_and_columns_are_biases_and_scalars_nothing(rng):
         "b1": rng.normal(size=(2, 1)),
         "learning_rate": np.array(0.1),
     }
-    layers = arrange(arrays, "it")
+    kept, notes = passed_over(arrays)
+    assert notes == ("learning_rate passed over",)
+    layers = arrange(kept, "it")
     assert [layer.bias.shape for layer in layers] == [(3,), (2,)]
 
 
@@ -158,7 +160,11 @@ def test_small_and_whole_numbers_become_floats():
         ({"W0": np.ones((4, 3)), "W1": np.ones((5, 2))}, "make no chain"),
         ({"W0": np.ones((4, 3)), "b0": np.ones(9)}, "make no chain"),
         ({"W0": np.ones((4, 3)), "loss": np.ones(30)}, "'loss' of shape .* neither"),
-        ({"conv": np.ones((3, 3, 1, 8))}, "neither the weights of a fully connected layer"),
+        ({"conv": np.ones((3, 3, 1, 8))}, "of a convolutional layer.* docs/own-models.md"),
+        ({"W0": np.ones((4, 3)), "b": np.ones((3, 3, 3))}, "convolutional"),
+        ({"W0": np.ones((4, 3)), "images": np.ones((3, 2, 2))}, "is images, it seems"),
+        ({"fc.weight": np.ones((4, 3)), "ln.weight": np.ones(3)}, "perhaps of LayerNorm"),
+        ({"W0": np.ones((4, 3)), "mean": np.ones(3)}, "a step of the network's own"),
         ({"W0": np.full((4, 3), np.nan)}, "'W0': holds values that are not finite"),
         ({"W0": np.full((4, 3), np.inf, "f2")}, "not finite"),
         ({"W0": np.ones((4, 3), complex)}, "complex128, not real"),
@@ -185,3 +191,73 @@ def test_an_asked_orientation_that_does_not_fit(rng):
 def test_no_layers_are_no_chain():
     with pytest.raises(JaxbqError, match="holds no layer"):
         check_chain([], "it")
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"),
+    [
+        ("layer{}_W", "layer{}_b"),
+        ("l{}.w", "l{}.b"),
+        ("hidden{}_W", "hidden{}_b"),
+        ("mlp/~/linear_{}/w", "mlp/~/linear_{}/b"),
+        ("weights_{}", "biases_{}"),
+        ("module.fc{}.weight", "module.fc{}.bias"),
+        ("W{}", "B{}"),
+    ],
+)
+@pytest.mark.parametrize("column", [False, True])
+def test_names_of_weights_and_biases(rng, weight, bias, column):
+    arrays, layers = {}, []
+    # Square, so that nothing but the names tells the order.
+    for number in (2, 1, 3):
+        arrays[bias.format(number)] = rng.normal(size=(4, 1) if column else 4)
+        arrays[weight.format(number)] = rng.normal(size=(4, 4))
+    for number in (1, 2, 3):
+        layers.append((arrays[weight.format(number)], arrays[bias.format(number)].reshape(-1)))
+    found = arrange(arrays, "it", orientation="in_out")
+    for (own, added), layer in zip(layers, found, strict=True):
+        np.testing.assert_array_equal(layer.weight, own)
+        np.testing.assert_array_equal(layer.bias, added)
+
+
+@pytest.mark.parametrize("halves", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_places_alone_with_biases_that_are_columns(rng, halves, transposed):
+    sizes = (6, 5, 4, 3)
+    weights = [rng.normal(size=(n, m)) for n, m in itertools.pairwise(sizes)]
+    biases = [rng.normal(size=(m, 1)) for m in sizes[1:]]
+    held = [w.T if transposed else w for w in weights]
+    line = (
+        [*held, *biases] if halves else [a for pair in zip(held, biases, strict=True) for a in pair]
+    )
+    found = arrange({f"arr_{n}": array for n, array in enumerate(line)}, "it")
+    for w, b, layer in zip(weights, biases, found, strict=True):
+        np.testing.assert_array_equal(layer.weight, w)
+        np.testing.assert_array_equal(layer.bias, b[:, 0])
+    # Weights alone of one output are no biases.
+    single = arrange({"arr_0": np.ones((5, 6)), "arr_1": np.ones((1, 5))}, "it")
+    assert [layer.bias for layer in single] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"mW0": (4, 3), "vW0": (4, 3), "m_W0": (4, 3), "W0_momentum": (4, 3), "velocity_b0": (3,)},
+        {"vdW0": (4, 3), "vdb0": (3,), "dW1": (3, 2), "adam_m_W1": (3, 2)},
+        {"losses": (3,), "train_acc": (2,), "history": (50,), "lr": (), "unknown": (7,)},
+    ],
+)
+def test_what_cannot_be_a_layers_is_passed_over_by_name(rng, extra):
+    own = {"W0": rng.normal(size=(4, 3)), "b0": rng.normal(size=3), "W1": rng.normal(size=(3, 2))}
+    arrays = own | {name: rng.normal(size=shape) for name, shape in extra.items()}
+    arrays["layer_sizes"] = np.array([4, 3, 2])
+    arrays["text"] = np.array("words")
+    kept, (note,) = passed_over(arrays)
+    assert kept.keys() == own.keys()
+    assert "layer_sizes, text passed over" in note
+
+
+@pytest.mark.parametrize("name", ["mean", "input_std", "temperature", "scale", "gamma0", "w2"])
+def test_what_may_be_a_step_of_the_network_is_not(name):
+    kept, _ = passed_over({"W0": np.ones((4, 3)), name: np.ones(4)})
+    assert name in kept

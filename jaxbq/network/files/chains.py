@@ -64,6 +64,8 @@ def arrange_named(
         raise JaxbqError(
             f"{where}: weights of shapes {shapes} fit both ways round; say which: orientation "
             "in_out (rows are inputs) or out_in (rows are outputs, as in the book)"
+            + "; or, where other layers are missing, give all in one folder or .npz"
+            * (len(names) == 1)
         )
     chosen = ways[0]
     turned = [weights[name].T if chosen == "out_in" else weights[name] for name in names]

@@ -8,7 +8,7 @@ import numpy as np
 from ...data.labels import natural
 from ...errors import JaxbqError
 from ..inputs import RawLayer
-from .chains import Orientation, arrange, check_chain, numbers
+from .chains import Orientation, arrange, check_chain, numbers, passed_over
 from .found import Found, activation_name
 from .keras_file import from_keras
 from .numpy_file import as_array, from_arrays
@@ -66,10 +66,10 @@ def _from_mapping(
             name.removeprefix("params.").replace("kernel", "weight"): np.asarray(value)
             for name, value in sorted(flat.items(), key=lambda item: natural(item[0]))
         }
-        layers = arrange(
-            named, "Flax parameters", orientation="in_out", inputs=inputs, ordered=False
-        )
-        return Found("Flax parameters", layers)
+        where = "Flax parameters"
+        kept, notes = passed_over(named, unknown=False)
+        layers = arrange(kept, where, orientation="in_out", inputs=inputs, ordered=False)
+        return Found(where, layers, notes=notes)
     return from_arrays("arrays", flat, where, orientation, inputs)
 
 
