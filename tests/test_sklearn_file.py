@@ -66,7 +66,7 @@ def test_the_best_of_a_search_and_a_regressor(rng):
     search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 0.2]}, cv=2)
     fitted(search, images, labels)
     random_networks.assert_same(search, images, search.predict_proba(images))
-    regressor = make_pipeline(MinMaxScaler(), MLPRegressor((4,), max_iter=2))
+    regressor = make_pipeline(MinMaxScaler(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=2))
     fitted(regressor, images, rng.random((40, 3)))
     random_networks.assert_same(regressor, images, regressor.predict(images))
 
@@ -88,5 +88,5 @@ def test_what_does_not_fold_is_refused(rng, step, message):
 
 def test_what_is_not_fitted_is_refused():
     for estimator in (make_pipeline(StandardScaler(), MLPClassifier()), MLPClassifier(), PCA()):
-        with pytest.raises(JaxbqError, match="not fitted|no fitted"):
+        with pytest.raises(JaxbqError, match=r"not fitted|no fitted"):
             import_network(estimator)

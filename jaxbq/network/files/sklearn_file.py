@@ -102,6 +102,8 @@ def _fold(step: Any, chain: Chain) -> None:
         if kind in ("StandardScaler", "RobustScaler"):
             scale = own("scale_", 1.0)
             mean = own("mean_" if kind == "StandardScaler" else "center_", 0.0)
+            if not getattr(step, "with_mean", True):
+                mean = np.zeros(1)  # it keeps one all the same
             chain.affine(1 / scale, -mean / scale, kind)
         elif kind == "MinMaxScaler":
             chain.affine(own("scale_", 1.0), own("min_", 0.0), kind)

@@ -1,0 +1,165 @@
+"""Networks as plain arrays: JSON, MATLAB, tables, lists; and files that are refused on purpose."""
+
+import json
+
+import numpy as np
+import pytest
+import random_networks
+from scipy.io import savemat
+
+from jaxbq.errors import JaxbqError
+from jaxbq.network.files import import_network, read_foreign
+
+SIGMOID = {"hidden": "sigmoid", "output": "sigmoid"}
+
+
+@pytest.fixture
+def drawn(rng):
+    return random_networks.draw(rng)
+
+
+@pytest.fixture
+def images(rng):
+    return rng.random((20, 12)).astype("f4")
+
+
+@pytest.fixture
+def outputs(drawn, images):
+    a = images.astype(float)
+    for weight, bias in zip(drawn.weights, drawn.biases, strict=True):
+        a = 1 / (1 + np.exp(-(a @ weight + bias)))
+    return a
+
+
+def nielsen(drawn):
+    return {
+        "sizes": list(drawn.sizes),
+        "weights": [weight.T for weight in drawn.weights],
+        "biases": [bias[:, None] for bias in drawn.biases],
+    }
+
+
+def as_lists(content):
+    return {key: [np.asarray(v).tolist() for v in value] for key, value in content.items()}
+
+
+def test_nielsens_network(tmp_path, drawn, images, outputs):
+    path = tmp_path / "net.json"
+    content = as_lists(nielsen(drawn))
+    path.write_text(json.dumps(content | {"cost": "CrossEntropyCost"}))
+    network = random_networks.assert_same(path, images, outputs)
+    assert not {"hidden", "output"} & set(network.assumed)
+    for source in (nielsen(drawn), content):
+        random_networks.assert_same(source, images, outputs, **SIGMOID)
+
+
+def test_nielsens_square_network_is_not_turned(rng):
+    weights = [rng.normal(size=(4, 4)), rng.normal(size=(4, 4))]
+    biases = [rng.normal(size=(4, 1)), rng.normal(size=(4, 1))]
+    _, found = read_foreign({"sizes": [4, 4, 4], "weights": weights, "biases": biases})
+    for weight, bias, layer in zip(weights, biases, found.layers, strict=True):
+        np.testing.assert_array_equal(layer.weight, weight.T)
+        np.testing.assert_array_equal(layer.bias, bias[:, 0])
+
+
+def test_arrays_by_name_in_json_and_lists(tmp_path, drawn, images, outputs):
+    named = {f"W{n}": w.tolist() for n, w in enumerate(drawn.weights)}
+    named |= {f"b{n}": b.tolist() for n, b in enumerate(drawn.biases)}
+    (tmp_path / "net.json").write_text(json.dumps(named | {"epochs": 3, "note": "words"}))
+    network = random_networks.assert_same(tmp_path / "net.json", images, outputs, **SIGMOID)
+    assert network.notes == ("epochs, note passed over",)
+    pairs = list(zip(drawn.weights, drawn.biases, strict=True))
+    for source in (named, pairs, [array for pair in pairs for array in pair]):
+        random_networks.assert_same(source, images, outputs, **SIGMOID)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[1]", "{", "3", "[" * 10**5, "{}", "\x00"),
+        *('{"W0": [[1, 2], [3]]}', '{"weights": [[[1]], 3]}', '{"weights": [], "biases": []}'),
+        *('{"W0": [["a"]]}', '{"W0": [[NaN, 1]]}'),
+    ],
+)
+def test_damaged_json(tmp_path, text):
+    (tmp_path / "net.json").write_text(text)
+    with pytest.raises(JaxbqError) as caught:
+        import_network(tmp_path / "net.json", **SIGMOID)
+    assert "\n" not in str(caught.value)
+
+
+def test_lists_of_different_lengths_say_how_to_give_them():
+    with pytest.raises(JaxbqError, match="W0=…, b0=…"):
+        import_network({"net": [[1.0, 2.0], [3.0]]})
+    with pytest.raises(JaxbqError, match="rows differ in length"):
+        import_network([[[1.0, 2.0], [3.0]]])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_thetas_with_a_column_of_biases(tmp_path, drawn, images, outputs, packed, turned):
+    thetas = {
+        f"Theta{n}": np.concatenate([bias[:, None], weight.T], axis=1)
+        for n, (weight, bias) in enumerate(zip(drawn.weights, drawn.biases, strict=True), 1)
+    }
+    if turned:
+        thetas = {name: theta.T for name, theta in thetas.items()}
+    savemat(tmp_path / "net.mat", thetas | {"lambda": 1.0}, do_compression=packed)
+    np.savez(tmp_path / "net.npz", **thetas)
+    for source in ("net.mat", "net.npz"):
+        network = random_networks.assert_same(tmp_path / source, images, outputs, **SIGMOID)
+        assert network.notes[0].startswith("the first column of Theta1, Theta2")
+
+
+def test_matlab_arrays_by_name(tmp_path, drawn, images, outputs):
+    named = {f"W{n}": w for n, w in enumerate(drawn.weights)}
+    named |= {f"b{n}": b for n, b in enumerate(drawn.biases)}
+    savemat(tmp_path / "net.mat", named | {"cell": np.array([1, "a"], object), "text": "words"})
+    random_networks.assert_same(tmp_path / "net.mat", images, outputs, **SIGMOID)
+    (tmp_path / "net.mat").write_bytes(b"MATLAB 7.3 MAT-file" + b" " * 500)
+    with pytest.raises(JaxbqError, match=r"net\.mat"):
+        import_network(tmp_path / "net.mat")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", " "])
+def test_tables_beside_each_other(tmp_path, rng, images, delimiter):
+    wih, who = rng.normal(size=(7, 12)), rng.normal(size=(4, 7))
+    hidden = 1 / (1 + np.exp(-(images @ wih.T)))
+    outputs = 1 / (1 + np.exp(-(hidden @ who.T)))
+    suffix = "txt" if delimiter == " " else "csv"
+    for name, array in (("wih", wih), ("who", who)):
+        np.savetxt(tmp_path / f"{name}.{suffix}", array, delimiter=delimiter)
+    network = random_networks.assert_same(tmp_path / f"wih.{suffix}", images, outputs, **SIGMOID)
+    assert network.notes == (f"read with it: who.{suffix}",)
+    random_networks.assert_same(tmp_path, images, outputs, **SIGMOID)
+    (tmp_path / f"who.{suffix}").unlink()
+    with pytest.raises(JaxbqError, match="where other layers are missing"):
+        import_network(tmp_path / f"wih.{suffix}")
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "1,2\n3\n", "1,nan\n", "\xff\xfe"])
+def test_damaged_tables(tmp_path, text):
+    (tmp_path / "net.csv").write_text(text, encoding="latin1")
+    with pytest.raises(JaxbqError, match=r"net\.csv") as caught:
+        import_network(tmp_path / "net.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_refused_on_purpose_says_how_to_convert_it(tmp_path):
+    for name, message in (
+        ("net.pkl", "any code when it is loaded.*np.savez"),
+        ("net.pickle", "any code when it is loaded.*skops.io.dump"),
+        ("net.joblib", "skops.io.dump\\(joblib.load"),
+        ("net.tflite", 'model.save\\("net.keras"\\)'),
+        ("saved/saved_model.pb", 'load_model\\(folder\\).save\\("net.h5"\\)'),
+        ("saved", 'load_model\\(folder\\).save\\("net.h5"\\)'),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_bytes(b"content")
+        with pytest.raises(JaxbqError, match=message):
+            import_network(path)
+    np.savez(tmp_path / "net.npz", weights=np.array([np.ones(2), np.ones(3)], object))
+    with pytest.raises(JaxbqError, match=r"np.savez\(file, W0=…, b0=…\)"):
+        import_network(tmp_path / "net.npz")
