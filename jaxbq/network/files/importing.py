@@ -12,8 +12,9 @@ from ..inputs import Inputs
 from .chains import Orientation
 from .found import Found, to_network
 from .keras_file import read_h5, read_keras
+from .mat_file import read_mat
 from .native import NetworkFile, is_native, load_network
-from .numpy_file import read_json, read_mat, read_numpy
+from .numpy_file import read_json, read_numpy
 from .objects import from_object
 from .onnx_file import read_onnx
 from .sklearn_file import read_skops

@@ -1,4 +1,4 @@
-"""Networks as plain arrays: ``.npz``, ``.npy``, ``.csv``, ``.txt``, ``.json``, ``.mat``."""
+"""Networks as plain arrays: ``.npz``, ``.npy``, ``.csv``, ``.txt``, ``.json``."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...data.labels import listed, shown
 from ...errors import JaxbqError
-from ...runtime.archives import MAX_RATIO, RATIO_FROM, read_npy, read_npz
+from ...runtime.archives import read_npy, read_npz
 from ..inputs import RawLayer
 from .chains import Orientation, arrange, layer_name, numbers, passed_over
 from .found import MOST_BYTES, Found
@@ -91,47 +91,6 @@ def read_json(path: Path, orientation: Orientation | None, inputs: int | None) -
     if not isinstance(content, dict):
         raise JaxbqError(f'{path}: holds no arrays by name, like {{"W0": …, "b0": …}}')
     return from_arrays("JSON", content, str(path), orientation, inputs)
-
-
-def read_mat(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
-    """Read the arrays of a MATLAB file, like ``Theta1`` and ``Theta2`` of Ng's course.
-
-    Raises:
-        JaxbqError: it is damaged, too large, or holds no chain of layers.
-    """
-    from scipy.io import loadmat, whosmat
-
-    most = min(MOST_BYTES, max(RATIO_FROM, MAX_RATIO * path.stat().st_size))
-    plain = ("double", "single", "logical", "char")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # The headers alone.
-            held = [
-                (name, shape)
-                for name, shape, kind in whosmat(str(path), appendmat=False)
-                if kind in plain or re.fullmatch(r"u?int\d+", kind)
-            ]
-            if any(n < 0 for _, shape in held for n in shape) or most < sum(
-                8 * int(np.prod([float(n) for n in shape])) for _, shape in held
-            ):
-                raise JaxbqError(f"{path}: unpacks to more than jaxbq reads")
-            wanted = [name for name, _ in held]
-            content = loadmat(str(path), appendmat=False, variable_names=wanted)
-    except JaxbqError:
-        raise
-    except NotImplementedError:
-        raise JaxbqError(f"{path}: is of version 7.3; save it by save -v7 in MATLAB") from None
-    # What SciPy's reader raises on damaged files is not a closed list.
-    except Exception as fault:
-        reason = shown(str(fault).splitlines()[0][:200]) if str(fault) else type(fault).__name__
-        raise JaxbqError(f"{path}: no MATLAB file that can be read ({reason})") from None
-    arrays = {
-        name: array
-        for name, array in content.items()
-        if isinstance(array, np.ndarray) and not array.dtype.hasobject and array.size > 1
-    }
-    return from_arrays("MATLAB arrays", arrays, str(path), orientation, inputs)
 
 
 def from_arrays(
