@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..data import Dataset, Reference
     from ..diagnosis import Plausibility
     from ..network.files import NetworkFile
+    from ..network.mlp import MLP
 
 MISTAKE = 2
 _MOST_NUMBERS = 2**26  # bytes of a file with one number an input
@@ -121,7 +122,7 @@ def read_targets(chosen: argparse.Namespace, network: "NetworkFile") -> "np.ndar
 
     names, outputs = network.class_names, network.model.sizes[-1]
     classes = [_class(name, names) for name in chosen.target]
-    vectors = [_vector(text, outputs) for text in chosen.target_vector]
+    vectors = [_vector(text, network.model) for text in chosen.target_vector]
     if classes or not vectors:
         codes = Codes(classes=tuple(classes)).targets(outputs, network.model.output)
         vectors = [*codes, *vectors]
@@ -135,11 +136,15 @@ def _class(name: str, names: Sequence[str]) -> int:
     return list(names).index(name)
 
 
-def _vector(text: str, outputs: int) -> list[float]:
+def _vector(text: str, model: "MLP") -> list[float]:
+    outputs = model.sizes[-1]
     try:
         vector = [float(part) for part in text.split(",")]
     except ValueError:
         raise JaxbqError(f"--target-vector {text}: write numbers with commas between") from None
+    if len(vector) == 1 and outputs == 2 and model.output == "softmax":
+        # Of two classes that exclude each other, one number says both.
+        vector = [1 - vector[0], vector[0]]
     if len(vector) != outputs:
         raise JaxbqError(
             f"--target-vector has {len(vector)} values, but the network has {outputs} outputs"
@@ -337,6 +342,7 @@ def open_with_images(
         default: data to check the network on where none is named, if they fit it.
     """
     from ..data import Reference
+    from ..diagnosis import ClassesDisagreeError
     from ..network.files import is_native
 
     said, own = read_foreign_options(chosen), is_native(Path(chosen.weights))
@@ -348,14 +354,19 @@ def open_with_images(
         try:
             data = load_named(name, chosen.shape, chosen.pixel_range, network)
             network, seen, found = _checked(chosen, said, data, say)
-        except JaxbqError:
+        except JaxbqError as fault:
             if chosen.data is not None:
                 raise
+            if isinstance(fault, ClassesDisagreeError):
+                say(f"not checked on {name}: {fault}")
     assert network is not None
     if not own:
         _say_assumed(chosen, network, say)
     if found is not None and found.doubtful:
-        say(f"warning: {found.advice(show_flags)}" + (" (--fix does)" if found.causes else ""))
+        say(
+            f"warning: {found.advice(show_flags)}"
+            + (" (--fix applies the first)" if found.causes else "")
+        )
     if chosen.data is None or seen is None:
         return Opened(network, None, Reference(network.space), found)
     return Opened(network, seen, seen, found)

@@ -43,6 +43,9 @@ class Reason(enum.IntEnum):
     """A vector with all values equal had to be rescaled; the image is meaningless."""
     STALLED = 6
     """No further gain; of products rounded to TF32, none that float32 confirms."""
+    FLAT = 7
+    """The objective has no gradient where the image starts, so there is no way up: of a unit that
+    no image near the start excites, say. The image is the start."""
 
 
 class Inversion(NamedTuple):

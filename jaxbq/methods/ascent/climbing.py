@@ -485,6 +485,9 @@ class Climber:
         reason = lanes.reason
         if stop.patience:
             reason = _stop(reason, waited >= stop.patience, Reason.STALLED)
+        if gradient is not None:
+            none = (gradient.reshape(len(values), -1) == 0).all(axis=1)
+            reason = _stop(reason, none & (lanes.taken == 0), Reason.FLAT)
         if stop.gradient is not None and gradient is not None:
             low, high = self._bounds
             measure = jnp.abs(jnp.clip(lanes.u + gradient, low, high) - lanes.u)
