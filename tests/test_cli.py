@@ -343,7 +343,7 @@ MISTAKES = [
     (["import", "square.npz"], "fit both ways round; say which"),
     (["import", "nan.npz"], "not finite"),
     (["import", "objects.npz"], "never loaded"),
-    (["import", "book.npz", "--hidden", "gelu"], "no activation 'gelu'"),
+    (["import", "book.npz", "--hidden", "gelus"], "no activation 'gelus'"),
     (["import", "book.npz", "--shape", "4", "4"], "make no chain of layers from 16 inputs"),
     (["import", "book.npz", "--pixel-range", "1", "0"], "must go up"),
     (["import", "book.npz", "--orientation", "in_out"], "make no chain"),

@@ -185,7 +185,7 @@ def test_keras_sequential(tmp_path, images, keras):
     for source in (tmp_path / "net.keras", model):
         network = import_network(source)
         assert_answers(network, images, outputs=outputs)
-        assert network.assumed == ()
+        assert network.assumed == ("pixel_range", "class_names")
     network = import_network(tmp_path / "net.weights.h5", hidden="tanh", output="softmax")
     assert_answers(network, images, outputs=outputs)
 
@@ -213,7 +213,7 @@ def test_keras_models_that_are_no_chain_of_dense_layers(tmp_path, keras):
             import_network(tmp_path / "net.keras")
 
     first = layers.Input((4,))
-    refused(keras.Sequential([first, layers.Dense(3, "gelu"), layers.Dense(2)]), "no activation 'g")
+    refused(keras.Sequential([first, layers.Dense(3, "selu"), layers.Dense(2)]), "no activation 's")
     mixed = [first, layers.Dense(3, "tanh"), layers.Dense(3, "relu"), layers.Dense(2)]
     refused(keras.Sequential(mixed), r"several activations \(relu, tanh\)")
     refused(keras.Sequential([first, layers.BatchNormalization(), layers.Dense(2)]), "no Dense")
@@ -435,7 +435,7 @@ def test_a_network_of_its_own_says_everything_itself(tmp_path, rng):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"hidden": "gelu"}, "no activation 'gelu'; known: sigmoid"),
+        ({"hidden": "gelus"}, "no activation 'gelus'; known: sigmoid"),
         ({"hidden": "softmax"}, "softmax is for outputs"),
         ({"image_shape": (28, 27)}, "no chain of layers from 756 inputs"),
         ({"image_shape": (-28, -28)}, "which images of shape"),

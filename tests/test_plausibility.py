@@ -12,12 +12,13 @@ from jaxbq.network.inputs import Inputs
 from jaxbq.network.mlp import MLP
 from jaxbq.training import Training, train
 
-MODEL = MLP((30, 16, 16, 3), "relu", "softmax")
+MODEL = MLP((784, 24, 24, 10), "relu", "softmax")
+TRAINING = Training(loss="cross_entropy", epochs=2, batch_size=64)
 
 
 @pytest.fixture(scope="module")
-def trained(tiny):
-    return train(MODEL, tiny, Training(loss="cross_entropy", epochs=25, batch_size=16)).params
+def trained(mnist_10k):
+    return train(MODEL, mnist_10k, TRAINING).params
 
 
 def changed(params, number, **parts):
@@ -34,23 +35,23 @@ def spelt(changes):
     return " ".join(f"{name}={value}" for name, value in changes.items())
 
 
-def test_a_network_as_it_was_trained_is_not_doubted(tiny, trained):
-    found = plausibility(MODEL, trained, tiny)
-    assert found.accuracy > 0.9
+def test_a_network_as_it_was_trained_is_not_doubted(mnist_10k, trained):
+    found = plausibility(MODEL, trained, mnist_10k)
+    assert found.accuracy > 0.85
     assert not found.doubtful
     assert found.causes == ()
     assert found.advice(spelt) == ""
-    assert found.chance == pytest.approx(1 / 3)
-    assert found.sums == pytest.approx(1)
+    assert found.chance == pytest.approx(0.114, abs=0.02)
+    assert found.sums == pytest.approx(1, abs=1e-5)
 
 
 def mistakes(data, trained):
     """What each change undoes, and the network that it was made to."""
     mean, deviation = float(data.train_images.mean()), float(data.train_images.std())
     centred = (round(-mean / deviation, 4), round((1 - mean) / deviation, 4))
-    turned = Inputs(axes="columns").order((5, 6), "")
+    turned = Inputs(axes="columns").order(data.image_shape, "")
     last = trained[-1]
-    order = [2, 0, 1]
+    order = [2, 0, 1, *range(3, 10)]
     return {
         "pixel_range": [
             ({"pixel_range": (-1.0, 1.0)}, MODEL, affine(trained, 2.0, -1.0)),
@@ -65,7 +66,7 @@ def mistakes(data, trained):
         "output": [({"output": "softmax"}, dataclasses.replace(MODEL, output="sigmoid"), trained)],
         "class_names": [
             (
-                {"class_names": ("2", "0", "1")},
+                {"class_names": tuple(map(str, order))},
                 MODEL,
                 changed(trained, 2, weight=last.weight[:, order], bias=last.bias[np.array(order)]),
             )
@@ -76,49 +77,45 @@ def mistakes(data, trained):
 @pytest.mark.parametrize(
     "kind", ["pixel_range", "ink", "axes", "turned", "hidden", "output", "class_names"]
 )
-def test_each_mistake_alone_is_named_first_and_undone(tiny, trained, kind):
-    own = plausibility(MODEL, trained, tiny).own
-    for changes, model, params in mistakes(tiny, trained)[kind]:
-        found = plausibility(model, params, tiny)
+def test_each_mistake_alone_is_named_first_and_undone(mnist_10k, trained, kind):
+    own = plausibility(MODEL, trained, mnist_10k).own
+    for changes, model, params in mistakes(mnist_10k, trained)[kind]:
+        found = plausibility(model, params, mnist_10k)
         undone = next(each for each in found.alternatives if dict(each.changes) == changes)
         # What is undone is the network that was trained, up to rounding.
         assert undone.accuracy == pytest.approx(own.accuracy, abs=0.02)
         assert undone.distance == pytest.approx(own.distance, abs=0.02)
-        if found.doubtful:
-            assert dict(found.causes[0].changes) == changes
-            assert spelt(changes) in found.advice(spelt)
-        # In thirty pixels some mistakes do little harm; these must be seen.
-        assert found.doubtful or kind in ("axes", "hidden", "pixel_range")
+        assert dict(found.causes[0].changes) == changes
+        assert spelt(changes) in found.advice(spelt)
 
 
-def test_what_the_file_says_itself_is_not_doubted(tiny, trained):
+def test_what_the_file_says_itself_is_not_doubted(mnist_10k, trained):
     model = dataclasses.replace(MODEL, output="sigmoid")
-    found = plausibility(model, trained, tiny, ("hidden", "output"))
+    found = plausibility(model, trained, mnist_10k, ("hidden", "output"))
     assert not [each for each in found.alternatives if {"hidden", "output"} & set(each.changes)]
 
 
-def test_sigmoids_are_told_from_a_softmax(tiny):
-    model = MLP((30, 16, 3), "relu")
-    params = train(model, tiny, Training(epochs=25, batch_size=16)).params
-    assert not plausibility(model, params, tiny).doubtful
-    found = plausibility(dataclasses.replace(model, output="softmax"), params, tiny)
+def test_sigmoids_are_told_from_a_softmax(mnist_10k):
+    model = MLP((784, 24, 10), "relu")
+    params = train(model, mnist_10k, Training(epochs=2, batch_size=64)).params
+    assert not plausibility(model, params, mnist_10k).doubtful
+    found = plausibility(dataclasses.replace(model, output="softmax"), params, mnist_10k)
     assert dict(found.causes[0].changes) == {"output": "sigmoid"}
 
 
-def test_of_ranges_that_read_alike_the_calm_one_is_meant(tiny):
-    model = MLP((30, 16, 3), "relu", "softmax")
-    wide = rescaled(tiny, 0.0, 16.0)
-    training = Training(loss="cross_entropy", epochs=25, batch_size=16, initial_scale=0.1)
-    params = train(model, wide, training).params
+def test_of_ranges_that_read_alike_the_calm_one_is_meant(mnist_10k):
+    model = MLP((784, 24, 10), "relu", "softmax")
+    wide = rescaled(mnist_10k, 0.0, 16.0)
+    params = train(model, wide, dataclasses.replace(TRAINING, initial_scale=0.1)).params
     assert not plausibility(model, params, wide).doubtful
-    found = plausibility(model, params, rescaled(tiny, 0.0, 255.0))
-    if found.own.size > 50 and found.causes:
-        assert dict(found.causes[0].changes) == {"pixel_range": (0.0, 16.0)}
+    found = plausibility(model, params, rescaled(mnist_10k, 0.0, 255.0))
+    assert found.own.size > 50
+    assert dict(found.causes[0].changes) == {"pixel_range": (0.0, 16.0)}
 
 
-def test_one_layer_has_no_hidden_activation(tiny):
-    model = MLP((30, 3))
-    found = plausibility(model, train(model, tiny, Training(epochs=2)).params, tiny)
+def test_one_layer_has_no_hidden_activation(mnist_10k):
+    model = MLP((784, 10))
+    found = plausibility(model, train(model, mnist_10k, Training(epochs=2)).params, mnist_10k)
     assert not [each for each in found.alternatives if "hidden" in each.changes]
 
 
@@ -134,6 +131,6 @@ def test_reading_at_chance_is_said_without_a_cause():
     assert "at chance (guessing gives 0.500)" in Plausibility(guessing, 0.5, 1.0, ()).advice(spelt)
 
 
-def test_data_that_do_not_fit(tiny):
-    with pytest.raises(JaxbqError, match="takes 31 pixels"):
-        plausibility(MLP((31, 3)), (), tiny)
+def test_data_that_do_not_fit(mnist_10k):
+    with pytest.raises(JaxbqError, match="takes 785 pixels"):
+        plausibility(MLP((785, 10)), (), mnist_10k)

@@ -129,7 +129,7 @@ def _explains(other: Reading, own: Reading, chance: float) -> bool:
         return False
     # Which output is likely is decided already; see _likely_output.
     if "output" in other.changes:
-        return True
+        return own.distance > _TOLD
     if other.distance < min(_CLEARER * own.distance, own.distance - _TOLD):
         return True
     calmer = own.size > _SATURATED > 2 * other.size
@@ -165,7 +165,7 @@ def plausibility(
             found.append(_judged(what, changes, model.output, values, labels, size))
     likely = _likely_output(logits, labels)
     if "output" not in settled and likely != model.output:
-        found.append(_judged(f"output {likely}", {"output": likely}, likely, logits, labels))
+        found.append(_judged(f"output {likely}", {"output": likely}, likely, logits, labels, size))
     order = class_order(logits, labels)
     if (order != np.arange(len(order))).any():
         names = [data.class_names[k] for k in order]
@@ -211,17 +211,22 @@ def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
 
 
 def _by_likelihood(found: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Sort the likeliest first: the most right, the nearest, and of those alike the most usual."""
+    """Sort the likeliest first: the most right, the nearest; of those alike the usual, the calm."""
     left, ordered = list(found), []
     while left:
         most = max(each.accuracy for each in left)
         best = [each for each in left if each.accuracy >= most - _ALIKE]
-        nearest = min(each.distance for each in best)
-        best = [each for each in best if each.distance <= 1.1 * nearest]
-        first = min(best, key=lambda each: (_rank(each), each.size > _SATURATED, each.distance))
+        nearest = min(map(_doubted, best))
+        best = [each for each in best if _doubted(each) <= 1.1 * nearest + _TOLD]
+        first = min(best, key=lambda each: (_rank(each), each.size, each.distance))
         ordered.append(first)
         left.remove(first)
     return tuple(ordered)
+
+
+def _doubted(reading: Reading) -> float:
+    """Return the distance; of units driven to their ends, which makes any answer sharp, more."""
+    return 3 * reading.distance + _TOLD if reading.size > _SATURATED else reading.distance
 
 
 _USUAL = ("relu", "sigmoid", "tanh", *HIDDEN)
