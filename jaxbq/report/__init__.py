@@ -1,8 +1,8 @@
 """From a finished run to pictures, tables and a page; never computes a result."""
 
 from .build import build as build
-from .build import draw_side_by_side as draw_side_by_side
 from .comparison import compare_runs as compare_runs
+from .comparison_files import draw_side_by_side as draw_side_by_side
 from .curves import CurvePoint as CurvePoint
 from .curves import curve_figure as curve_figure
 from .curves import sensitivity_figure as sensitivity_figure

@@ -55,8 +55,6 @@ def path_strip(result: Result, class_names: Sequence[str], *, width: float | Non
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(len(images), len(chosen), squeeze=False)
     for (line, column), axis in np.ndenumerate(grid):
-        axis.set_xticks([])
-        axis.set_yticks([])
         draw_image(axis, images[line, chosen[column]], result.space)
         if line == 0:
             step = steps[chosen[column]]

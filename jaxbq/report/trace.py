@@ -59,20 +59,17 @@ def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float) -> Non
     name = "output" if layer.number == last else f"hidden {layer.number}"
     axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=points, loc="left")
     axis.set_xlabel("unit" if layer.number == last else "unit, by what is asked", fontsize=7)
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
     if layer.number == last:
-        axis.legend(fontsize=7, frameon=False)
+        axis.legend()
 
 
 def _draw_agreement(axis: Any, layer: LayerTrace) -> None:
-    axis.tick_params(labelsize=7)
     if layer.asked_z is None:
         axis.set_axis_off()
         return
     axis.plot(layer.asked_z, layer.answered_z, ".", color=BLUE, markersize=3)
-    ends = [min(layer.asked_z.min(), layer.answered_z.min())]
-    ends.append(max(layer.asked_z.max(), layer.answered_z.max()))
+    both = np.array([layer.asked_z, layer.answered_z])
+    ends = (both.min(), both.max())
     axis.plot(ends, ends, color="0.6", linewidth=0.8)
     axis.set_xlabel("z asked", fontsize=7)
     axis.set_ylabel("z given", fontsize=7)
@@ -88,15 +85,11 @@ def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
         left.plot(pixels, trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
         outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
         left.set_title(outside, fontsize=points, loc="left")
-        left.legend(fontsize=7, frameon=False)
+        left.legend()
     else:
         left.plot(np.sort(trace.image), color=ORANGE)
         left.set_title("pixels of the image", fontsize=points, loc="left")
     left.axhspan(space.low, space.high, color="0.92", zorder=0)
     left.set_xlabel("pixel, by value", fontsize=7)
-    left.tick_params(labelsize=7)
-    left.spines[["top", "right"]].set_visible(False)
-    right.set_xticks([])
-    right.set_yticks([])
     draw_image(right, trace.image, space)
     right.set_title("the image", fontsize=points)
