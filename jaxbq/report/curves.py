@@ -52,7 +52,7 @@ def training_curve(
         title = f"{len(reached)} networks, test {reached[0]:.3f} to {reached[-1]:.3f}"
     right.set_ylabel("accuracy")
     right.set_title(title, fontsize=8)
-    right.legend(handles=right.lines[:2])
+    right.legend(handles=right.lines[:2], handlelength=4)
     for axis in (left, right):
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

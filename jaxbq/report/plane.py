@@ -428,7 +428,7 @@ def _write_name(page: Any, label: str, place: tuple[float, float], room: float) 
     if text_width(text, size) > room:
         size = SMALLEST
         first, *rest = _wrap(text.replace("(", " ("), size, room)
-        lines = [first, " ".join(rest)]
+        lines = [first, " ".join(rest)] if rest else [first]
     for n, line in enumerate(lines):
         y = place[1] + 0.088 * ((len(lines) - 1) / 2 - n)
         look: Any = {"va": "center_baseline", "fontsize": size, "gid": "name", **AS_IS}
