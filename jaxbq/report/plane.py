@@ -360,16 +360,19 @@ def _draw_list(
     wide, tall, picture = box[2] - 0.17, box[3], _picture(space)
     page = axes_at(figure, box)
     start = wide - _SCALE * box[2]
-    first = _NUMBER + _SIGN
-    columns = min(
-        int((start - first - 0.7) / (picture + _GAP)), max(len(point.shown) for point in points)
-    )
-    names = first + columns * (picture + _GAP) + 0.05
+    first, step = _NUMBER + _SIGN, picture + _GAP
+    columns = min(int((start - first - 0.7) / step), max(len(point.shown) for point in points))
+    names = first + columns * step + 0.05
     bar = (box[0] + start, box[1] + _FOOT, wide - start, tall - _FOOT)
     axis = axes_at(figure, bar, xlim=(0, 100), ylim=(_FOOT, tall), label="list", zorder=2)
-    _draw_scale(axis)
+    axis.axvline(50, color="0.85", linewidth=0.8, zorder=0)
+    axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
+    axis.set_yticks([])
+    _dress(axis)
+    axis.spines["left"].set_visible(False)
+    axis.set_xlabel("naturalness", fontweight="bold", labelpad=1)
     for column, title in enumerate(titles[:columns]):
-        middle, look = first + column * (picture + _GAP) + picture / 2, {"ha": "center", **AS_IS}
+        middle, look = first + column * step + picture / 2, {"ha": "center", **AS_IS}
         page.text(middle, tall - _TITLES + 0.05, title, fontsize=6.5, fontweight="bold", **look)
     page.plot((0, wide), (tall - _TITLES,) * 2, color="0.85", linewidth=0.6)
     for n, point in enumerate(points, 1):
@@ -379,7 +382,7 @@ def _draw_list(
         sign: Any = {"color": family.colour, "markeredgewidth": 0, "markersize": 0.85 * family.size}
         page.plot(_NUMBER + _SIGN / 2 - 0.02, middle, family.marker, **sign)
         for column, image in enumerate(point.shown[:columns]):
-            left, high = first + column * (picture + _GAP), picture * proportion(space)
+            left, high = first + column * step, picture * proportion(space)
             drawn = draw_image(page, image, space)
             drawn.set_extent((left, left + picture, middle - high / 2, middle + high / 2))
             # Pixels of the picture are few to a pixel of the image: nearest ones would tear it.
@@ -395,15 +398,6 @@ def _draw_list(
 def _picture(space: ImageSpace) -> float:
     """Say how wide an image of the list is, inches."""
     return (_ROW - 0.015) / max(proportion(space), 1)
-
-
-def _draw_scale(axis: Any) -> None:
-    axis.axvline(50, color="0.85", linewidth=0.8, zorder=0)
-    axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
-    axis.set_yticks([])
-    _dress(axis)
-    axis.spines["left"].set_visible(False)
-    axis.set_xlabel("naturalness", fontweight="bold", labelpad=1)
 
 
 def _draw_naturalness(axis: Any, point: PlanePoint, height: float) -> None:

@@ -44,15 +44,14 @@ def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float) -> Non
     # Outputs keep their order, a target is read by class; hidden units have none to keep.
     if layer.asked is not None and layer.number < last:
         order = np.argsort(layer.asked, kind="stable")
-    units = np.arange(len(order))
     given: Any = {"color": ORANGE, "marker": "o", "markersize": 3.5, "linewidth": 0.8}
     if len(order) > 30:
         # Many units: a line through all of them would hide how many lie near what is asked.
         given |= {"linestyle": "none", "markersize": 2}
-    axis.plot(units, layer.answered[order], label="forward: what the image gives", **given)
+    axis.plot(layer.answered[order], label="forward: what the image gives", **given)
     if layer.asked is not None:
         label = "backward: what is asked"
-        axis.plot(units, layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
+        axis.plot(layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
         apart = f"farthest apart {layer.apart:.3g}"
     else:
         apart = "this method asks nothing of this layer"
@@ -80,9 +79,8 @@ def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
     first, space = trace.layers[0], trace.space
     if first.found is not None:
         order = np.argsort(first.found, kind="stable")
-        pixels = np.arange(len(order))
-        left.plot(pixels, first.found[order], color=BLUE, ls="--", label="before the policy")
-        left.plot(pixels, trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
+        left.plot(first.found[order], color=BLUE, ls="--", label="before the policy")
+        left.plot(trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
         outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
         left.set_title(outside, fontsize=points, loc="left")
         left.legend()

@@ -156,10 +156,9 @@ class PageImages:
     def __init__(self, run: Run):
         self.run = run
         self.pictures = Pictures(run.space)
-        self.scores: dict[Key, dict[str, Any]] = {
-            (each["network"], run.methods.index(each["method"]), each["target"], each["sample"]): {
-                str(name): value for name, value in each.items()
-            }
+        numbers = {name: n for n, name in enumerate(run.methods)}
+        self.scores: dict[Key, dict[Any, Any]] = {
+            (each["network"], numbers[each["method"]], each["target"], each["sample"]): each
             for each in run.scores.to_dict("records")
         }
         self._columns = shown_columns(list(run.scores.columns))
@@ -227,7 +226,7 @@ class PageImages:
             "rows": self._data,
         }
 
-    def _judged(self, scores: dict[str, Any]) -> str:
+    def _judged(self, scores: dict[Any, Any]) -> str:
         """Say what the judges read."""
         read = {
             column.removesuffix("_reads"): class_word(value, self.run.class_names)
