@@ -1,7 +1,7 @@
-"""Curves: training over epochs, what an option that is swept does, the pseudo-inverse's options."""
+"""Curves: training over epochs, and what an option that is swept does."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..diagnosis import Fidelity
 from ..evaluation import Scores
 from ..training import EpochMetrics
 from .style import AS_IS, BLUE, DPI, GREEN, ORANGE, PURPLE, shorten, styled, two_plots
 
 # Colour, marker and line of what is drawn into one plot, in this order.
 _LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "^-."), (PURPLE, "D:"), ("0.3", "v-"))
-_NARROW = 5.0  # inches: in less, an option of the sensitivity is a row
-Curve = Sequence[tuple[float, Fidelity, float]]
+_NARROW = 5.0  # inches
 
 
 @styled(grid=True)
@@ -220,42 +218,3 @@ def _say(
 ) -> None:
     """Write beside a place, so many points aside."""
     axis.annotate(text, place, xytext=aside, textcoords="offset points", **look)
-
-
-@styled(grid=True)
-def sensitivity_figure(
-    curves: Mapping[str, Mapping[str, Curve]], width: float | None = None
-) -> Figure:
-    """Draw fidelity and likeness against an option.
-
-    Args:
-        curves: by option (margin, ridge, rcond), then by pixel policy, what
-            :func:`jaxbq.diagnosis.sensitivity` returned.
-        width: inches, 2.8 an option by default. Where that is little, an option is a row.
-
-    Returns:
-        Above (or at the left), the mean over targets of the largest output error; below, the mean
-        correlation of the images with those of the option's default.
-    """
-    turned = width is not None and width < _NARROW
-    size = (width or 2.8 * len(curves), 1.7 * len(curves) if turned else 4.2)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    if turned:
-        grid: Any = figure.subplots(len(curves), 2, sharex="row", sharey="col", squeeze=False).T
-    else:
-        grid = figure.subplots(2, len(curves), sharex="col", sharey="row", squeeze=False)
-    above, below = grid
-    for column, (knob, lines) in enumerate(curves.items()):
-        for (policy, curve), (colour, style) in zip(lines.items(), _LOOKS, strict=False):
-            values, errors, alike = zip(*curve, strict=True)
-            look: Any = {"color": colour, "markersize": 3, "linewidth": 1, "label": policy}
-            above[column].plot(values, [each.mean_largest_error for each in errors], style, **look)
-            below[column].plot(values, alike, style, **look)
-        below[column].set(xscale="log", xlabel=knob)
-        if turned:
-            above[column].set_xlabel(knob)
-    gap = "\n" if turned else " "
-    above[0].set_ylabel(f"output error{gap}(mean of largest)")
-    below[0].set_ylabel("correlation with default")
-    above[0].legend(title="pixel policy", title_fontsize=7)
-    return figure

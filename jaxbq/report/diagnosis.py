@@ -1,15 +1,18 @@
-"""The picture of a trace: each layer's vector going backward beside the one going forward."""
+"""Figures of the diagnosis: a trace, and what the options of the pseudo-inverse do."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..diagnosis import LayerTrace, Trace
+from ..diagnosis import Fidelity, LayerTrace, Trace
 from .images import draw_image
-from .style import AS_IS, BLUE, DPI, ORANGE, shorten, styled
+from .style import AS_IS, BLUE, DPI, GREEN, ORANGE, shorten, styled
 
-_NARROW = 5.0  # inches
+_NARROW = 5.0  # inches: in less, an option of the sensitivity is a row
+_LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "^:"))  # of the pixel policies
+Curve = Sequence[tuple[float, Fidelity, float]]
 
 
 @styled()
@@ -91,3 +94,42 @@ def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
     left.set_xlabel("pixel, by value", fontsize=7)
     draw_image(right, trace.image, space)
     right.set_title("the image", fontsize=points)
+
+
+@styled(grid=True)
+def sensitivity_figure(
+    curves: Mapping[str, Mapping[str, Curve]], width: float | None = None
+) -> Figure:
+    """Draw fidelity and likeness against an option.
+
+    Args:
+        curves: by option (margin, ridge, rcond), then by pixel policy, what
+            :func:`jaxbq.diagnosis.sensitivity` returned.
+        width: inches, 2.8 an option by default. Where that is little, an option is a row.
+
+    Returns:
+        Above (or at the left), the mean over targets of the largest output error; below, the mean
+        correlation of the images with those of the option's default.
+    """
+    turned = width is not None and width < _NARROW
+    size = (width or 2.8 * len(curves), 1.7 * len(curves) if turned else 4.2)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    if turned:
+        grid: Any = figure.subplots(len(curves), 2, sharex="row", sharey="col", squeeze=False).T
+    else:
+        grid = figure.subplots(2, len(curves), sharex="col", sharey="row", squeeze=False)
+    above, below = grid
+    for column, (knob, lines) in enumerate(curves.items()):
+        for (policy, curve), (colour, style) in zip(lines.items(), _LOOKS, strict=False):
+            values, errors, alike = zip(*curve, strict=True)
+            look: Any = {"color": colour, "markersize": 3, "linewidth": 1, "label": policy}
+            above[column].plot(values, [each.mean_largest_error for each in errors], style, **look)
+            below[column].plot(values, alike, style, **look)
+        below[column].set(xscale="log", xlabel=knob)
+        if turned:
+            above[column].set_xlabel(knob)
+    gap = "\n" if turned else " "
+    above[0].set_ylabel(f"output error{gap}(mean of largest)")
+    below[0].set_ylabel("correlation with default")
+    above[0].legend(title="pixel policy", title_fontsize=7)
+    return figure
