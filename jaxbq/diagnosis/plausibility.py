@@ -86,7 +86,7 @@ class Plausibility:
     @property
     def doubtful(self) -> bool:
         """Whether it reads at chance, or there is a cause to think that it is taken wrongly."""
-        return bool(self.causes) or _at_chance(self.own, self.chance)
+        return bool(self.causes) or at_chance(self.accuracy, self.chance)
 
     def advice(self, spell: Callable[[Mapping[str, Any]], str]) -> str:
         """Say in one line what is doubtful, and what to say instead.
@@ -115,13 +115,18 @@ class Plausibility:
 _MOST_SAID = 3
 
 
-def _at_chance(reading: Reading, chance: float) -> bool:
-    # A tenth of the way from guessing to certainty.
-    return reading.accuracy < chance + 0.1 * (1 - chance)
+def at_chance(accuracy: float, chance: float) -> bool:
+    """Tell whether an accuracy is less than a tenth of the way from guessing to certainty."""
+    return accuracy < chance + 0.1 * (1 - chance)
+
+
+def most_frequent(labels: Int[np.ndarray, " n"]) -> float:
+    """Return the accuracy of always guessing the most frequent class."""
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def _explains(other: Reading, own: Reading, chance: float) -> bool:
-    if _at_chance(other, chance):
+    if at_chance(other.accuracy, chance):
         return False
     if other.accuracy > own.accuracy + _BETTER:
         return True
@@ -177,7 +182,7 @@ def plausibility(
         )
     return Plausibility(
         own,
-        float(np.bincount(labels).max() / len(labels)),
+        most_frequent(labels),
         float(_outputs(model.output, logits).sum(axis=1).mean()),
         _by_likelihood(found),
     )
