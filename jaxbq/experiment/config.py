@@ -76,11 +76,7 @@ class FileNetwork:
     output: OutputName | None = None
     orientation: Orientation | None = None
     pixel_range: tuple[float, float] | None = None
-
-    @property
-    def control(self) -> str:
-        """None: what the file holds."""
-        return "none"
+    control = "none"
 
     def open(self, data: Dataset) -> NetworkFile:
         """Read the network, for each data once: all that is done is done with one version of it.
