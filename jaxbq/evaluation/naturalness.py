@@ -291,9 +291,8 @@ class NaturalnessScale:
         The mean of the percentiles is among them, as ``naturalness``; an autoencoder's residual
         only where there is one.
         """
-        return {
-            name: tuple(np.quantile(v, _QUANTILES).tolist()) for name, v in self._sorted.items()
-        }
+        found = {name: np.quantile(v, _QUANTILES).tolist() for name, v in self._sorted.items()}
+        return {name: (low, middle, high) for name, (low, middle, high) in found.items()}
 
     def measure(self, images: Float[np.ndarray, "n pixels"]) -> Naturalness:
         """Score images."""

@@ -118,7 +118,7 @@ def train(
             on_epoch(metrics)
 
     given = model, data, training, [key], [order_key], params, data.train_labels[None], dtype
-    with on_devices(devices, several=training.spreads), last_good_on_one_device():
+    with last_good_on_one_device(), on_devices(devices, several=training.spreads):
         (trained,) = train_epochs(*given, heard, checkpoint)
     return trained.on_one_device
 

@@ -77,7 +77,7 @@ def train_many(
         drawn = [model.init(key, jnp.dtype(dtype), scale) for key in begin]
         params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
         given = model, data, training, keys, orders, params, every, dtype, heard, kept(None)
-        with on_devices(devices), last_good_on_one_device():
+        with last_good_on_one_device(), on_devices(devices):
             trained = train_epochs(*given, together=True)
         found = tuple(one.on_one_device for one in trained)
         for number, one in enumerate(found):
