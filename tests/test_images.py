@@ -203,3 +203,15 @@ def test_options_out_of_range(options, message):
 def test_options_made_in_python_are_checked_too(folder):
     with pytest.raises(JaxbqError, match="split_seed"):
         load(folder, split_seed=-1)
+
+
+def test_black_strokes_on_clear_paper(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            pixels = np.zeros((4, 4, 4), np.uint8)
+            pixels[number, :, 3] = 255
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(JaxbqError, match='every image is black .* ink = "dark"'):
+        Images(path=str(tmp_path)).load()
+    assert Images(path=str(tmp_path), ink="dark").load().train_images.max() == 1

@@ -117,3 +117,23 @@ def test_images_that_mean_nothing(images, spoil, options, message):
 def test_parts_of_two_shapes(images):
     with pytest.raises(JaxbqError, match="must have one shape"):
         as_pixels([images, images[:, :3]])
+
+
+def test_channels_that_come_first(rng):
+    colour = rng.random((5, 3, 6, 4)).astype("f4")
+    found = as_pixels([colour])
+    assert found.shape == (6, 4, 3)
+    np.testing.assert_array_equal(found.parts[0], np.moveaxis(colour, 1, 3).reshape(5, -1))
+    grey = as_pixels([colour[:, :1]])
+    assert grey.shape == (6, 4)
+    np.testing.assert_array_equal(grey.parts[0], colour[:, 0].reshape(5, -1))
+    # Where both ends could be channels, the last are.
+    assert as_pixels([rng.random((5, 3, 6, 3))]).shape == (3, 6, 3)
+
+
+def test_bytes_that_are_none_of_255(rng):
+    digits = rng.integers(0, 17, (5, 4, 4)).astype("u1")
+    digits[0, 0, 0] = 16
+    with pytest.raises(JaxbqError, match=r"above 16 of 255.*pixel_range = \[0, 16\]"):
+        as_pixels([digits])
+    assert as_pixels([digits], pixel_range=(0, 16)).high == 16

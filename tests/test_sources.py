@@ -234,3 +234,29 @@ def test_every_source_is_a_kind_of_a_config():
     assert validate(Source, "digits") == Digits()
     with pytest.raises(JaxbqError, match="did you mean 'images'"):
         validate(Source, {"kind": "image", "path": "x"})
+
+
+def test_labels_from_one_and_images_column_after_column(tmp_path):
+    problems.write_idx_folder(tmp_path)
+    upright = Idx(path=str(tmp_path)).load()
+    for part in ("train", "t10k"):
+        images = read_idx(tmp_path / f"{part}-images-idx3-ubyte")
+        problems.write_idx(tmp_path / f"{part}-images-idx3-ubyte", images.swapaxes(1, 2))
+        labels = read_idx(tmp_path / f"{part}-labels-idx1-ubyte")
+        problems.write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels + 1)
+    with pytest.raises(JaxbqError, match=r"class 0 would be empty; give first_label = 1"):
+        Idx(path=str(tmp_path)).load()
+    data = Idx(path=str(tmp_path), first_label=1, axes="columns").load()
+    np.testing.assert_array_equal(data.train_images, upright.train_images)
+    np.testing.assert_array_equal(data.train_labels, upright.train_labels)
+    assert data.image_shape == upright.image_shape
+    assert data.class_names == ("1", "2", "3")
+    with pytest.raises(JaxbqError, match="labels count from 2"):
+        Idx(path=str(tmp_path), first_label=2).load()
+
+
+def test_a_file_of_another_kind_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "images.xyz").write_text("here")
+    with pytest.raises(JaxbqError, match="not a kind of file that images are read from"):
+        source_of(str(tmp_path / "images.xyz"))
+    assert source_of("own.csv") == Arrays(path="own.csv")

@@ -1,5 +1,6 @@
-"""Images and labels in one ``.npz`` file."""
+"""Images and labels in one ``.npz`` or ``.csv`` file."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,18 +60,24 @@ class Digits:
 _KEYS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("x_train", "y_train", "x_test", "y_test"),
+    ("X_train", "y_train", "X_test", "y_test"),
     ("images", "labels"),
     ("X", "y"),
+    ("data", "target"),
 )
+_LABELS = ("label", "labels", "class", "target", "y")
 
 
 @options
 class Arrays:
-    """A file of ``numpy.savez`` with images and labels; see :meth:`Dataset.from_arrays`.
+    """A file of ``numpy.savez``, or a table, with images and labels.
 
     Its arrays are called ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``,
     or ``x_train``, ``y_train``, ``x_test`` and ``y_test``; or, where they are to be split,
-    ``images`` and ``labels``, or ``X`` and ``y``. Python objects in it are never loaded.
+    ``images`` and ``labels``, ``X`` and ``y``, or ``data`` and ``target``. Python objects in it
+    are never loaded. A ``.csv`` has a row for each image: its pixels, and its label in the column
+    of that name or, without names in the first row, in the first. See also
+    :meth:`Dataset.from_arrays`.
 
     Args:
         path: the file.
@@ -120,7 +127,9 @@ class Arrays:
 def _read(path: Path) -> list[np.ndarray]:
     # Not a named pipe: it would keep us waiting for somebody to write into it.
     if not path.is_file():
-        raise JaxbqError("no such file; name one that numpy.savez wrote")
+        raise JaxbqError("no such file; name one that numpy.savez wrote, or a .csv")
+    if path.suffix.lower() == ".csv":
+        return _read_table(path)
     arrays = read_npz(path, MOST_BYTES)
     for keys in _KEYS:
         if arrays.keys() >= set(keys):
@@ -136,3 +145,45 @@ def _read(path: Path) -> list[np.ndarray]:
         f"holds arrays called {listed(list(arrays)) or 'nothing'}; call them images and labels, or "
         "train_images, train_labels, test_images and test_labels"
     )
+
+
+def _read_table(path: Path) -> list[np.ndarray]:
+    """Read images and labels of a table, with or without names of columns."""
+    import pandas as pd
+
+    # A number takes two bytes of text at least, and eight in memory.
+    if path.stat().st_size > MOST_BYTES // 4:
+        raise JaxbqError("is larger than jaxbq reads of text; save it with numpy.savez")
+    try:
+        first = pd.read_csv(path, header=None, nrows=1, dtype=str, compression=None)
+        names = [str(name).strip().lower() for name in first.iloc[0]]
+        named = not _is_number(names[-1])
+        table = pd.read_csv(
+            path, header=0 if named else None, index_col=False, low_memory=False, compression=None
+        )
+    # What pandas raises on damaged files is not a closed list.
+    except Exception as fault:
+        reason = shown(str(fault).splitlines()[0][:200]) if str(fault) else type(fault).__name__
+        raise JaxbqError(f"is no table that can be read ({reason})") from None
+    places = [n for n, name in enumerate(names) if name in _LABELS] if named else [0]
+    pixels = table.shape[1] - 1
+    unlabelled = math.isqrt(pixels + 1) ** 2 == pixels + 1 and math.isqrt(pixels) ** 2 != pixels
+    if len(places) != 1 or (not named and unlabelled) or pixels < 1:
+        raise JaxbqError(
+            "has no column of labels; put it first, or name it label in the first row, like "
+            "label,pixel0,pixel1,…"
+        )
+    labels = table.iloc[:, places[0]]
+    rest = table.drop(columns=table.columns[places[0]])
+    if any(dtype.kind not in "iufb" for dtype in rest.dtypes):
+        raise JaxbqError("holds other columns than the label that are no numbers; take them away")
+    plain = labels.to_numpy() if labels.dtype.kind in "iuf" else labels.to_numpy(dtype=object)
+    return [rest.to_numpy(np.float32), plain]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -108,6 +108,7 @@ class Dataset:
         *,
         book_scaling: bool = False,
         class_names: Sequence[str] | None = None,
+        first_label: int = 0,
     ) -> "Dataset":
         """Build a data set from byte images and integer labels.
 
@@ -117,27 +118,37 @@ class Dataset:
             book_scaling: map pixels to x·0.99 + 0.01, the book's input scaling, and so into
                 [0.01, 1] instead of [0, 1].
             class_names: one a class; by default the label numbers.
+            first_label: the number that labels begin with.
 
         Raises:
             JaxbqError: counts, shapes or labels do not fit each other.
         """
-        _check_split("training", *train)
-        _check_split("test", *test)
+        _check_split("training", *train, first_label)
+        _check_split("test", *test, first_label)
         if train[0].shape[1:] != test[0].shape[1:]:
             raise JaxbqError(
                 f"training images are {train[0].shape[1:]}, test images {test[0].shape[1:]}: "
                 "they must have one size"
             )
-        classes = int(max(train[1].max(), test[1].max())) + 1
-        names = tuple(class_names) if class_names else tuple(map(str, range(classes)))
+        # Wide enough for any that was found to be in range.
+        labels = [part[1].astype(np.int32) - first_label for part in (train, test)]
+        least = min(int(part.min()) for part in labels)
+        if least > 0:
+            raise JaxbqError(
+                f"no image has a label under {least + first_label}, so that class {first_label} "
+                f"would be empty; give first_label = {least + first_label}"
+            )
+        classes = max(int(part.max()) for part in labels) + 1
+        numbers = range(first_label, first_label + classes)
+        names = tuple(class_names) if class_names else tuple(map(str, numbers))
         if classes > len(names):
-            raise JaxbqError(f"a label is {classes - 1}, but there are {len(names)} class names")
+            raise JaxbqError(f"a label is {numbers[-1]}, but there are {len(names)} class names")
         low = 0.01 if book_scaling else 0.0
         return cls(
             _scale(train[0], low),
-            train[1].astype(np.int32),
+            labels[0],
             _scale(test[0], low),
-            test[1].astype(np.int32),
+            labels[1],
             ImageSpace(tuple(train[0].shape[1:]), low, 1.0),
             names,
         )
@@ -161,7 +172,7 @@ class Dataset:
 
         Args:
             images: numbers of shape (n, height, width), (n, height, width, 1), (n, height, width,
-                3) or (n, pixels).
+                3), (n, 1, height, width), (n, 3, height, width) or (n, pixels).
             labels: a class for each: whole numbers or strings, shape (n,), or one-hot rows.
             test_images: images to test with. Without them a share of ``images`` is set apart.
             test_labels: their classes.
@@ -190,7 +201,10 @@ class Dataset:
             if np.ndim(theirs) == 0:
                 raise JaxbqError("labels are a single value; give one for each image")
             if len(rows) != len(theirs):
-                raise JaxbqError(f"{len(rows)} images but {len(theirs)} labels: one each, please")
+                turned = "; give images.T" if rows.shape[1] == len(theirs) else ""
+                raise JaxbqError(
+                    f"{len(rows)} images but {len(theirs)} labels: one each, please{turned}"
+                )
         classes, names = as_classes([np.asarray(theirs) for _, theirs in given], class_names)
         rows, indices = pixels.parts[0], classes[0]
         if len(given) == 1:
@@ -248,7 +262,7 @@ class Dataset:
         )
 
 
-def _check_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:
+def _check_split(name: str, images: np.ndarray, labels: np.ndarray, first: int) -> None:
     if images.ndim != 3 or images.dtype != np.uint8:
         raise JaxbqError(
             f"{name} images must be bytes of shape (n, height, width), "
@@ -263,8 +277,8 @@ def _check_split(name: str, images: np.ndarray, labels: np.ndarray) -> None:
         raise JaxbqError(f"{len(images)} {name} images but {len(labels)} labels: a file is amiss")
     if images.size == 0:
         raise JaxbqError(f"the {name} set is empty")
-    if labels.min() < 0:
-        raise JaxbqError(f"a {name} label is {labels.min()}: labels count from 0")
+    if labels.min() < first:
+        raise JaxbqError(f"a {name} label is {labels.min()}: labels count from {first}")
     if labels.max() >= MOST_CLASSES:
         raise JaxbqError(f"a {name} label is {labels.max()}: labels are class numbers from 0")
 

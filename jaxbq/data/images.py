@@ -147,6 +147,12 @@ def _load(source: Images) -> Dataset:
         # Mixed, as a split is: nobody is to meet one class after another.
         files = [[part[n] for n in mixed(len(part), source.split_seed)] for part in files]
     images = _read([file for part in files for _, file in part], source)
+    if not images.any():
+        other = "dark" if source.ink == "bright" else "bright"
+        raise JaxbqError(
+            f'{shown(source.path)}: every image is black as ink = "{source.ink}" reads it; '
+            f'ink = "{other}"?'
+        )
     labels = np.array([name for part in files for name, _ in part])
     end = len(files[0])
     given = [images[:end], labels[:end]]

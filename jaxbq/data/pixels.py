@@ -11,6 +11,7 @@ from ..errors import JaxbqError
 
 MOST_BYTES = 4 * 2**30  # of all images together, in float32
 _DARKEST = 127  # floats up to 255 are bytes only where one is above this: digits go from 0 to 16
+_DIGITS_WHITE = 16  # of scikit-learn's digits
 _TOLERANCE = 1e-6  # of the range: rounding to float32
 
 
@@ -40,7 +41,8 @@ def as_pixels(
 
     Args:
         parts: images of one part of the data each, of shape (n, height, width),
-            (n, height, width, 1), (n, height, width, 3) or (n, pixels).
+            (n, height, width, 1), (n, height, width, 3), with the channels before the height
+            instead, as PyTorch has them, or (n, pixels).
         shape: of one image, for flat rows; by default square where that goes, else (1, pixels).
         pixel_range: ends of the range that values lie in; they are taken as they are. By default
             bytes are divided by 255. Other numbers lie in the smallest that fits of [0, 1],
@@ -96,6 +98,8 @@ def _laid_out(images: np.ndarray, wanted: tuple[int, ...]) -> tuple[np.ndarray, 
         if math.prod(shape) != pixels:
             raise JaxbqError(f"rows of {pixels} pixels make no images of shape {shape}")
         return images, shape
+    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
+        images = np.moveaxis(images, 1, 3)
     if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)):
         raise JaxbqError(
             "images must be of shape (n, height, width), (n, height, width, 1), "
@@ -108,10 +112,12 @@ def _laid_out(images: np.ndarray, wanted: tuple[int, ...]) -> tuple[np.ndarray, 
 
 
 def _from_bytes(parts: list[np.ndarray], shape: tuple[int, ...], book_scaling: bool) -> Pixels:
-    if max(int(part.max()) for part in parts) == 1:
+    most = max(int(part.max()) for part in parts)
+    if 1 <= most <= _DIGITS_WHITE:
+        white = 1 if most == 1 else _DIGITS_WHITE
         raise JaxbqError(
-            "no pixel is above 1 of 255, all images are black; if 1 is meant as white, "
-            "make it 255, or give arrays pixel_range = [0, 1]"
+            f"no pixel is above {most} of 255, all images are black; if {white} is meant as white, "
+            f"give arrays pixel_range = [0, {white}]"
         )
     low = 0.01 if book_scaling else 0.0
     # A table keeps images of float64, eight times as large as the bytes, out of memory.

@@ -6,6 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Ge
+
 from ..errors import JaxbqError
 from ..options import BY_KIND, KIND_SHORTHAND, options
 from . import mnist
@@ -82,19 +84,28 @@ class Idx:
         path: folder holding four files whose names contain ``train-images``, ``train-labels``,
             ``t10k-images`` or ``test-images``, ``t10k-labels`` or ``test-labels``.
         class_names: one a class; by default the label numbers.
+        first_label: the number that labels begin with, like 1 in EMNIST's letters.
+        axes: ``columns`` where images are stored column after column, as EMNIST's are; they are
+            turned upright.
         book_scaling: pixels as x·0.99 + 0.01, the book's input scaling.
     """
 
     kind: Literal["idx"] = "idx"
     path: str
     class_names: tuple[str, ...] = ()
+    first_label: Annotated[int, Ge(0)] = 0
+    axes: Literal["rows", "columns"] = "rows"
     book_scaling: bool = False
 
     def load(self) -> Dataset:
         """Read the four files."""
         folder = Path(self.path).expanduser()
         return load_folder(
-            folder, book_scaling=self.book_scaling, class_names=self.class_names or None
+            folder,
+            book_scaling=self.book_scaling,
+            class_names=self.class_names or None,
+            first_label=self.first_label,
+            axes=self.axes,
         )
 
 
@@ -106,8 +117,8 @@ def source_of(name: str, *, space: ImageSpace | None = None) -> AnySource:
     """Tell from a name or a path which source is meant.
 
     Args:
-        name: mnist-10k, mnist or digits; else an ``.npz`` file, a folder of IDX files, or a folder
-            with one folder a class.
+        name: mnist-10k, mnist or digits; else an ``.npz`` or ``.csv`` file, a folder of IDX files,
+            or a folder with one folder a class.
         space: images of the network that they are for: of what shape flat rows are, whether colour
             is kept, whether pixels are scaled as the book does.
 
@@ -121,7 +132,7 @@ def source_of(name: str, *, space: ImageSpace | None = None) -> AnySource:
     if name in known:
         return known[name](book_scaling=book)
     path = Path(name).expanduser()
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() in (".npz", ".csv"):
         # Other shapes than pictures' are left to what the file says.
         shape = space.shape if len(space.shape) in (2, 3) else ()
         return Arrays(path=name, shape=shape, book_scaling=book)
@@ -133,9 +144,11 @@ def source_of(name: str, *, space: ImageSpace | None = None) -> AnySource:
         grey = space.shape[2:] != (3,)
         return Images(path=name, grey=grey, book_scaling=book)
     what = "holds neither IDX files nor folders" if path.is_dir() else "no such folder or file"
+    if path.is_file():
+        what = "not a kind of file that images are read from"
     raise JaxbqError(
-        f"{shown(name)}: {what}; name mnist-10k, mnist, digits, an .npz file, a folder of IDX "
-        "files, or a folder with one folder of images a class"
+        f"{shown(name)}: {what}; name mnist-10k, mnist, digits, an .npz or .csv file, a folder of "
+        "IDX files, or a folder with one folder of images a class"
     )
 
 
@@ -144,6 +157,8 @@ def load_folder(
     *,
     book_scaling: bool = False,
     class_names: tuple[str, ...] | None = None,
+    first_label: int = 0,
+    axes: Literal["rows", "columns"] = "rows",
     verify: Callable[[str, Path], None] | None = None,
 ) -> Dataset:
     """Read a folder of four IDX files.
@@ -152,6 +167,8 @@ def load_folder(
         folder: the folder.
         book_scaling: pixels as x·0.99 + 0.01.
         class_names: one a class; by default the label numbers.
+        first_label: as for :class:`Idx`.
+        axes: likewise.
         verify: is given the role of a file (``training images`` and so on) and its path, and
             raises if the file is not the one that was published.
 
@@ -163,12 +180,17 @@ def load_folder(
         for role, path in paths.items():
             verify(role, path)
     arrays = {role: read_idx(path) for role, path in paths.items()}
+    if axes == "columns":
+        for role in ("training images", "test images"):
+            if arrays[role].ndim == 3:
+                arrays[role] = arrays[role].swapaxes(1, 2)
     try:
         return Dataset.from_bytes(
             (arrays["training images"], arrays["training labels"]),
             (arrays["test images"], arrays["test labels"]),
             book_scaling=book_scaling,
             class_names=class_names,
+            first_label=first_label,
         )
     except JaxbqError as fault:
         raise JaxbqError(f"{folder}: {fault}") from None

@@ -174,7 +174,12 @@ def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         raise JaxbqError(
             f"{path}: no such file; name a config, like configs/quickstart.toml"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
+    except UnicodeDecodeError:
+        raise JaxbqError(
+            f"{path}: is no text, so no config; a network has its place in one, "
+            f'network = "file:{path.name}", or in the other commands, like jaxbq import'
+        ) from None
+    except (OSError, tomllib.TOMLDecodeError, RecursionError) as fault:
         raise JaxbqError(f"{path}: cannot be read as TOML: {fault}") from None
     for change in changes:
         apply_change(table, change)

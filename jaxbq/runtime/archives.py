@@ -98,7 +98,10 @@ def _read(name: str, stream: BufferedIOBase, size: int, most: int) -> np.ndarray
         raise JaxbqError(f"{name}: is of npy version {version}, which jaxbq does not read")
     shape, fortran, dtype = readers[version](stream)
     if dtype.hasobject:
-        raise JaxbqError(f"{name}: holds Python objects, which are never loaded; save plain arrays")
+        raise JaxbqError(
+            f"{name}: holds Python objects, which are never loaded; save "
+            "plain arrays, each by its name: np.savez(file, W0=…, b0=…)"
+        )
     needed = math.prod(shape) * dtype.itemsize
     if any(n < 0 for n in shape) or needed > size:
         raise JaxbqError(f"{name}: says shape {shape}, {needed:,} bytes, but holds {size:,}")

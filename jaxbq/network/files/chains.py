@@ -43,7 +43,20 @@ def arrange(
         JaxbqError: an array that is neither weight nor bias, shapes that make no chain, or an
             order or orientation that names and shapes leave open.
     """
-    weights, biases = _sorted_out(arrays, where)
+    named = arrange_named(arrays, where, orientation=orientation, inputs=inputs, ordered=ordered)
+    return [layer for _, layer in named]
+
+
+def arrange_named(
+    arrays: Mapping[str, np.ndarray],
+    where: str,
+    *,
+    orientation: Orientation | None = None,
+    inputs: int | None = None,
+    ordered: bool = True,
+) -> list[tuple[str, RawLayer]]:
+    """Do as :func:`arrange`, and name the weights of every layer."""
+    weights, biases = _sorted_out(_placed(arrays), where)
     names = _order(weights, biases, where, orientation, inputs, ordered)
     ways = _ways(weights, biases, names, orientation, inputs)
     if len(ways) > 1:
@@ -57,8 +70,93 @@ def arrange(
     matched = _match(list(names), biases)
     assert matched is not None
     return [
-        RawLayer(w, None if b is None else biases[b]) for w, b in zip(turned, matched, strict=True)
+        (name, RawLayer(w, None if b is None else biases[b]))
+        for name, w, b in zip(names, turned, matched, strict=True)
     ]
+
+
+# What an optimiser keeps of every array, before or after the array's own name.
+_MOMENTS = re.compile(
+    r"(m|v|s|d|g|md|vd|sd|dm|dv|mt|vt|(adam|opt|optim|optimizer|rms|sq|exp|avg)*(m|v|avg|sq)"
+    r"|mom|momentum|moments?|velocity|vel|grad|gradient|cache|delta|rms)"
+)
+_HISTORY = re.compile(r"loss|acc|hist|err|cost|epoch|score|metric|time|rate|seed|^(lr|eta|alpha)$")
+# What may be a step of the network's own, which is never to be lost.
+_STEPS = re.compile(r"mean|std|var|sigma|^mu$|scale|shift|offset|temp|norm|gamma|beta|slope")
+_LAYERS_OWN = re.compile(r"weight|kernel|bias|coef|intercept")
+_PLACE = re.compile(r"(arr_?)?\d+")
+
+
+def passed_over(
+    arrays: Mapping[str, np.ndarray], *, unknown: bool = True
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Take away what cannot be a layer's: an optimiser's arrays, history, sizes, text.
+
+    Args:
+        arrays: by name.
+        unknown: also take away those of one axis of which nothing is known but that their length
+            fits no layer.
+
+    Returns:
+        The other arrays, and a note that names these.
+    """
+    widths = {n for array in arrays.values() if array.ndim == 2 for n in array.shape}
+
+    def strange(name: str, array: np.ndarray) -> bool:
+        if any(
+            other != name
+            and array.shape == arrays[other].shape
+            and _MOMENTS.fullmatch(_letters(name.lower().replace(other.lower(), "", 1)))
+            and (name.lower().startswith(other.lower()) or name.lower().endswith(other.lower()))
+            for other in arrays
+        ):
+            return True
+        if _is_bias(name) or array.ndim > 1 or _PLACE.fullmatch(name) or not array.size:
+            return False
+        words = _letters(name)
+        if _LAYERS_OWN.search(words):
+            return False
+        if array.dtype.kind in "US" or _HISTORY.search(words):
+            return True
+        if _STEPS.search(words):
+            return False
+        return array.dtype.kind in "iub" or (
+            unknown and (array.ndim == 0 or array.size not in widths)
+        )
+
+    found = [name for name, array in arrays.items() if strange(name, array)]
+    kept = {name: array for name, array in arrays.items() if name not in found}
+    shown = ", ".join(found[:8]) + (", …" if len(found) > 8 else "")
+    return kept, (f"{shown} passed over",) if found else ()
+
+
+def _placed(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Make flat biases of rows and columns that only their place tells from weights."""
+    names = sorted(arrays, key=natural)
+    lines = [name for name in names if arrays[name].ndim == 2 and min(arrays[name].shape) == 1]
+    if not lines or not all(_PLACE.fullmatch(name) for name in names):
+        return arrays
+    shapes = [arrays[name].shape for name in names]
+    if all(len(shape) == 2 for shape in shapes):
+        straight = all(one[1] == two[0] for one, two in itertools.pairwise(shapes))
+        turned = all(one[0] == two[1] for one, two in itertools.pairwise(shapes))
+        if straight or turned:
+            return arrays  # weights alone
+    half = len(names) // 2
+    for weights, biases in ((names[::2], names[1::2]), (names[:half], names[half:])):
+        pairs = list(itertools.zip_longest(weights, biases))
+        if all(
+            w is not None
+            and b is not None
+            and arrays[w].ndim == 2
+            and max(arrays[b].shape, default=0) == arrays[b].size in arrays[w].shape
+            for w, b in pairs
+        ):
+            return {
+                name: array.reshape(-1) if name in biases else array
+                for name, array in arrays.items()
+            }
+    return arrays
 
 
 def numbers(array: np.ndarray, where: str) -> np.ndarray:
@@ -100,26 +198,23 @@ def _sorted_out(
     arrays: Mapping[str, np.ndarray], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Tell weights from biases."""
-    weights, biases = {}, {}
+    weights, biases, lower = {}, {}, {name.lower() for name in arrays}
     for name, array in arrays.items():
         shown = f"{where}: array {name!r}"
-        if array.ndim == 0 and not _is_bias(name):
-            continue  # a learning rate, a count of epochs
         if array.size == 0:
             raise JaxbqError(f"{shown} is empty")
         # A bias may be a row or a column; a network of one output has weights like that.
         is_line = array.ndim < 2 or (array.ndim == 2 and min(array.shape) == 1)
-        if _is_bias(name) and is_line:
+        # Of V and W the biases may be bV and bW.
+        named = _is_bias(name) or (name[:1] in "bB" and name[1:].lower() in lower)
+        if named and is_line:
             biases[name] = numbers(array.reshape(-1), shown)
         elif array.ndim == 2:
             weights[name] = numbers(array, shown)
-        elif array.ndim == 1 and re.fullmatch(r"(arr_?)?\d+", name):
+        elif array.ndim == 1 and _PLACE.fullmatch(name):
             biases[name] = numbers(array, shown)
         else:
-            raise JaxbqError(
-                f"{shown} of shape {array.shape} is neither the weights of a fully connected layer "
-                "nor a bias; leave it out of the file"
-            )
+            raise JaxbqError(f"{shown} of shape {array.shape} {_why_not(name, array)}")
     if not weights:
         raise JaxbqError(f"{where}: holds no weights (arrays of two axes)")
     if max(len(weights), len(biases)) > _MOST_LAYERS:
@@ -127,11 +222,37 @@ def _sorted_out(
     return weights, biases
 
 
+def _why_not(name: str, array: np.ndarray) -> str:
+    """Say why an array is no layer's, and what can be done."""
+    if _letters(name).endswith(("images", "x", "xtrain", "xtest", "data")):
+        return "is images, it seems, and no layer; name the file with --data, and a network first"
+    if array.ndim > 2:
+        return (
+            "is of a convolutional layer, or one like it, and only fully connected ones can be "
+            "imported; a network with it can be used as it is, see docs/own-models.md"
+        )
+    if name.rsplit(".", 1)[-1] == "weight":
+        return (
+            "is of no fully connected layer, perhaps of LayerNorm or PReLU, which do not fold; a "
+            "network with it can be used as it is, see docs/own-models.md"
+        )
+    if _STEPS.search(_letters(name)):
+        return (
+            "may be a step of the network's own, such as a scaling; where it scales the inputs, "
+            "say so (inputs=jaxbq.Inputs(scale=…, offset=…)) and save the layers apart from it"
+        )
+    return (
+        "is neither the weights of a fully connected layer nor, by its name, a bias; if it is one, "
+        "call it b0, b1, … for the layers W0, W1, …"
+    )
+
+
 def _is_bias(name: str) -> bool:
     letters = _letters(name)
     return (
         any(word in letters for word in ("bias", "intercept"))
         or re.fullmatch(r"b(ih|hh|ho|xh|hy|h|o|y|in|out)?", letters) is not None
+        or re.search(r"[\d._/~ -]b_?\d*$", name.lower()) is not None
     )
 
 
@@ -274,6 +395,9 @@ def _key(name: str) -> str:
     """Name what weight and bias share: ``fc1`` of ``fc1.weight``, ``ih`` of ``wih``."""
     lower = name.lower()
     key = re.sub(r"(weights?|kernels?|coefs?|bias(es)?|intercepts?)", "", lower)
+    if key == lower:
+        # Of l1.w or layer1_b; else of wih or b1.
+        key = re.sub(r"([\d._/~ -])[wb](_?\d*)$", r"\1\2", lower)
     if key == lower and lower[:1] in ("w", "b"):
         key = lower[1:]
     return re.sub(r"[^a-z0-9]+", " ", key).strip()
@@ -282,3 +406,11 @@ def _key(name: str) -> str:
 def _say_shapes(arrays: Mapping[str, np.ndarray], names: Iterable[str]) -> str:
     shown = [f"{name} {arrays[name].shape}" for name in itertools.islice(names, 8)]
     return ", ".join(shown) + (", …" if len(arrays) > len(shown) else "")
+
+
+def layer_name(name: str) -> bool:
+    """Tell whether a name alone says that its array is a layer's."""
+    return (
+        _role(name) is not None
+        or re.fullmatch(r"(weights?|bias(es)?|w|b|theta)_?\d+", name.lower()) is not None
+    )

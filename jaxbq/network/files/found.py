@@ -26,6 +26,7 @@ _KNOWN = {
     "linear": "identity",
     "none": "identity",
     "leakyrelu": "leaky_relu",
+    "swish": "silu",
 }
 
 

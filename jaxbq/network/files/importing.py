@@ -11,9 +11,9 @@ from ...errors import JaxbqError
 from ..inputs import Inputs
 from .chains import Orientation
 from .found import Found, to_network
-from .keras_file import read_keras, read_weights_h5
+from .keras_file import read_h5, read_keras
 from .native import NetworkFile, is_native, load_network
-from .numpy_file import read_numpy
+from .numpy_file import read_json, read_mat, read_numpy
 from .objects import from_object
 from .onnx_file import read_onnx
 from .sklearn_file import read_skops
@@ -24,17 +24,37 @@ Reader = Callable[[Path, Orientation | None, int | None], Found]
 _READERS: dict[str, Reader] = {
     ".npz": read_numpy,
     ".npy": read_numpy,
+    ".csv": read_numpy,
+    ".txt": read_numpy,
+    ".json": read_json,
+    ".mat": read_mat,
     ".safetensors": read_safetensors,
     ".pt": read_pt,
     ".pth": read_pt,
+    ".ckpt": read_pt,
+    ".bin": read_pt,
+    ".tar": read_pt,
     ".keras": lambda path, _, __: read_keras(path),
-    ".h5": read_weights_h5,
-    ".hdf5": read_weights_h5,
+    ".h5": read_h5,
+    ".hdf5": read_h5,
     ".skops": lambda path, _, __: read_skops(path),
     ".onnx": lambda path, _, __: read_onnx(path),
 }
 
 
+_PICKLE = (
+    "can run any code when it is loaded, so jaxbq never does; where you trust it, load it yourself "
+    "and give import_network the object, or save it in another way: "
+)
+_REFUSED = {
+    ".pkl": _PICKLE + 'skops.io.dump(model, "net.skops") or np.savez("net.npz", W0=…, b0=…)',
+    ".joblib": _PICKLE + 'skops.io.dump(joblib.load("net.joblib"), "net.skops")',
+    ".tflite": "is TFLite's, which is not read; save the model it was made of: "
+    'model.save("net.keras")',
+    ".pb": "is TensorFlow's, which is not read; load the model and save it: "
+    'tf.keras.models.load_model(folder).save("net.h5")',
+}
+_REFUSED[".pickle"] = _REFUSED[".pkl"]
 _SELF_ORIENTED = (".keras", ".skops", ".onnx")
 
 
@@ -100,6 +120,9 @@ def import_network(
         dtype=dtype,
     )
     guessed = [f"{name}='sigmoid'" for name in ("hidden", "output") if name in network.assumed]
+    guessed += [
+        note.removeprefix("assumed ") for note in network.notes if note.startswith("assumed ")
+    ]
     if guessed:
         warnings.warn(
             f"assumed {' and '.join(guessed)}, which the network does not say; give what it was "
@@ -169,18 +192,23 @@ def read_foreign(
             raise JaxbqError(f"{found.what}: the orientation of its weights is known; leave it out")
         return found.what, found
     path = Path(source).expanduser()
-    if path.is_dir():
-        return str(path), read_numpy(path, orientation, inputs)
     if not path.exists():
         raise JaxbqError(f"{path}: no such file")
+    suffix = path.suffix.lower()
+    if (path / "saved_model.pb").exists():
+        suffix = ".pb"
+    if suffix in _REFUSED:
+        raise JaxbqError(f"{path}: {_REFUSED[suffix]}")
+    if path.is_dir():
+        return str(path), read_numpy(path, orientation, inputs)
     if not path.is_file():
         raise JaxbqError(f"{path}: is no regular file")
-    reader = _READERS.get(path.suffix.lower())
+    reader = _READERS.get(suffix)
     if reader is None:
         raise JaxbqError(
             f"{path}: not a kind of file that networks are read from; known: {', '.join(_READERS)}"
         )
-    if orientation is not None and path.suffix.lower() in _SELF_ORIENTED:
+    if orientation is not None and suffix in _SELF_ORIENTED:
         raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
     return str(path), reader(path, orientation, inputs)
 

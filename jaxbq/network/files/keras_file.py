@@ -1,8 +1,8 @@
-"""Dense networks of Keras 3: ``.keras`` archives and ``.weights.h5``; no code of theirs is run."""
+"""Dense networks of Keras: ``.keras``, ``.h5``, ``.weights.h5`` and models; no code is run."""
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import numpy as np
 from ...data.labels import natural
 from ...errors import JaxbqError
 from ...runtime.archives import open_archive
-from ..activations import LEAK
-from ..inputs import RawLayer
 from .chains import Orientation, arrange, numbers
-from .found import MOST_BYTES, Found, activation_name, of_chain
+from .folding import Chain
+from .found import MOST_BYTES, Found
 
 _MOST_JSON = 2**22
-_PASSED = {"InputLayer", "Flatten", "Dropout", "Reshape", "GaussianNoise", "ActivityRegularization"}
+_PASSED = {"InputLayer", "Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
+_PASSED |= {"ActivityRegularization", "Flatten", "Reshape", "Identity"}
 _MOST_GROUPS = 4096
+
+Arrays = dict[str, np.ndarray]
 
 
 def read_keras(path: Path) -> Found:
@@ -36,30 +38,28 @@ def read_keras(path: Path) -> Found:
             raise JaxbqError(f"{path}: its config is larger than jaxbq reads")
         config = json.loads(archive.read("config.json"))
         content = io.BytesIO(archive.read("model.weights.h5"))
-    dense = _read_h5(h5py, content, str(path))
-    layers: list[RawLayer] = []
-    between: list[str | None] = []
-    for kind, options in _chain(config, str(path)):
-        if kind == "Dense":
-            # The weights' groups are named after the class and counted, whatever the layer's name.
-            name = f"dense_{len(layers)}" if layers else "dense"
-            if name not in dense:
-                raise JaxbqError(f"{path}: its weights lack layer {name!r}; save the model again")
-            layers.append(dense[name])
-            between.append(_activation(options.get("activation"), str(path)))
-        elif kind in _PASSED:
-            continue
-        elif layers and between[-1] in (None, "linear"):
-            between[-1] = _layer_activation(kind, options, str(path))
-        else:
-            raise JaxbqError(f"{path}: layer {kind} cannot be imported; only Dense layers can")
-    if not layers:
-        raise JaxbqError(f"{path}: has no Dense layer")
-    return Found("Keras model", layers, *of_chain(between, str(path)))
+    _, held = _read_h5(h5py, content, str(path))
+    counted: dict[str, int] = {}
+
+    def weights(kind: str, options: Mapping[str, Any]) -> Arrays:
+        # The weights' groups are named after the class and counted, whatever the layer's name.
+        stem = _SNAKE[kind]
+        number = counted.get(stem, 0)
+        counted[stem] = number + 1
+        name = f"{stem}_{number}" if number else stem
+        if name not in held:
+            if kind == "Normalization" and options.get("mean") is not None:
+                return {}
+            raise JaxbqError(f"{path}: its weights lack layer {name!r}; save the model again")
+        found = held[name]
+        places = sorted(found, key=natural)
+        return dict(zip(_variables(kind, options), (found[n] for n in places), strict=False))
+
+    return _from_config(config, weights, str(path))
 
 
-def read_weights_h5(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
-    """Read a ``.weights.h5`` file, whose layers are taken in the order of their names.
+def read_h5(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
+    """Read a whole model that Keras saved as ``.h5``; or weights alone, in their names' order.
 
     Raises:
         JaxbqError: the file is damaged, or holds more than a chain of Dense layers.
@@ -69,18 +69,205 @@ def read_weights_h5(path: Path, orientation: Orientation | None, inputs: int | N
         raise JaxbqError(f"{path}: no such file")
     if path.stat().st_size > MOST_BYTES:
         raise JaxbqError(f"{path}: larger than jaxbq reads")
-    with path.open("rb") as file:
-        dense = _read_h5(h5py, file, str(path))
-    arrays: dict[str, np.ndarray] = {}
-    for name in sorted(dense, key=natural):
-        arrays[f"{name}.weight"] = dense[name].weight
-        bias = dense[name].bias
-        if bias is not None:
-            arrays[f"{name}.bias"] = bias
+    with path.open("rb") as raw:
+        config, held = _read_h5(h5py, raw, str(path))
+    if config is not None:
+        if orientation is not None:
+            raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
+        return _from_config(config, lambda _, options: held.get(options["name"], {}), str(path))
+    arrays: Arrays = {}
+    for name in sorted(held, key=natural):
+        own = {{"0": "kernel", "1": "bias"}.get(key, key): held[name][key] for key in held[name]}
+        if not {"kernel"} <= set(own) <= {"kernel", "bias"}:
+            raise JaxbqError(
+                f"{path}: layer {name!r} is no Dense layer, and weights alone do not say what it "
+                'does; save the whole model: model.save("net.keras")'
+            )
+        arrays |= {f"{name}.{key.replace('kernel', 'weight')}": own[key] for key in own}
     layers = arrange(
         arrays, str(path), orientation=orientation or "in_out", inputs=inputs, ordered=False
     )
     return Found("Keras weights", layers)
+
+
+def from_keras(model: Any, where: str) -> Found:
+    """Take the layers of a model in memory, as its file would have them."""
+    kind = type(model).__name__
+    try:
+        config = {"class_name": kind, "config": model.get_config()}
+        config = json.loads(json.dumps(config, default=str))
+    # A model of one's own may not be able to say what it consists of.
+    except Exception as fault:
+        raise JaxbqError(f"{where}: does not say its layers ({fault})") from None
+
+    def weights(_: str, options: Mapping[str, Any]) -> Arrays:
+        own = model.get_layer(options["name"])
+        names = (each.name.split(":")[0].rsplit("/", 1)[-1] for each in own.weights)
+        return dict(zip(names, map(np.asarray, own.get_weights()), strict=True))
+
+    return _from_config(config, weights, where)
+
+
+_SNAKE = {
+    "Dense": "dense",
+    "BatchNormalization": "batch_normalization",
+    "Normalization": "normalization",
+}
+
+
+def _variables(kind: str, options: Mapping[str, Any]) -> list[str]:
+    """Name the arrays of a layer in Keras's order."""
+    if kind == "Dense":
+        return ["kernel", "bias"]
+    if kind == "Normalization":
+        return ["mean", "variance", "count"]
+    learned = [name for key, name in (("scale", "gamma"), ("center", "beta")) if options.get(key)]
+    return [*learned, "moving_mean", "moving_variance"]
+
+
+def _from_config(
+    config: Any, weights: Callable[[str, Mapping[str, Any]], Arrays], where: str
+) -> Found:
+    """Walk the layers of a config.
+
+    Args:
+        config: as Keras saves it.
+        weights: finds the arrays of a layer by its class and options; asked in their order.
+        where: the model, for messages.
+    """
+    chain = Chain(where)
+    shape: tuple[int, ...] = ()  # of what goes into the first layer, where it is known
+    for kind, options in _layers(config, where):
+        given = options.get("batch_shape") or options.get("batch_input_shape")
+        if isinstance(given, list) and all(isinstance(n, int) for n in given[1:]):
+            shape = shape or tuple(given[1:])
+        own = weights(kind, options) if kind in _SNAKE else {}
+        if kind == "Dense":
+            if "kernel" not in own or ("bias" not in own and options.get("use_bias")):
+                raise JaxbqError(f"{where}: lacks weights of layer {options.get('name')!r}")
+            bias = numbers(own["bias"], where) if "bias" in own else None
+            chain.layer(numbers(own["kernel"], where), bias)
+            _activate(options.get("activation"), chain)
+        elif kind in _SNAKE or kind == "Rescaling":
+            _fold(kind, options, own, chain)
+        elif kind == "Permute" and not chain.layers and len(shape) == len(options.get("dims", ())):
+            axes = [int(n) - 1 for n in options["dims"]]
+            if sorted(axes) != list(range(len(shape))):
+                raise JaxbqError(f"{where}: layer Permute has dims {options['dims']}")
+            order = np.arange(np.prod(shape)).reshape(shape).transpose(axes)
+            shape = order.shape
+            chain.reorder(order.reshape(-1), kind)
+        elif kind not in _PASSED:
+            _layer_activation(kind, options, chain)
+    return chain.found("Keras model")
+
+
+def _fold(kind: str, options: Mapping[str, Any], own: Arrays, chain: Chain) -> None:
+    """Fold a layer that is affine; its values are one a channel, and these come last."""
+    where = chain.where
+    try:
+        if kind == "Rescaling":
+            scale, offset = (np.asarray(options[key], np.float64) for key in ("scale", "offset"))
+            chain.affine(scale, offset, kind, cyclic=True)
+            return
+        axis = options.get("axis", -1)
+        if kind == "BatchNormalization":
+            mean, variance = own["moving_mean"], own["moving_variance"]
+            if axis in (-1, [-1]) or chain.layers or mean.size == 1:
+                chain.normalisation(
+                    mean,
+                    variance,
+                    float(options["epsilon"]),
+                    own.get("gamma"),
+                    own.get("beta"),
+                    kind,
+                    cyclic=True,
+                )
+                return
+        else:
+            mean, variance = (
+                np.asarray(own[key] if key in own else options[key], np.float64)
+                for key in ("mean", "variance")
+            )
+            last = axis in (None, -1, [-1]) or mean.size == 1
+            if not options.get("invert") and (last or np.ndim(axis)):
+                # Keras divides by no less than this.
+                with np.errstate(all="ignore"):
+                    scale = 1 / np.maximum(np.sqrt(variance), 1e-7)
+                chain.affine(scale, -mean * scale, kind, cyclic=last)
+                return
+    except (KeyError, TypeError, ValueError) as fault:
+        raise JaxbqError(f"{where}: layer {kind} lacks what it scales by ({fault!r})") from None
+    raise JaxbqError(f"{where}: layer {kind} over axis {axis} cannot be folded into a Dense layer")
+
+
+def _activate(given: Any, chain: Chain) -> None:
+    """Apply what a layer has for its activation: a name, or a layer of its own."""
+    if isinstance(given, dict) and isinstance(given.get("config"), dict):
+        _layer_activation(str(given.get("class_name")), given["config"], chain)
+    elif given is None or isinstance(given, str):
+        # Keras's function has another slope than its layer, and than jaxbq's.
+        chain.activation({"leaky_relu": "leaky_relu(0.2)"}.get(given or "", given or "linear"))
+    else:
+        raise JaxbqError(f"{chain.where}: an activation of its own cannot be imported")
+
+
+def _layer_activation(kind: str, options: Mapping[str, Any], chain: Chain) -> None:
+    """Apply the activation that a layer of its own is."""
+
+    def number(*names: str, usual: float = 0.0) -> float:
+        value = next((options[name] for name in names if options.get(name) is not None), usual)
+        if isinstance(value, dict):  # Keras 2 keeps arrays so
+            value = value.get("value")
+        if not isinstance(value, int | float):
+            raise JaxbqError(f"{chain.where}: layer {kind} has {names[0]} {value!r}")
+        return float(value)
+
+    if kind == "Activation":
+        _activate(options.get("activation"), chain)
+    elif kind == "LeakyReLU":
+        slope = number("negative_slope", "alpha", usual=0.3)
+        chain.activation(f"leaky_relu({slope!r})" if slope else "relu")
+    elif kind == "ReLU" and options.get("max_value") is None and not number("threshold"):
+        slope = number("negative_slope")
+        chain.activation(f"leaky_relu({slope!r})" if slope else "relu")
+    elif kind == "ELU":
+        chain.activation(f"elu({number('alpha', usual=1.0)!r})")
+    elif kind == "Softmax" and options.get("axis", -1) in (-1, 1, [-1]):
+        chain.activation("softmax")
+    else:
+        raise JaxbqError(
+            f"{chain.where}: layer {kind} cannot be imported here, only Dense layers, activations "
+            "and what folds into these; a model with it can be used as it is, see "
+            "docs/own-models.md"
+        )
+
+
+def _layers(config: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List (class, options) of the layers of a Sequential, or of a functional model's chain."""
+    try:
+        kind, layers = config["class_name"], config["config"]["layers"]
+        if kind not in ("Sequential", "Functional", "Model"):
+            raise JaxbqError(
+                f"{where}: a {kind} model; only Sequential and functional ones say what they do; "
+                "give keras.Sequential(its layers in their order)"
+            )
+        for number, layer in enumerate(layers):
+            inbound = layer.get("inbound_nodes", [])
+            if kind != "Sequential" and number:
+                _check_inbound(inbound, layers[number - 1]["config"]["name"], where)
+            yield str(layer["class_name"]), dict(layer["config"])
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        raise JaxbqError(f"{where}: its config is not one of Keras ({fault!r})") from None
+
+
+def _check_inbound(inbound: Any, before: str, where: str) -> None:
+    """Refuse a functional model that is no chain: each layer must take the one before it."""
+    text = json.dumps(inbound)
+    chained = text.count('"keras_history"') == 1 and json.dumps(before) in text
+    # Keras 2 has a list of lists instead.
+    if len(inbound) != 1 or not (chained or inbound == [[[before, 0, 0, {}]]]):
+        raise JaxbqError(f"{where}: its layers are no chain, one after another")
 
 
 def _h5py(path: Path) -> Any:
@@ -93,16 +280,35 @@ def _h5py(path: Path) -> Any:
     return h5py
 
 
-def _read_h5(h5py: Any, file: io.BufferedIOBase, where: str) -> dict[str, RawLayer]:
-    """Read every group ``…/NAME/vars`` with a kernel ``0`` and perhaps a bias ``1``."""
+def _read_h5(h5py: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]:
+    """Read the config that a whole model has, else None, and the arrays of every layer by name.
+
+    Keras 3 keeps them in groups ``…/NAME/vars``, numbered; a whole model, and Keras 2, in groups
+    ``NAME/…``, named.
+    """
     try:
-        with h5py.File(file, "r") as content:
-            dense: dict[str, RawLayer] = {}
-            for name, layer in _dense(h5py, content, where):
-                if name in dense:
+        with h5py.File(raw, "r") as content:
+            config = content.attrs.get("model_config")
+            if config is not None:
+                if not isinstance(config, str | bytes) or len(config) > _MOST_JSON:
+                    raise JaxbqError(f"{where}: its config is no text that jaxbq reads")
+                config = json.loads(config)
+            held: dict[str, Arrays] = {}
+            groups: dict[str, tuple[str, ...]] = {}
+            for path, values in _arrays(h5py, content, where):
+                *above, leaf = path
+                if "vars" in above:
+                    above = above[: above.index("vars")]
+                    name = above[-1] if above else ""
+                else:
+                    name = (above[1:] if above[:1] == ["model_weights"] else above or [""])[0]
+                    above, leaf = [name], leaf.split(":")[0]
+                if groups.setdefault(name, tuple(above)) != tuple(above) or leaf in held.get(
+                    name, ()
+                ):
                     raise JaxbqError(f"{where}: holds models in models; only one chain can be read")
-                dense[name] = layer
-            return dense
+                held.setdefault(name, {})[leaf] = values
+            return config, held
     except JaxbqError:
         raise
     # HDF5's C library reports damage as any of these, or as a plain Exception.
@@ -111,10 +317,12 @@ def _read_h5(h5py: Any, file: io.BufferedIOBase, where: str) -> dict[str, RawLay
         raise JaxbqError(f"{where}: not an HDF5 file that can be read ({reason})") from None
 
 
-def _dense(h5py: Any, content: Any, where: str) -> Iterator[tuple[str, RawLayer]]:
-    waiting, seen, left = [("", content)], 0, MOST_BYTES
+def _arrays(h5py: Any, content: Any, where: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """List the arrays of the layers with their paths, once they are known to be small enough."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    seen, left = 0, MOST_BYTES
     while waiting:
-        name, group = waiting.pop()
+        path, group = waiting.pop()
         seen += 1
         if seen > _MOST_GROUPS:
             raise JaxbqError(f"{where}: holds more groups than jaxbq reads")
@@ -122,86 +330,24 @@ def _dense(h5py: Any, content: Any, where: str) -> Iterator[tuple[str, RawLayer]
             # Hard links alone: others lead to other places or files, or back in a circle.
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise JaxbqError(f"{where}: has a link to elsewhere ({key!r}), which is not read")
-            member = group[key]
-            if isinstance(member, h5py.Group) and key == "vars" and len(member):
-                layer, used = _layer(h5py, member, f"{where}: layer {name!r}", left)
-                left -= used
-                yield name, layer
-            elif isinstance(member, h5py.Group) and key != "optimizer":
-                waiting.append((key, member))
-
-
-def _layer(h5py: Any, group: Any, where: str, most: int) -> tuple[RawLayer, int]:
-    if not set(group) <= {"0", "1"} or "0" not in group:
-        raise JaxbqError(f"{where} is no Dense layer, and only those can be imported")
-    arrays, used = [], 0
-    for key in sorted(group):
-        values = group[key]
-        if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "fiu":
-            raise JaxbqError(f"{where} does not hold plain numbers")
-        if values.is_virtual or values.external:
-            raise JaxbqError(f"{where} keeps its numbers in another file, which is not read")
-        if values.ndim != (2 if key == "0" else 1):
-            raise JaxbqError(f"{where} has weights of shape {values.shape}; only Dense layers can")
-        used += values.size * values.dtype.itemsize
-        if used > most:
-            raise JaxbqError(f"{where} is larger than jaxbq reads")
-        arrays.append(numbers(values[()], where))
-    return RawLayer(arrays[0], arrays[1] if len(arrays) > 1 else None), used
-
-
-def _chain(config: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """List (class, options) of the layers of a Sequential, or of a functional model's chain."""
-    try:
-        kind, layers = config["class_name"], config["config"]["layers"]
-        if kind not in ("Sequential", "Functional"):
-            raise JaxbqError(f"{where}: a {kind} model; only Sequential and Functional can be read")
-        for number, layer in enumerate(layers):
-            inbound = layer.get("inbound_nodes", [])
-            if kind == "Functional" and number:
-                _check_inbound(inbound, layers[number - 1]["config"]["name"], where)
-            yield str(layer["class_name"]), dict(layer["config"])
-    except (KeyError, TypeError, AttributeError, ValueError) as fault:
-        raise JaxbqError(f"{where}: its config is not one of Keras 3 ({fault!r})") from None
-
-
-def _check_inbound(inbound: Any, before: str, where: str) -> None:
-    """Refuse a functional model that is no chain: each layer must take the one before it."""
-    text = json.dumps(inbound)
-    if len(inbound) != 1 or text.count('"keras_history"') != 1 or json.dumps(before) not in text:
-        raise JaxbqError(f"{where}: its layers are no chain, one after another")
-
-
-def _activation(given: Any, where: str) -> str | None:
-    if given is None or isinstance(given, str):
-        return check_activation(given, where)
-    raise JaxbqError(f"{where}: an activation of its own cannot be imported")
-
-
-def check_activation(name: str | None, where: str) -> str | None:
-    """Refuse what has the name of an activation of jaxbq's and is another.
-
-    Raises:
-        JaxbqError: it is Keras's function ``leaky_relu``, of slope 0.2.
-    """
-    if name == "leaky_relu":
-        raise JaxbqError(f"{where}: leaky ReLU of slope 0.2; jaxbq's is {LEAK}")
-    return name
-
-
-def _layer_activation(kind: str, options: dict[str, Any], where: str) -> str:
-    """Tell the activation that a layer of its own applies."""
-    if kind == "Activation":
-        return _activation(options.get("activation"), where) or "linear"
-    if kind == "LeakyReLU":
-        slope = options.get("negative_slope")
-        if slope != LEAK:
-            raise JaxbqError(f"{where}: leaky ReLU of slope {slope}; jaxbq's is {LEAK}")
-        return "leaky_relu"
-    if kind == "ReLU" and not any(
-        options.get(name) for name in ("max_value", "negative_slope", "threshold")
-    ):
-        return "relu"
-    if kind == "Softmax":
-        return "softmax"
-    return activation_name(kind, where)
+            if not path and key in ("optimizer", "optimizer_weights"):
+                continue
+            member, inner = group[key], (*path, key)
+            shown = f"{where}: array {'/'.join(inner)!r}"
+            if isinstance(member, h5py.Group):
+                waiting.append((inner, member))
+                continue
+            if not isinstance(member, h5py.Dataset) or member.dtype.kind not in "fiu":
+                raise JaxbqError(f"{shown} does not hold plain numbers")
+            if member.is_virtual or member.external:
+                raise JaxbqError(f"{shown} keeps its numbers in another file, which is not read")
+            if member.ndim > 2:
+                raise JaxbqError(
+                    f"{shown} has shape {member.shape}, of a convolution or the like; only Dense "
+                    "layers can be imported; a model with it can be used as it is, see "
+                    "docs/own-models.md"
+                )
+            left -= member.size * member.dtype.itemsize
+            if left < 0:
+                raise JaxbqError(f"{shown} is larger than jaxbq reads")
+            yield inner, numbers(member[()], shown)

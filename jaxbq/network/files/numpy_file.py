@@ -1,34 +1,240 @@
-"""Networks as NumPy arrays in files: ``.npz``, ``.npy``, or a folder of ``.npy`` files."""
+"""Networks as plain arrays: ``.npz``, ``.npy``, ``.csv``, ``.txt``, ``.json``, ``.mat``."""
 
+import itertools
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...data.labels import listed, shown
 from ...errors import JaxbqError
-from ...runtime.archives import read_npy, read_npz
-from .chains import Orientation, arrange
+from ...runtime.archives import MAX_RATIO, RATIO_FROM, read_npy, read_npz
+from ..inputs import RawLayer
+from .chains import Orientation, arrange, layer_name, numbers, passed_over
 from .found import MOST_BYTES, Found
+
+_MOST_TEXT = 2**26  # of numbers as text; in memory they take some ten times as much
+_TABLES = (".npy", ".csv", ".txt")
 
 
 def read_numpy(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
     """Read weights by name: the book's ``wih`` and ``who``, or ``W0, b0, W1, b1`` and the like.
 
+    Of a folder all tables are read; of one table, those beside it that are layers by their names.
+
     Raises:
         JaxbqError: the file is damaged, too large, or holds no chain of layers.
     """
-    if path.is_dir():
-        files = sorted(path.glob("*.npy"))
-        if not files:
-            raise JaxbqError(f"{path}: a folder without .npy files; name a network file")
-        arrays: dict[str, np.ndarray] = {}
-        for file in files:
-            left = MOST_BYTES - sum(array.nbytes for array in arrays.values())
-            arrays[file.stem] = read_npy(file, left)
-    elif path.suffix == ".npy":
-        arrays = {path.stem: read_npy(path, MOST_BYTES)}
-    else:
+    if path.suffix.lower() == ".npz" and not path.is_dir():
         arrays = read_npz(path, MOST_BYTES)
-    layers = arrange(
-        arrays, str(path), orientation=orientation, inputs=inputs, ordered=not path.is_dir()
+        return from_arrays("NumPy arrays", arrays, str(path), orientation, inputs)
+    notes = []
+    if path.is_dir():
+        found = [sorted(path.glob(f"*{suffix}")) for suffix in _TABLES]
+        files = next(filter(None, found), [])
+        if not files:
+            raise JaxbqError(
+                f"{path}: a folder without .npy, .csv or .txt files; name a network file"
+            )
+    else:
+        files = [path]
+        if layer_name(path.stem):
+            files += [
+                file
+                for file in sorted(path.parent.glob(f"*{path.suffix}"))
+                if file != path and file.is_file() and layer_name(file.stem)
+            ]
+        notes = [f"read with it: {listed([file.name for file in files[1:]])}"] * (len(files) > 1)
+    tables: dict[str, np.ndarray] = {}
+    for file in files:
+        left = MOST_BYTES - sum(array.nbytes for array in tables.values())
+        tables[file.stem] = _read_table(file, left)
+    what = "NumPy arrays" if files[0].suffix == ".npy" else "tables of numbers"
+    read = from_arrays(what, tables, str(path), orientation, inputs, ordered=False)
+    return read._replace(notes=(*notes, *read.notes))
+
+
+def _read_table(path: Path, most: int) -> np.ndarray:
+    """Read a table of numbers: of NumPy's own kind, or text with commas, semicolons or blanks."""
+    if path.suffix.lower() == ".npy":
+        return read_npy(path, most)
+    if path.stat().st_size > min(_MOST_TEXT, most):
+        raise JaxbqError(f"{path}: larger than jaxbq reads of text; save it with np.save")
+    try:
+        with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file without numbers
+            first = file.readline()
+            file.seek(0)
+            delimiter = next((mark for mark in ",;" if mark in first), None)
+            return np.loadtxt(file, delimiter=delimiter, ndmin=2)
+    except (ValueError, OSError) as fault:
+        reason = shown(str(fault).splitlines()[0][:200])
+        raise JaxbqError(f"{path}: no table of numbers alone ({reason})") from None
+
+
+def read_json(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
+    """Read JSON: Nielsen's ``{"sizes": …, "weights": …, "biases": …}``, or arrays by name.
+
+    Raises:
+        JaxbqError: it is damaged, too large, or holds no chain of layers.
+    """
+    if path.stat().st_size > _MOST_TEXT:
+        raise JaxbqError(f"{path}: larger than jaxbq reads of text; save its arrays with np.savez")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as fault:
+        raise JaxbqError(f"{path}: no JSON that can be read ({str(fault)[:200]})") from None
+    if not isinstance(content, dict):
+        raise JaxbqError(f'{path}: holds no arrays by name, like {{"W0": …, "b0": …}}')
+    return from_arrays("JSON", content, str(path), orientation, inputs)
+
+
+def read_mat(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
+    """Read the arrays of a MATLAB file, like ``Theta1`` and ``Theta2`` of Ng's course.
+
+    Raises:
+        JaxbqError: it is damaged, too large, or holds no chain of layers.
+    """
+    from scipy.io import loadmat, whosmat
+
+    most = min(MOST_BYTES, max(RATIO_FROM, MAX_RATIO * path.stat().st_size))
+    plain = ("double", "single", "logical", "char")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # The headers alone.
+            held = [
+                (name, shape)
+                for name, shape, kind in whosmat(str(path), appendmat=False)
+                if kind in plain or re.fullmatch(r"u?int\d+", kind)
+            ]
+            if any(n < 0 for _, shape in held for n in shape) or most < sum(
+                8 * int(np.prod([float(n) for n in shape])) for _, shape in held
+            ):
+                raise JaxbqError(f"{path}: unpacks to more than jaxbq reads")
+            wanted = [name for name, _ in held]
+            content = loadmat(str(path), appendmat=False, variable_names=wanted)
+    except JaxbqError:
+        raise
+    except NotImplementedError:
+        raise JaxbqError(f"{path}: is of version 7.3; save it by save -v7 in MATLAB") from None
+    # What SciPy's reader raises on damaged files is not a closed list.
+    except Exception as fault:
+        reason = shown(str(fault).splitlines()[0][:200]) if str(fault) else type(fault).__name__
+        raise JaxbqError(f"{path}: no MATLAB file that can be read ({reason})") from None
+    arrays = {
+        name: array
+        for name, array in content.items()
+        if isinstance(array, np.ndarray) and not array.dtype.hasobject and array.size > 1
+    }
+    return from_arrays("MATLAB arrays", arrays, str(path), orientation, inputs)
+
+
+def from_arrays(
+    what: str,
+    named: Mapping[str, Any],
+    where: str,
+    orientation: Orientation | None = None,
+    inputs: int | None = None,
+    *,
+    ordered: bool = True,
+) -> Found:
+    """Take layers from arrays, or lists of numbers, by name; or lists with one entry a layer.
+
+    Args:
+        what: the format, for messages.
+        named: the arrays.
+        where: whose they are, for messages.
+        orientation: as in :func:`~jaxbq.network.files.chains.arrange`.
+        inputs: likewise.
+        ordered: likewise.
+    """
+    weights = next((named[name] for name in _LISTS if _is_list(named.get(name))), None)
+    if weights is not None:
+        return _from_lists(what, named, weights, where, orientation, inputs)
+    arrays = {str(name): as_array(value, f"{where}: {name}") for name, value in named.items()}
+    kept, notes = passed_over(arrays)
+    if thetas := _thetas(kept, where):
+        said = f"the first column of {', '.join(kept)} taken for biases"
+        return Found(what, thetas, notes=(said, *notes))
+    layers = arrange(kept, where, orientation=orientation, inputs=inputs, ordered=ordered)
+    return Found(what, layers, notes=notes)
+
+
+_LISTS = ("weights", "W", "coefs")
+
+
+def _is_list(value: Any) -> bool:
+    """Tell whether it has one matrix a layer."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 3
+    return (
+        isinstance(value, Sequence)
+        and len(value) > 0
+        and isinstance(value[0], Sequence | np.ndarray)
+        and len(value[0]) > 0
+        and not np.isscalar(value[0][0])
     )
-    return Found("NumPy arrays", layers)
+
+
+def _from_lists(
+    what: str,
+    named: Mapping[str, Any],
+    weights: Sequence[Any],
+    where: str,
+    orientation: Orientation | None,
+    inputs: int | None,
+) -> Found:
+    """Take lists of weights and biases, as of M. Nielsen's ``network2.py``."""
+    biases = next((named[n] for n in ("biases", "b", "bias", "intercepts") if n in named), ())
+    arrays = {f"W{n}": as_array(each, f"{where}: weights") for n, each in enumerate(weights)}
+    arrays |= {f"b{n}": as_array(each, f"{where}: biases") for n, each in enumerate(biases)}
+    if (
+        orientation is None
+        and "sizes" in named
+        and all(
+            array.ndim == 2 and array.shape[1] == 1
+            for name, array in arrays.items()
+            if name[0] == "b"
+        )
+    ):
+        orientation = "out_in"  # as Nielsen's, whose biases are columns
+    layers = arrange(arrays, where, orientation=orientation, inputs=inputs)
+    if "cost" not in named:
+        return Found(what, layers)
+    return Found(
+        f"Nielsen's network in {what}", layers, ("sigmoid",) * (len(layers) - 1), "sigmoid"
+    )
+
+
+def as_array(value: Any, where: str) -> np.ndarray:
+    """Make an array of what may be a list.
+
+    Raises:
+        JaxbqError: its rows have different lengths, or it holds other things than numbers.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise JaxbqError(
+            f"{where} is no array: its rows differ in length; give one array for each layer, "
+            "W0=…, b0=…, W1=…, b1=…"
+        ) from None
+
+
+def _thetas(arrays: Mapping[str, np.ndarray], where: str) -> list[RawLayer] | None:
+    """Split off the biases from matrices called Theta, of shape (out, 1 + in), as Ng's."""
+    names = sorted(arrays, key=str.lower)
+    if len(names) < 2 or any(
+        not re.fullmatch(r"theta_?\d+", name.lower()) or arrays[name].ndim != 2 for name in names
+    ):
+        return None
+    found = [numbers(arrays[name], f"{where}: array {name!r}") for name in names]
+    for matrices in (found, [array.T for array in found]):
+        if all(one.shape[0] + 1 == two.shape[1] for one, two in itertools.pairwise(matrices)):
+            return [RawLayer(matrix[:, 1:].T, matrix[:, 0]) for matrix in matrices]
+    return None

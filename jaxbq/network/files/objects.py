@@ -9,10 +9,11 @@ from ...data.labels import natural
 from ...errors import JaxbqError
 from ..inputs import RawLayer
 from .chains import Orientation, arrange, check_chain, numbers
-from .found import Found, activation_name, of_chain
-from .keras_file import check_activation
+from .found import Found, activation_name
+from .keras_file import from_keras
+from .numpy_file import as_array, from_arrays
 from .sklearn_file import from_sklearn
-from .torch_file import from_state_dict
+from .torch_file import from_module, from_state_dict
 
 
 def from_object(source: Any, orientation: Orientation | None, inputs: int | None) -> Found:
@@ -32,9 +33,9 @@ def from_object(source: Any, orientation: Orientation | None, inputs: int | None
     if hasattr(source, "get_params") and hasattr(source, "fit"):
         return from_sklearn(source, where)
     if hasattr(source, "state_dict"):
-        return from_state_dict(source.state_dict(), where, orientation, inputs)
+        return from_module(source, where, orientation, inputs)
     if hasattr(source, "layers") and hasattr(source, "get_config"):
-        return _from_keras(source, where)
+        return from_keras(source, where)
     if hasattr(source, "layers") and hasattr(source, "final_activation"):
         return _from_equinox(source, where)
     if any(base.__module__.startswith("flax.nnx") for base in type(source).__mro__[:-1]):
@@ -42,8 +43,7 @@ def from_object(source: Any, orientation: Orientation | None, inputs: int | None
     if isinstance(source, Mapping) or hasattr(source, "flat_state"):
         return _from_mapping(source, where, orientation, inputs)
     if isinstance(source, Sequence) and source and not isinstance(source, str):
-        arrays = dict(_named(source))
-        return Found("arrays", arrange(arrays, where, orientation=orientation, inputs=inputs))
+        return from_arrays("arrays", dict(_named(source)), where, orientation, inputs)
     raise JaxbqError(f"{where} is no network that jaxbq knows; give its arrays by name")
 
 
@@ -70,8 +70,7 @@ def _from_mapping(
             named, "Flax parameters", orientation="in_out", inputs=inputs, ordered=False
         )
         return Found("Flax parameters", layers)
-    arrays = {name: np.asarray(value) for name, value in flat.items()}
-    return Found("arrays", arrange(arrays, where, orientation=orientation, inputs=inputs))
+    return from_arrays("arrays", flat, where, orientation, inputs)
 
 
 def _flat(source: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -85,11 +84,17 @@ def _flat(source: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _named(source: Sequence[Any]) -> Iterator[tuple[str, np.ndarray]]:
+    """Name what a list has: a pair or one matrix a layer, or weights and biases in turn."""
     for number, layer in enumerate(source):
-        pair = layer if isinstance(layer, tuple | list) and len(layer) == 2 else (layer, None)
-        yield f"W{number}", np.asarray(pair[0])
-        if pair[1] is not None:
-            yield f"b{number}", np.asarray(pair[1])
+        where = f"entry {number} of the list"
+        pair = isinstance(layer, tuple | list) and len(layer) == 2
+        weight = as_array(layer[0] if pair else layer, where)
+        if pair and weight.ndim == 2:
+            yield f"W{number}", weight
+            if layer[1] is not None:
+                yield f"b{number}", as_array(layer[1], where)
+        else:
+            yield f"arr_{number}", as_array(layer, where)
 
 
 def _from_equinox(source: Any, where: str) -> Found:
@@ -131,20 +136,3 @@ def _called(function: Any, where: str) -> str:
         if seen.shape == probe.shape and np.allclose(seen, np.asarray(reference(probe)), atol=1e-6):
             return known
     return activation_name(name, where)
-
-
-def _from_keras(source: Any, where: str) -> Found:
-    """Take the Dense layers of a Keras model in memory."""
-    layers: list[RawLayer] = []
-    between: list[str | None] = []
-    for layer in source.layers:
-        if type(layer).__name__ != "Dense":
-            if type(layer).__name__ in ("InputLayer", "Flatten", "Dropout"):
-                continue
-            raise JaxbqError(f"{where}: layer {type(layer).__name__}; only Dense can be imported")
-        arrays = [np.asarray(weights) for weights in layer.get_weights()]
-        bias = numbers(arrays[1], where) if len(arrays) > 1 else None
-        layers.append(RawLayer(numbers(arrays[0], where), bias))
-        between.append(check_activation(str(layer.activation.__name__), where))
-    check_chain(layers, where)
-    return Found("Keras model", layers, *of_chain(between, where))

@@ -1,26 +1,20 @@
 """ONNX graphs that are a chain of fully connected layers and activations."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...data.labels import shown
 from ...errors import JaxbqError
-from ..activations import LEAK
-from ..inputs import RawLayer
 from .chains import numbers
-from .found import MOST_BYTES, Found, of_chain
+from .folding import Chain
+from .found import MOST_BYTES, Found
 
-_ACTIVATIONS = {
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Relu": "relu",
-    "LeakyRelu": "leaky_relu",
-    "Softplus": "softplus",
-    "Softmax": "softmax",
-}
-_PASSED = {"Identity", "Dropout"}
+_ACTIVATIONS = ("Sigmoid", "Tanh", "Relu", "Softplus", "Softmax", "LogSoftmax")
+_PASSED = {"Identity", "Dropout", "ZipMap"}
 # What lays images out as rows, before the first layer.
 _SHAPING = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 _FLOATS = {1, 10, 11, 16}  # of TensorProto: float, float16, double, bfloat16
@@ -52,21 +46,28 @@ def read_onnx(path: Path) -> Found:
     graph = model.graph
     if len(graph.node) > _MOST_NODES:
         raise JaxbqError(f"{path}: {len(graph.node):,} nodes are more than jaxbq reads")
-    walk = _Walk(str(path), dict(_constants(onnx, graph, str(path))))
-    for node in _in_chain(graph, str(path)):
+    constants = dict(_constants(onnx, graph, path))
+    nodes, start = _in_chain(graph, constants, str(path))
+    walk = _Walk(Chain(str(path)), constants, _shape(start))
+    for node in nodes:
         walk.take(node)
-    if not walk.layers:
-        raise JaxbqError(f"{path}: has no fully connected layer")
-    return Found("ONNX graph", walk.layers, *of_chain(walk.between, str(path)))
+    return walk.chain.found("ONNX graph", _classes(onnx, graph, walk.chain))
 
 
 class _Walk:
-    """A walk along the chain, which gathers layers and the activation after each."""
+    """A walk along the chain.
 
-    def __init__(self, where: str, constants: dict[str, np.ndarray]) -> None:
-        self.where, self.constants = where, constants
-        self.layers: list[RawLayer] = []
-        self.between: list[str | None] = []
+    Args:
+        chain: gathers what is met.
+        constants: by name.
+        shape: of one image, where it is known; None once it is a row.
+    """
+
+    def __init__(
+        self, chain: Chain, constants: dict[str, np.ndarray], shape: tuple[int, ...] | None
+    ) -> None:
+        self.chain, self.constants, self.shape = chain, constants, shape
+        self.where = chain.where
 
     def take(self, node: Any) -> None:
         """Go on by one node."""
@@ -76,29 +77,43 @@ class _Walk:
             self._gemm(node, options)
         elif kind == "MatMul":
             self._layer(self._constant(node, 1), None)
-        elif kind == "Add" and self.layers and self.between[-1] is None:
-            self._add(node)
-        elif kind in _ACTIVATIONS and self.layers and self.between[-1] is None:
+        elif kind in ("Add", "Sub", "Mul", "Div"):
+            self._arithmetic(node, kind)
+        elif kind == "BatchNormalization":
+            self._norm(node, options)
+        elif kind in _ACTIVATIONS or kind in ("LeakyRelu", "Elu", "Gelu"):
             self._activation(kind, options)
         elif kind == "Cast" and "to" in options and options["to"].i in _FLOATS:
             return
-        elif kind in _SHAPING and not self.layers:
+        elif kind in _SHAPING and not self.chain.layers:
             if "axis" in options and options["axis"].i != 1:
                 raise JaxbqError(f"{self.where}: a Flatten that mixes images cannot be imported")
+            self.shape = None
+        elif kind == "Transpose" and self.shape and not self.chain.layers:
+            self._transpose(list(options["perm"].ints) if "perm" in options else [])
         elif kind not in _PASSED:
             raise JaxbqError(
                 f"{self.where}: node {kind} cannot be imported here; only chains of Gemm or MatMul "
-                "and Add, and activations, can"
+                "and Add, activations, and what folds into these can; a network with it can be "
+                "used as it is, see docs/own-models.md"
             )
 
     def _activation(self, kind: str, options: dict[str, Any]) -> None:
-        # ONNX's own default slope is the one that jaxbq has.
-        slope = options["alpha"].f if "alpha" in options else LEAK
-        if kind == "LeakyRelu" and not np.isclose(slope, LEAK):
-            raise JaxbqError(f"{self.where}: leaky ReLU of slope {slope:g}; jaxbq's is {LEAK}")
-        if kind == "Softmax" and "axis" in options and options["axis"].i not in (-1, 1):
+        def number(usual: float) -> str:
+            # A float32 in the file, like 0.2, to be written as it was meant.
+            return str(np.float32(options["alpha"].f if "alpha" in options else usual))
+
+        axis = options["axis"].i if "axis" in options else -1
+        if kind in ("Softmax", "LogSoftmax") and axis not in (-1, 1):
             raise JaxbqError(f"{self.where}: a softmax over images, not over outputs")
-        self.between[-1] = _ACTIVATIONS[kind]
+        name = kind.lower()
+        if kind == "LeakyRelu":
+            name = f"leaky_relu({number(0.01)})"
+        elif kind == "Elu":
+            name = f"elu({number(1.0)})"
+        elif kind == "Gelu" and "approximate" in options and options["approximate"].s == b"tanh":
+            name = "gelu_tanh"
+        self.chain.activation(name)
 
     def _gemm(self, node: Any, options: dict[str, Any]) -> None:
         def scale(name: str) -> float:
@@ -111,28 +126,73 @@ class _Walk:
             weight = weight.T
         bias = None
         if len(node.input) > 2 and node.input[2]:
-            bias = self._row(self._constant(node, 2), weight.shape[-1]) * scale("beta")
+            flat = self._constant(node, 2).reshape(-1)
+            units = weight.shape[-1]
+            if flat.size not in (1, units):
+                raise JaxbqError(f"{self.where}: a bias of {flat.size} values for {units} units")
+            bias = np.broadcast_to(flat, (units,)) * scale("beta")
         self._layer(weight * scale("alpha"), bias)
 
     def _layer(self, weight: np.ndarray, bias: np.ndarray | None) -> None:
-        if weight.ndim != 2:
-            raise JaxbqError(f"{self.where}: weights of shape {weight.shape} are no layer")
-        self.layers.append(RawLayer(weight, bias))
-        self.between.append(None)
+        self.chain.layer(weight, bias)
+        self.shape = None
 
-    def _add(self, node: Any) -> None:
-        last = self.layers[-1]
+    def _arithmetic(self, node: Any, kind: str) -> None:
+        """Fold the sum, difference, product or quotient with a constant."""
         found = [n for n, name in enumerate(node.input) if name in self.constants]
-        if last.bias is not None or len(found) != 1:
-            raise JaxbqError(f"{self.where}: an Add that is no bias cannot be imported")
-        bias = self._row(self._constant(node, found[0]), last.weight.shape[1])
-        self.layers[-1] = RawLayer(last.weight, bias)
+        if len(found) != 1 or (kind == "Div" and found == [0]):
+            raise JaxbqError(f"{self.where}: a node {kind} without one constant does not fold")
+        values = self._row(self._constant(node, found[0]))
+        one = np.ones(1)
+        is_bias = kind == "Add" and self.chain.open and self.chain.layers[-1].bias is None
+        note = None if is_bias else f"{kind} {shown(str(node.name))[:60]}".strip()
+        if kind in ("Add", "Sub"):
+            turned = kind == "Sub" and found == [0]
+            offset = -values if kind == "Sub" and not turned else values
+            self.chain.affine(-one if turned else one, offset, note)
+        else:
+            with np.errstate(all="ignore"):
+                self.chain.affine(values if kind == "Mul" else 1 / values, 0.0, note)
 
-    def _row(self, values: np.ndarray, units: int) -> np.ndarray:
-        flat = values.reshape(-1)
-        if flat.size not in (1, units):
-            raise JaxbqError(f"{self.where}: a bias of {flat.size} values for {units} units")
-        return np.broadcast_to(flat, (units,)).copy()
+    def _norm(self, node: Any, options: dict[str, Any]) -> None:
+        if "training_mode" in options and options["training_mode"].i:
+            raise JaxbqError(f"{self.where}: a BatchNormalization exported in training; use eval()")
+        scale, offset, mean, variance = (self._constant(node, n).reshape(-1) for n in range(1, 5))
+        if self.shape and len(self.shape) > 1:  # one a channel, which come first
+            if scale.size not in (1, self.shape[0]):
+                raise JaxbqError(f"{self.where}: a BatchNormalization does not fit its images")
+            pixels = math.prod(self.shape[1:])
+            scale, offset, mean, variance = (
+                np.repeat(values, pixels) for values in (scale, offset, mean, variance)
+            )
+        epsilon = options["epsilon"].f if "epsilon" in options else 1e-5
+        note = f"BatchNormalization {shown(str(node.name))[:60]}".strip()
+        self.chain.normalisation(mean, variance, epsilon, scale, offset, note)
+
+    def _transpose(self, axes: Sequence[int]) -> None:
+        assert self.shape is not None
+        if (
+            len(axes) != len(self.shape) + 1
+            or axes[0] != 0
+            or sorted(axes) != list(range(len(axes)))
+        ):
+            raise JaxbqError(f"{self.where}: a Transpose over images cannot be imported")
+        pixels = np.arange(math.prod(self.shape)).reshape(self.shape)
+        order = pixels.transpose([n - 1 for n in axes[1:]])
+        self.shape = order.shape
+        self.chain.reorder(order.reshape(-1), "Transpose")
+
+    def _row(self, values: np.ndarray) -> np.ndarray:
+        """Lay a constant out as what it is for one image or one row of units."""
+        if values.size == 1:
+            return values.reshape(-1)
+        wanted = (values.shape[-1],) if self.shape is None else self.shape
+        if math.prod(wanted) <= MOST_BYTES // 8:
+            try:
+                return np.broadcast_to(values, (1, *wanted)).reshape(-1)
+            except ValueError:
+                pass
+        raise JaxbqError(f"{self.where}: a constant of shape {values.shape} differs by image")
 
     def _constant(self, node: Any, place: int) -> np.ndarray:
         name = node.input[place] if place < len(node.input) else ""
@@ -141,43 +201,107 @@ class _Walk:
         return self.constants[name]
 
 
-def _constants(onnx: Any, graph: Any, where: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Read the numbers of initialisers and Constant nodes that are in the file itself."""
+def _constants(onnx: Any, graph: Any, path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the numbers of initialisers and Constant nodes, also of those in a file beside it."""
     tensors = [(tensor.name, tensor) for tensor in graph.initializer]
+    left = MOST_BYTES
     for node in graph.node:
         if node.op_type == "Constant" and len(node.output) == 1:
             tensors += [(node.output[0], each.t) for each in node.attribute if each.name == "value"]
     for name, tensor in tensors:
         # What is no UTF-8 comes as bytes.
         if not isinstance(name, str):
-            raise JaxbqError(f"{where}: the name of a tensor is damaged ({name[:40]!r})")
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise JaxbqError(f"{where}: keeps its weights in another file, which is not read")
+            raise JaxbqError(f"{path}: the name of a tensor is damaged ({name[:40]!r})")
         if any(n < 0 for n in tensor.dims) or len(tensor.dims) > 4:
-            raise JaxbqError(f"{where}: tensor {name!r} has no shape that a layer has")
+            raise JaxbqError(f"{path}: tensor {name!r} has no shape that a layer has")
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            left -= 8 * math.prod(tensor.dims)
+            _load_external(onnx, tensor, path, left)
         try:
             values = onnx.numpy_helper.to_array(tensor)
         # What the helper raises on a tensor that lies about its shape or type is not documented.
         except Exception as fault:
             reason = str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
-            raise JaxbqError(f"{where}: tensor {name!r} is damaged ({reason})") from None
-        if values.dtype.kind in "fiu" and values.ndim <= 2:
-            yield name, numbers(values, f"{where}: tensor {name!r}")
+            raise JaxbqError(f"{path}: tensor {name!r} is damaged ({reason})") from None
+        if values.dtype.kind in "fiu":
+            yield name, numbers(values, f"{path}: tensor {name!r}")
 
 
-def _in_chain(graph: Any, where: str) -> Iterator[Any]:
-    """List the nodes from the input to the output; refuse a graph that branches."""
+def _load_external(onnx: Any, tensor: Any, path: Path, left: int) -> None:
+    """Fill a tensor from a file beside the graph, and from nowhere else."""
+    again = "put it there, or export again with external_data=False"
+    given = {entry.key: entry.value for entry in tensor.external_data}
+    location = str(given.get("location", ""))
+    file = path.parent / location
+    if not location or Path(location).name != location or file.is_symlink() or not file.is_file():
+        raise JaxbqError(
+            f"{path}: keeps its weights in {shown(location)[:100]!r}, not a file beside it; {again}"
+        )
+    try:
+        start, length = int(given.get("offset", 0)), int(given.get("length", 0))
+    except ValueError:
+        start, length = -1, 0
+    if start < 0 or length < 0 or left < 0 or start + length > min(file.stat().st_size, MOST_BYTES):
+        raise JaxbqError(
+            f"{path}: {location} does not hold what it says, or is larger than jaxbq reads"
+        )
+    with file.open("rb") as stream:
+        stream.seek(start)
+        tensor.raw_data = stream.read(length or min(file.stat().st_size - start, MOST_BYTES))
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def _in_chain(graph: Any, constants: dict[str, np.ndarray], where: str) -> tuple[list[Any], Any]:
+    """List the nodes from the input to the output, back from this; refuse a graph that branches.
+
+    Returns:
+        The nodes, and the input.
+    """
     initial = {tensor.name for tensor in graph.initializer}
-    inputs = [value.name for value in graph.input if value.name not in initial]
-    if len(inputs) != 1 or len(graph.output) != 1:
+    inputs = {value.name: value for value in graph.input if value.name not in initial}
+    outputs = [value for value in graph.output if not _is_label(value)]
+    if len(inputs) != 1 or len(outputs) != 1:
         raise JaxbqError(f"{where}: must have one input and one output")
-    current, nodes = inputs[0], [node for node in graph.node if node.op_type != "Constant"]
-    while nodes and current != graph.output[0].name:
-        users = [node for node in nodes if current in node.input]
-        if len(users) != 1 or not users[0].output:
+    makers = {name: node for node in graph.node for name in node.output if name}
+    current = outputs[0].name
+    nodes: list[Any] = []
+    while current not in inputs:
+        node = makers.get(current)
+        if node is None or len(nodes) > _MOST_NODES:
+            raise JaxbqError(f"{where}: its nodes do not lead from input to output")
+        # What else a Reshape takes is where its images end.
+        names = node.input[:1] if node.op_type in _SHAPING else node.input
+        before = [name for name in names if name and name not in constants]
+        if len(before) != 1:
             raise JaxbqError(f"{where}: its nodes are no chain, one after another")
-        yield users[0]
-        nodes.remove(users[0])
-        current = users[0].output[0]
-    if current != graph.output[0].name:
-        raise JaxbqError(f"{where}: its nodes do not lead from input to output")
+        nodes.append(node)
+        current = before[0]
+    return nodes[::-1], inputs[current]
+
+
+def _is_label(output: Any) -> bool:
+    """Tell whether an output is a class, which some exporters give beside the probabilities."""
+    return output.type.HasField("tensor_type") and output.type.tensor_type.elem_type in (6, 7, 8)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Take the shape of one image from what a graph says of its input; None where it does not."""
+    sizes = tuple(each.dim_value for each in value.type.tensor_type.shape.dim)[1:]
+    return sizes if len(sizes) > 1 and all(0 < n < 2**16 for n in sizes) else None
+
+
+def _classes(onnx: Any, graph: Any, chain: Chain) -> tuple[str, ...] | None:
+    """Name the classes as the labels' own branch does."""
+    names = {n.input[0] for n in graph.node if n.op_type == "ArrayFeatureExtractor" and n.input}
+    for tensor in graph.initializer:
+        if tensor.name in names and tuple(tensor.dims) == (chain.layers[-1].weight.shape[1],):
+            try:
+                values = onnx.numpy_helper.to_array(tensor).tolist()
+            except Exception:  # as above
+                return None
+            chain.notes.append("the output of labels passed over")
+            return tuple(
+                n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in values
+            )
+    return None

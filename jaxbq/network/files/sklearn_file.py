@@ -1,5 +1,6 @@
-"""scikit-learn's MLPClassifier: as an object, or in a file of skops."""
+"""scikit-learn's MLPClassifier, alone or after scalers: as an object, or in a file of skops."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import numpy as np
 
 from ...errors import JaxbqError
 from ...runtime.archives import open_archive
-from ..inputs import RawLayer
 from .chains import numbers
-from .found import MOST_BYTES, Found, activation_name
+from .folding import Chain
+from .found import MOST_BYTES, Found
 
 # Plain classes of scikit-learn's that every fitted MLP holds, though skops does not list them.
 _OPTIMISERS = [
@@ -44,28 +45,74 @@ def read_skops(path: Path) -> Found:
 def from_sklearn(estimator: Any, where: str) -> Found:
     """Take the layers, activations and classes of a fitted MLPClassifier or MLPRegressor.
 
+    In a pipeline, scalers and PCA before it are folded into its first layer.
+
     Raises:
-        JaxbqError: it is another estimator, or not fitted.
+        JaxbqError: it is another estimator, not fitted, or after a step that does not fold.
     """
+    *before, last = _steps(getattr(estimator, "best_estimator_", estimator))
+    chain = Chain(where)
+    for step in before:
+        _fold(step, chain)
     try:
-        weights, biases = list(estimator.coefs_), list(estimator.intercepts_)
-        hidden, output = estimator.activation, estimator.out_activation_
+        weights, biases = list(last.coefs_), list(last.intercepts_)
+        hidden, output = last.activation, last.out_activation_
     except AttributeError:
         raise JaxbqError(
-            f"{where}: {type(estimator).__name__} is no fitted MLPClassifier; give that one, "
-            "without the pipeline around it"
+            f"{where}: {type(last).__name__} is no fitted MLPClassifier or MLPRegressor; give one, "
+            "alone or at the end of a Pipeline of scalers"
         ) from None
-    layers = [
-        RawLayer(numbers(np.asarray(w), where), numbers(np.asarray(b), where))
-        for w, b in zip(weights, biases, strict=True)
-    ]
-    names = tuple(str(name) for name in np.asarray(getattr(estimator, "classes_", ())).reshape(-1))
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        chain.layer(numbers(np.asarray(weight), where), numbers(np.asarray(bias), where))
+        kind = str(output if number == len(weights) else hidden)
+        chain.activation({"logistic": "sigmoid"}.get(kind, kind))
+    names = tuple(str(name) for name in np.asarray(getattr(last, "classes_", ())).reshape(-1))
     # One logistic output is two classes.
-    outputs = max(layers[-1].weight.shape[1], 2 if output == "logistic" else 1)
-    return Found(
-        "scikit-learn MLP",
-        layers,
-        (activation_name(str(hidden), where),) * (len(layers) - 1),
-        activation_name(str(output), where),
-        names if len(names) == outputs else None,
-    )
+    outputs = max(chain.layers[-1].weight.shape[1], 2 if output == "logistic" else 1)
+    return chain.found("scikit-learn MLP", names if len(names) == outputs else None)
+
+
+def _steps(estimator: Any) -> Iterator[Any]:
+    """List the steps of a pipeline, also of one in another."""
+    if not hasattr(estimator, "named_steps"):
+        yield estimator
+        return
+    for _, step in estimator.steps:
+        if step is not None and not (isinstance(step, str) and step == "passthrough"):
+            yield from _steps(step)
+
+
+def _fold(step: Any, chain: Chain) -> None:
+    """Fold a fitted transformer into the layer after it."""
+    kind = type(step).__name__
+
+    def own(name: str, missing: float) -> np.ndarray:
+        value = getattr(step, name)
+        return np.asarray(missing if value is None else value, np.float64)
+
+    def refuse(why: str) -> JaxbqError:
+        return JaxbqError(
+            f"{chain.where}: step {kind} of the pipeline {why}; what folds is StandardScaler, "
+            "MinMaxScaler, MaxAbsScaler, RobustScaler and PCA"
+        )
+
+    try:
+        if getattr(step, "clip", False):
+            raise refuse("clips, so that it does not fold into a layer")
+        if kind in ("StandardScaler", "RobustScaler"):
+            scale = own("scale_", 1.0)
+            mean = own("mean_" if kind == "StandardScaler" else "center_", 0.0)
+            chain.affine(1 / scale, -mean / scale, kind)
+        elif kind == "MinMaxScaler":
+            chain.affine(own("scale_", 1.0), own("min_", 0.0), kind)
+        elif kind == "MaxAbsScaler":
+            chain.affine(1 / own("scale_", 1.0), 0.0, kind)
+        elif kind == "PCA":
+            axes = own("components_", 0.0)
+            if step.whiten:
+                axes = axes / np.sqrt(own("explained_variance_", 1.0))[:, None]
+            chain.projection(own("mean_", 0.0), axes, kind)
+        elif kind != "FunctionTransformer" or step.func is not None:
+            raise refuse("is not affine, or not known to be, so that it does not fold into a layer")
+    except AttributeError:
+        raise JaxbqError(f"{chain.where}: step {kind} of the pipeline is not fitted") from None
