@@ -1,0 +1,148 @@
+"""The page as one HTML file, and as an object that a notebook shows."""
+
+import base64
+import hashlib
+import html
+import io
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from ..data import Dataset, ImageSpace
+from ..errors import JaxbqError
+from ..network.files import NetworkFile
+from ..network.mlp import MLP, Params
+from ..runtime.files import write_text
+from .networks import controls, fitting_digits
+from .payload import check_size, payload
+
+# What uses another comes after it; together they are one module.
+_SCRIPTS = ("maths", "iterate", "preimage", "state", "draw", "layers", "words", "page")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One HTML file that needs no other; a notebook shows it in a frame.
+
+    Args:
+        text: the whole file.
+    """
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        """Show the page in a frame that reaches nothing outside it."""
+        return (
+            f'<iframe srcdoc="{html.escape(self.text)}" sandbox="allow-scripts" '
+            'title="jaxbq play" width="100%" height="900" style="border:0"></iframe>'
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write the page, atomically."""
+        write_text(Path(path), self.text)
+
+
+def play(
+    model: MLP,
+    params: Params,
+    data: Dataset | None = None,
+    *,
+    space: ImageSpace | None = None,
+    class_names: tuple[str, ...] = (),
+) -> Page:
+    """Make a page to play with a network: move the target, watch every layer.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        data: training images and examples; by default the embedded digits, where they fit.
+        space: shape of its images and their range; by default the data's, else square in [0, 1].
+        class_names: one an output; by default the data's, else the outputs' numbers.
+
+    Raises:
+        JaxbqError: it is no MLP, too large, or does not fit the images.
+    """
+    if not isinstance(model, MLP):
+        raise JaxbqError("play needs an MLP, whose layers it shows")
+    model.check(params)
+    pixels, outputs = model.sizes[0], model.sizes[-1]
+    if space is None:
+        side = round(pixels**0.5)
+        square = ImageSpace((side, side) if side * side == pixels else (1, pixels))
+        space = data.space if data else square
+    names = class_names or (data.class_names if data else tuple(map(str, range(outputs))))
+    if (space.pixels, len(names)) != (pixels, outputs) or (data and data.space != space):
+        raise JaxbqError(
+            f"a network of {pixels} inputs and {outputs} outputs does not fit images of "
+            f"{space.pixels} pixels with {len(names)} class names"
+        )
+    network = NetworkFile(model, params, space, names)
+    digits = fitting_digits(network) if data is None else None
+    return make_page(network, data or digits, dataName="mnist-10k" if digits else "")
+
+
+def make_page(
+    network: NetworkFile,
+    data: Dataset | None,
+    *,
+    title: str = "a network",
+    source: str = "network.safetensors",
+    dataName: str = "",
+) -> Page:
+    """Make the page of a network and of its controls. Only its own script and style may run.
+
+    Args:
+        network: the network, its image space and class names.
+        data: training images and examples in its range; None for none.
+        title: what to call it.
+        source: the network as `jaxbq invert` takes it, with what its file leaves unsaid.
+        dataName: the data set as ``--data`` takes it; empty for none.
+
+    Raises:
+        JaxbqError: it is too large for a page, or holds numbers that are not finite.
+    """
+    check_size(network)
+    others, missing = controls(network, data)
+    given = payload(network, others, data, [missing], title=title, source=source, dataName=dataName)
+    script, style = "\n".join(_file(f"{name}.js") for name in _SCRIPTS), _file("style.css")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    # No text in the data can end the element that holds it.
+    inline = json.dumps(given, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = environment.from_string(_file("play.html.j2")).render(
+        title=title,
+        sizes="-".join(map(str, network.model.sizes)),
+        script=script,
+        script_hash=_hash(script),
+        style=style,
+        style_hash=_hash(style),
+        still=_still(network.params, given["shape"]),
+        data=inline,
+    )
+    return Page(text)
+
+
+def _still(params: Params, shape: tuple[int, ...]) -> str:
+    """Draw the first class's weights, carried down to the pixels, for browsers without scripts."""
+    image = np.eye(params[-1].weight.shape[1])[0]
+    for layer in reversed(params):
+        image = np.asarray(layer.weight, np.float64) @ (image - image.mean())
+    share = (image - image.min()) / max(np.ptp(image), 1e-12)
+    file = io.BytesIO()
+    grey = np.uint8(255 * share).reshape(shape).mean(axis=2).astype(np.uint8)
+    Image.fromarray(grey).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def _hash(content: str) -> str:
+    """Name a script or style as a content security policy does, which lets no other in."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def _file(name: str) -> str:
+    return (resources.files(__package__) / "web" / name).read_text(encoding="utf-8")
