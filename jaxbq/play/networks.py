@@ -11,18 +11,15 @@ from ..evaluation.independent import logits_of, trained_once
 from ..network.files import NetworkFile
 from ..network.mlp import MLP, Params
 from ..training import Training, check_ends, train
-from ..training.losses import LossName
 
 _MOST_CONTROLLED = 600_000  # weights; three networks of more would make a page of 20 MB
-_LOSSES: dict[str, LossName] = {"sigmoid": "bce", "softmax": "cross_entropy"}
 
 
 def demo_network() -> tuple[NetworkFile, Dataset]:
     """Train 784-200-10 on the embedded digits, or read it from the cache, where it is kept."""
     data = Mnist10k().load()
     model = MLP((data.space.pixels, 200, data.classes))
-    params = _trained(model, data, "demo", data)
-    return NetworkFile(model, params, data.space, data.class_names), data
+    return NetworkFile(model, _trained(model, data), data.space, data.class_names), data
 
 
 def fitting_digits(network: NetworkFile) -> Dataset | None:
@@ -33,11 +30,7 @@ def fitting_digits(network: NetworkFile) -> Dataset | None:
 
 
 def controls(network: NetworkFile, data: Dataset | None) -> tuple[dict[str, Params], str]:
-    """Make networks of the same specification that learnt nothing.
-
-    Returns:
-        Their parameters by name; and why one is missing, if one is.
-    """
+    """Make networks that learnt nothing, of the same specification; say why one is missing."""
     model = network.model
     if sum(n * m for n, m in model.shapes) > _MOST_CONTROLLED:
         return {}, f"Networks of over {_MOST_CONTROLLED:,} weights have no controls here."
@@ -48,19 +41,20 @@ def controls(network: NetworkFile, data: Dataset | None) -> tuple[dict[str, Para
     permuted = dataclasses.replace(data, train_labels=data.train_labels[order])
     try:
         check_ends(model, data)
-        return {"permuted labels": _trained(model, permuted, "permuted", data)} | random, ""
+        return {"permuted labels": _trained(model, permuted)} | random, ""
     except JaxbqError as fault:
         return random, f"There is no control by labels: {fault}."
 
 
-def _trained(model: MLP, data: Dataset, name: str, original: Dataset) -> Params:
-    rule = Training(loss=_LOSSES.get(model.output, "squared_error"))
-    params: Params = trained_once(
-        "play",
-        {"name": name, "rule": repr(rule)},
-        original,
-        model,
-        lambda: train(model, data, rule).params,
-        lambda params: logits_of(model, params, original.test_images),
-    )[0]
+def _trained(model: MLP, data: Dataset) -> Params:
+    losses = {"sigmoid": "bce", "softmax": "cross_entropy"}
+    rule = Training(loss=losses.get(model.output, "squared_error"))  # type: ignore[arg-type]
+
+    def read(params: Params) -> np.ndarray:
+        return logits_of(model, params, data.test_images)
+
+    def make() -> Params:
+        return train(model, data, rule).params
+
+    params: Params = trained_once("play", {"rule": repr(rule)}, data, model, make, read)[0]
     return params

@@ -7,7 +7,6 @@ import io
 import json
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 import jinja2
 import numpy as np
@@ -17,9 +16,8 @@ from ..data import Dataset, ImageSpace
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
 from ..network.mlp import MLP, Params
-from ..runtime.files import write_text
 from .networks import controls, fitting_digits
-from .payload import check_size, payload
+from .payload import check_size, payload, prior
 
 # What uses another comes after it; together they are one module.
 _SCRIPTS = ("maths", "iterate", "preimage", "state", "draw", "layers", "words", "page")
@@ -27,11 +25,7 @@ _SCRIPTS = ("maths", "iterate", "preimage", "state", "draw", "layers", "words", 
 
 @dataclass(frozen=True)
 class Page:
-    """One HTML file that needs no other; a notebook shows it in a frame.
-
-    Args:
-        text: the whole file.
-    """
+    """One HTML file, its whole text, that needs no other; a notebook shows it in a frame."""
 
     text: str
 
@@ -42,10 +36,6 @@ class Page:
             'title="jaxbq play" width="100%" height="900" style="border:0"></iframe>'
         )
 
-    def save(self, path: Path | str) -> None:
-        """Write the page, atomically."""
-        write_text(Path(path), self.text)
-
 
 def play(
     model: MLP,
@@ -53,7 +43,6 @@ def play(
     data: Dataset | None = None,
     *,
     space: ImageSpace | None = None,
-    class_names: tuple[str, ...] = (),
 ) -> Page:
     """Make a page to play with a network: move the target, watch every layer.
 
@@ -62,20 +51,17 @@ def play(
         params: its parameters.
         data: training images and examples; by default the embedded digits, where they fit.
         space: shape of its images and their range; by default the data's, else square in [0, 1].
-        class_names: one an output; by default the data's, else the outputs' numbers.
 
     Raises:
         JaxbqError: it is no MLP, too large, or does not fit the images.
     """
     if not isinstance(model, MLP):
         raise JaxbqError("play needs an MLP, whose layers it shows")
-    model.check(params)
-    pixels, outputs = model.sizes[0], model.sizes[-1]
-    if space is None:
-        side = round(pixels**0.5)
-        square = ImageSpace((side, side) if side * side == pixels else (1, pixels))
-        space = data.space if data else square
-    names = class_names or (data.class_names if data else tuple(map(str, range(outputs))))
+    pixels, outputs = model.check(params).sizes[0], model.sizes[-1]
+    side = round(pixels**0.5)
+    square = ImageSpace((side, side) if side * side == pixels else (1, pixels))
+    space = space or (data.space if data else square)
+    names = data.class_names if data else tuple(map(str, range(outputs)))
     if (space.pixels, len(names)) != (pixels, outputs) or (data and data.space != space):
         raise JaxbqError(
             f"a network of {pixels} inputs and {outputs} outputs does not fit images of "
@@ -83,7 +69,7 @@ def play(
         )
     network = NetworkFile(model, params, space, names)
     digits = fitting_digits(network) if data is None else None
-    return make_page(network, data or digits, dataName="mnist-10k" if digits else "")
+    return make_page(network, data or digits, data_name="mnist-10k" if digits else "")
 
 
 def make_page(
@@ -92,7 +78,7 @@ def make_page(
     *,
     title: str = "a network",
     source: str = "network.safetensors",
-    dataName: str = "",
+    data_name: str = "",
 ) -> Page:
     """Make the page of a network and of its controls. Only its own script and style may run.
 
@@ -101,27 +87,25 @@ def make_page(
         data: training images and examples in its range; None for none.
         title: what to call it.
         source: the network as `jaxbq invert` takes it, with what its file leaves unsaid.
-        dataName: the data set as ``--data`` takes it; empty for none.
-
-    Raises:
-        JaxbqError: it is too large for a page, or holds numbers that are not finite.
+        data_name: the data set as ``--data`` takes it; empty for none.
     """
-    check_size(network)
+    check_size(network.model, network.params)
     others, missing = controls(network, data)
-    given = payload(network, others, data, [missing], title=title, source=source, dataName=dataName)
+    basis, lost = prior(data)
+    given = payload(network, others, data)
+    given |= {"title": title, "source": source, "dataName": data_name, "prior": basis}
+    given["notes"] = f"{missing} {lost}".strip()
     script, style = "\n".join(_file(f"{name}.js") for name in _SCRIPTS), _file("style.css")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    # No text in the data can end the element that holds it.
-    inline = json.dumps(given, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     text = environment.from_string(_file("play.html.j2")).render(
         title=title,
         sizes="-".join(map(str, network.model.sizes)),
         script=script,
-        script_hash=_hash(script),
         style=style,
-        style_hash=_hash(style),
+        hash_of=_hash,
         still=_still(network.params, given["shape"]),
-        data=inline,
+        # No text in the data can end the element that holds it.
+        data=json.dumps(given, separators=(",", ":")).replace("<", "\\u003c"),
     )
     return Page(text)
 
@@ -132,16 +116,14 @@ def _still(params: Params, shape: tuple[int, ...]) -> str:
     for layer in reversed(params):
         image = np.asarray(layer.weight, np.float64) @ (image - image.mean())
     share = (image - image.min()) / max(np.ptp(image), 1e-12)
-    file = io.BytesIO()
-    grey = np.uint8(255 * share).reshape(shape).mean(axis=2).astype(np.uint8)
+    grey, file = np.uint8(255 * share.reshape(shape).mean(axis=2)), io.BytesIO()
     Image.fromarray(grey).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def _hash(content: str) -> str:
     """Name a script or style as a content security policy does, which lets no other in."""
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}"
 
 
 def _file(name: str) -> str:

@@ -24,7 +24,7 @@ function levelOf(l, view) {
   if (last) return { asked: STATE.target, given, raw: null, low, high, policy: null };
   if (!run.steps) return { asked: before.a[l], given, raw: null, low, high, policy: null, start: true };
   const { raw, a, policy } = run.steps[l];
-  return { asked: l ? a : raw, given, raw, low, high, policy };
+  return { asked: l || policy.kind === "rescale" ? a : raw, given, raw, low, high, policy };
 }
 
 function policyNote({ raw, policy, low, high }) {
@@ -69,8 +69,9 @@ function buildLayers(changed) {
 function showLayers(view) {
   for (let l = NET.layers.length; l >= 0; l--) {
     const level = levelOf(l, view), bars = byId(`bars-${l}`), mine = STATE.unit && STATE.unit[0] === l;
-    showBars(bars, { ...level, chosen: mine ? STATE.unit[1] : -1 });
-    const apart = largestGap(level.asked, level.given), than = level.start ? "since the start" : l ? "asked − given" : "found − picture";
+    const cut = level.policy && level.policy.kind !== "rescale" ? level.raw : null;
+    showBars(bars, { ...level, raw: cut, chosen: mine ? STATE.unit[1] : -1 });
+    const apart = largestGap(level.asked, level.given), than = level.start ? "since the start" : level.asked === level.raw ? "found − picture" : "asked − given";
     put(byId(`apart-${l}`), `${than}: ${show(apart)} at most`);
     put(byId(`note-${l}`), policyNote(level) || (level.start ? "This method asks nothing of it: the outline is what it was at the start." : ""));
     const unit = mine ? STATE.unit[1] : 0;
@@ -125,5 +126,5 @@ function showUnit(view) {
   }
   const off = last ? null : switchedOff(view, l, k);
   put(byId("off"), last ? "An output answers; switching it off changes no other."
-    : `${l ? "Switched off" : "Black"}, it changes “${CLASSES[off.most]}” most: from ${show(off.from)} to ${show(off.to)}.`);
+    : `${l ? "Switched off" : "At the low end"}, it moves the outputs by ${show(Math.abs(off.to - off.from))} at most: “${CLASSES[off.most]}” from ${show(off.from)} to ${show(off.to)}.`);
 }

@@ -1,5 +1,6 @@
 // The network and its closed forms: forward, gradients, transposes, pseudo-inverses.
-// Weights are float32, of shape (fan_in, fan_out) by rows; all arithmetic is in double precision.
+// Weights are float32, of shape (fan_in, fan_out) by rows. Sums are in double precision; what goes
+// from layer to layer on the way back is rounded to float32, as JAX does: φ⁻¹ makes much of little.
 
 const LEAK = 0.01;
 const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
@@ -42,7 +43,7 @@ const activate = (name, z) =>
 
 // φ⁻¹ of a vector; of all logits of a softmax the ones whose mean is zero.
 const deactivate = (name, a) => {
-  const z = Float64Array.from(a, ACTIVATIONS[name].inverse);
+  const z = Float32Array.from(a, ACTIVATIONS[name].inverse);
   return name === "softmax" ? lessMean(z) : z;
 };
 
@@ -149,11 +150,12 @@ function settle(policy, raw) {
 // Layer by layer from the target to the image; steps[l] is layer l: wanted, z, raw, a, policy.
 function wayBack(net, target, method, policy) {
   const steps = [];
-  let wanted = Float64Array.from(target);
+  let wanted = Float32Array.from(target);
   for (let l = net.layers.length - 1; l >= 0; l--) {
     const layer = net.layers[l], below = l ? net.layers[l - 1].phi : null;
     const z = deactivate(layer.phi, wanted);
-    const raw = method === "transpose" ? transposed(z, layer) : pseudoInverse(addBias(layer, z, -1), layer);
+    const raw = Float32Array.from(
+      method === "transpose" ? transposed(z, layer) : pseudoInverse(addBias(layer, z, -1), layer));
     const rule = policyOf(net, method, policy, below);
     steps[l] = { wanted, z, raw, policy: rule, ...settle(rule, raw) };
     wanted = steps[l].a;

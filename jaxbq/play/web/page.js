@@ -214,6 +214,7 @@ function buildDrawing() {
 // Right: what the network makes of the picture.
 
 function buildAnswers() {
+  byId("answers").style.setProperty("--names", `${Math.min(Math.max(...CLASSES.map((name) => name.length)), 9) + 1}ch`);
   CLASSES.forEach((name, k) => byId("answers").append(element("li", { id: `answer-${k}` },
     element("span", { textContent: name }), element("i", {}, element("b"), element("u")), element("output"))));
 }
@@ -226,7 +227,7 @@ function showAnswers(outputs) {
     row.hidden = !shown.has(k);
     bar.style.width = `${(100 * (outputs[k] - low)) / span}%`;
     mark.style.left = `${(100 * (STATE.target[k] - low)) / span}%`;
-    put(row.children[2], show(outputs[k]));
+    put(row.children[2], BOUNDED && Math.abs(outputs[k]) < 0.0005 ? "0.000" : show(outputs[k]));
   });
 }
 function showFacts(image, trace) {
@@ -275,7 +276,7 @@ function goTo(step) {
   if (STATE.tour) {
     const [, wish] = TOUR[STATE.tour - 1];
     Object.assign(STATE, { target: codeOf([0]), unit: null, ...wish });
-    if (wish.unit) STATE.unit = wish.unit();
+    if (wish.unit) STATE.unit = loudest(0);
   }
   showTour();
   changed("ask");
@@ -317,7 +318,7 @@ buildAnswers();
 buildOthers();
 buildTime();
 buildTour();
-put(byId("notes"), GIVEN.notes.join(" "));
+put(byId("notes"), GIVEN.notes);
 byId("copy").addEventListener("click", () => copy(command(), byId("copy")));
 byId("link").addEventListener("click", () => copy(location.href.split("#")[0] + toFragment(), byId("link")));
 addEventListener("hashchange", arrive);

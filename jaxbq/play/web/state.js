@@ -14,7 +14,7 @@ function fullSquare(triangle, size) {
 }
 
 const NETWORKS = GIVEN.networks.map(({ name, layers }) => ({
-  name, low: GIVEN.low, high: GIVEN.high, output: GIVEN.output,
+  name, low: GIVEN.low, high: GIVEN.high, output: layers[layers.length - 1].phi,
   layers: layers.map(({ n, m, phi, W, b, G }) => ({
     n, m, phi, W: floats(W), b: b && floats(b), G: G && fullSquare(doubles(G), Math.min(n, m)),
   })),
@@ -36,9 +36,10 @@ const IMAGES = rowsOf(GIVEN.images).map((row) => ({ ...row, image: fromBytes(row
 const EXAMPLES = rowsOf(GIVEN.examples);
 
 const SOFTMAX = NET.output === "softmax", BOUNDED = Number.isFinite(ACTIVATIONS[NET.output].high);
+const ANALYTIC = NET.layers.every((layer) => ACTIVATIONS[layer.phi].inverse);
 const METHODS = [
-  ["transpose", "Transpose", GIVEN.analytic, "The book: inverse activation, times Wᵀ, rescale, layer by layer."],
-  ["pseudo_inverse", "Pseudo-inverse", GIVEN.analytic, "The least-squares inverse W⁺ of each layer, then a policy."],
+  ["transpose", "Transpose", ANALYTIC, "The book: inverse activation, times Wᵀ, rescale, layer by layer."],
+  ["pseudo_inverse", "Pseudo-inverse", ANALYTIC, "The least-squares inverse W⁺ of each layer, then a policy."],
   ["ascent", "Pixel ascent", true, "Projected gradient steps on the pixels towards the target."],
   ["whitened", "Whitened ascent", !!PRIOR_OF_IMAGES, "Ascent along what the training images vary in, at a price."],
   ["preimage", "Exact preimage", !!ACTIVATIONS[NET.output].inverse, "Solve network(x) = target for x in the pixel range."],
@@ -59,9 +60,11 @@ function codeOf(classes) {
 const tidy = (v) => Number(v.toPrecision(9));
 
 // Sliders run from −1 to 1000 steps of φ⁻¹, so that 0.9, 0.99 and 0.999 are equally far apart.
-const ENDS = BOUNDED
-  ? [0.001, 0.999].map((share) => logit(share))
-  : GIVEN.span;
+// Outputs without an end go as far as the training images take them, with some room.
+const ENDS = BOUNDED ? [0.001, 0.999].map(logit) : IMAGES.reduce(([low, high], { image }) => {
+  const { outputs } = forward(NET, image);
+  return [Math.min(low, ...outputs), Math.max(high, ...outputs)];
+}, [ACTIVATIONS[NET.output].low < 0 ? -1 : 0.001, 2]);
 const shareOf = (a) => { const { low, high } = ACTIVATIONS[NET.output]; return (a - low) / (high - low); };
 const toSlider = (a) => {
   const [from, to] = ENDS, v = BOUNDED ? logit(clip(shareOf(a), 1e-9, 1 - 1e-9)) : a;
@@ -74,10 +77,16 @@ function fromSlider(position) {
   return Number((low + share * (high - low)).toPrecision(share > 0.5 ? 4 : 3));
 }
 
+// The unit of the last hidden layer that speaks loudest for a class.
+function loudest(k) {
+  const l = NET.layers.length - 1, { W, n, m } = NET.layers[l];
+  return l ? [l, argmax(Array.from({ length: n }, (_, i) => W[i * m + k]))] : null;
+}
+
 const BLANK = new Uint8Array(PIXELS);
 const initial = () => ({
   target: codeOf([0]), method: METHODS.find(([, , usable]) => usable)[0], policy: "clip", start: "grey",
-  ink: BLANK, example: -1, seed: 1, at: null, unit: null, tour: 0,
+  ink: BLANK, example: -1, seed: 1, at: null, unit: loudest(0), tour: 0,
 });
 const STATE = initial();
 
@@ -85,7 +94,9 @@ function setOutput(k, value) {
   const target = STATE.target.slice();
   if (SOFTMAX) {
     const others = 1 - target[k], left = 1 - clip(value, 0.0005, 0.9995);
-    target.forEach((a, j) => { target[j] = j === k ? 1 - left : others > 1e-9 ? (a * left) / others : left / (N - 1); });
+    target.forEach((a, j) => { target[j] = j === k ? 1 - left : Math.max((a * left) / others, 1e-6); });
+    const whole = sum(target);
+    target.forEach((a, j) => { target[j] = a / whole; });
   } else target[k] = value;
   STATE.target = target.map(tidy);
 }

@@ -39,7 +39,8 @@ function nearestImage(image) {
   return best < 0 ? null : { ...IMAGES[best], distance: Math.sqrt(least) };
 }
 
-const outOfRange = (image) => image.reduce((count, v) => count + (v < GIVEN.low - 1e-9 || v > GIVEN.high + 1e-9), 0);
+const SLACK = 1e-6 * (GIVEN.high - GIVEN.low); // the ends as float32
+const outOfRange = (image) => image.reduce((count, v) => count + (v < GIVEN.low - SLACK || v > GIVEN.high + SLACK), 0);
 
 // Whether the target is met: within a hundredth of what outputs can differ by.
 const isMet = (error) => error <= 0.01 * (BOUNDED ? ACTIVATIONS[NET.output].high - ACTIVATIONS[NET.output].low : 1) + 1e-9;
@@ -53,8 +54,8 @@ function sentence(view) {
   if (own) {
     const label = STATE.example >= 0 ? EXAMPLES[STATE.example].label : argmax(forward(NET, start).outputs);
     const r = correlation(image, start), name = STATE.example >= 0 ? `your ${CLASSES[label]}` : `your drawing, which the network reads as ${CLASSES[label]}`;
-    seen = r >= 0.5 ? label : null;
-    words.push(r >= 0.8 ? `The picture still looks like ${name} (correlation ${show(r)})` : r >= 0.5
+    seen = r >= 0.6 ? label : null;
+    words.push(r >= 0.6 ? `The picture still looks like ${name} (correlation ${show(r)})` : r >= 0.3
       ? `The picture keeps a trace of ${name} (correlation ${show(r)})` : `Little is left of ${name} (correlation ${show(r)})`);
   } else if (IMAGES.length) {
     const { best, likeness } = closestMean(image);
@@ -62,12 +63,15 @@ function sentence(view) {
     words.push(likeness >= 0.5 ? `The picture resembles the mean ${CLASSES[best]} (correlation ${show(likeness)})`
       : `The picture resembles no class (at most ${show(likeness)}, with the mean ${CLASSES[best]})`);
   }
-  const answers = classless ? `the network is off by at most ${show(error)}`
-    : `the network answers ${CLASSES[top]} with ${show(trace.outputs[top])}`;
-  const agrees = classless || top === wanted, strange = seen !== null && !namedClasses(target).includes(seen);
-  const asked = met ? "as asked" : agrees && !classless ? `asked was ${show(target[wanted])}; some output is off by ${show(error)}` : classless ? `asked was ${ask}` : `asked was ${ask}`;
-  const joint = !words.length ? "" : met && (strange || seen === null) ? ", yet " : met || agrees ? ", and " : ", but ";
-  words.push(`${joint}${answers}${met ? ", as asked" : ` (${asked})`}`);
+  let answers = `the network answers ${CLASSES[top]} with ${show(trace.outputs[top])}`;
+  if (classless) answers = `the network is off by at most ${show(error)}`;
+  if (met) answers += ", as asked";
+  else if (classless) answers += ` where ${ask} was asked`;
+  else if (top === wanted) answers += ` where ${show(target[wanted])} was asked; some output is off by ${show(error)}`;
+  else answers += ` where ${ask} was asked`;
+  const strange = seen === null || !namedClasses(target).includes(seen);
+  const joint = met ? (strange ? ", yet " : ", and ") : top === wanted ? ", and " : ", but ";
+  words.push(words.length ? joint + answers : answers);
   const outside = outOfRange(image), last = iterates(method) && view.at < run.frames.length - 1 && view.at !== run.best;
   let more = ".";
   if (last || !run.done) more = `; this is step ${view.at}${run.done ? ` of ${run.frames.length - 1}` : ""}.`;
@@ -115,18 +119,14 @@ function inPython() {
 }
 
 // Five questions of a learner's; each sets the state and says what to look at, with its numbers.
-const loudest = () => {
-  const l = NET.layers.length - 1, layer = NET.layers[l], k = argmax(STATE.target);
-  return l ? [l, argmax(Array.from({ length: layer.n }, (_, i) => layer.W[i * layer.m + k]))] : null;
-};
 const TOUR = [
-  ["Why does Wᵀ show anything?", { method: "transpose", unit: loudest }, (view) =>
+  ["Why does Wᵀ show anything?", { method: "transpose", unit: true }, (view) =>
     `Every unit adds the image of its own weights: with plus if it speaks for a ${CLASSES[0]}, with minus if against. Sums like this are called matched filters: one step of gradient ascent, no inverse.${IMAGES.length && CLASS_MEANS[0] ? ` Look at the picture: its correlation with the mean ${CLASSES[0]} is ${show(correlation(view.image, CLASS_MEANS[0]))}.` : ""} Then look at the unit below the layers: it speaks loudest for a ${CLASSES[0]}.`],
   ["Why is it not the inverse?", { method: "transpose" }, (view) =>
     `An inverse would give back what was asked. Look at the outputs: outlined bars were asked, filled ones are given. They differ by up to ${show(largestGap(view.trace.outputs, STATE.target))}. And the strength does not count: move the slider of ${CLASSES[0]}, and the picture stays nearly as it is.`],
   ["What does the clip lose?", { method: "pseudo_inverse", policy: "clip" }, (view) => {
     const raw = view.run.steps?.[0].raw ?? view.image;
-    return `W⁺ is a true inverse wherever there is one. But its pixels know no range: ${percent(outOfRange(raw) / PIXELS)} lie outside it. Look at the marks along the edges of the picture's bars. Before the clip the outputs are off by ${show(largestGap(forward(NET, raw).outputs, STATE.target))}, after it by ${show(largestGap(view.trace.outputs, STATE.target))}. Try the policy “none”.`;
+    return `W⁺ gives each layer the least inputs that answer what is asked. But such pixels know no range: ${percent(outOfRange(raw) / PIXELS)} lie outside it. Look at the marks along the edges of the picture's bars. Before the clip the outputs are off by ${show(largestGap(forward(NET, raw).outputs, STATE.target))}, after it by ${show(largestGap(view.trace.outputs, STATE.target))}. Try the policy “none”.`;
   }],
   ["Why mush?", { method: "preimage", start: "noise" }, (view) =>
     `This picture began as noise, and the network's answer is off by ${show(largestGap(view.trace.outputs, STATE.target))} at most. It needs to show nothing: ${N} numbers were asked, ${PIXELS} pixels can move, so at least ${Math.max(PIXELS - N, 0)} directions change no answer. Draw something and start from it: it stays what you drew.`],
