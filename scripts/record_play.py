@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "play.webp"
 SIZE = {"width": 1200, "height": 760}
@@ -28,6 +28,17 @@ def shoot(tab: Page, frames: Frames, milliseconds: int) -> None:
     frames.append((picture.resize((WIDTH, height), Image.Resampling.LANCZOS), milliseconds))
 
 
+def press(what: Locator) -> None:
+    """Click without scrolling there."""
+    what.evaluate("(each) => each.click()")
+
+
+def slide(tab: Page, which: str, value: float) -> None:
+    tab.locator(which).evaluate(
+        "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", value
+    )
+
+
 def settle(tab: Page) -> None:
     for _ in range(400):
         tab.wait_for_timeout(50)
@@ -39,35 +50,29 @@ def record(tab: Page) -> Frames:
     frames: Frames = []
     settle(tab)
     shoot(tab, frames, 1200)
-    tab.get_by_role("button", name="load a real 4").nth(1).click()
-    tab.locator("label", has_text="Exact preimage").click()
-    tab.locator("label", has_text="my drawing").click()
-    tab.get_by_role("button", name="4", exact=True).click()
+    press(tab.get_by_role("button", name="load a real 4").nth(1))
+    press(tab.locator("label", has_text="Exact preimage"))
+    press(tab.locator("label", has_text="my drawing"))
+    press(tab.get_by_role("button", name="4", exact=True))
     settle(tab)
     shoot(tab, frames, 1000)
     # The slider of 9 goes up, that of 4 down, and the network follows.
     for share in (0.2, 0.4, 0.6, 0.8, 1.0):
         for digit, value in ((4, 834 - 668 * share), (9, 166 + 668 * share)):
-            tab.locator(f"#target-{digit}").evaluate(
-                "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", value
-            )
+            slide(tab, f"#target-{digit}", value)
         settle(tab)
         shoot(tab, frames, 350)
     last = int(tab.locator("#at").get_attribute("max") or 0)
     for step in range(last + 1):
-        tab.locator("#at").evaluate(
-            "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", step
-        )
+        slide(tab, "#at", step)
         tab.wait_for_timeout(80)
         shoot(tab, frames, 300 if step < last else 2200)
-    tab.locator("label", has_text="Whitened ascent").click()
-    tab.locator("label", has_text="mean image").click()
+    press(tab.locator("label", has_text="Whitened ascent"))
+    press(tab.locator("label", has_text="mean image"))
     settle(tab)
     length = int(tab.locator("#at").get_attribute("max") or 0)
     for step in (0, 5, 10, 20, 40, 80, length):
-        tab.locator("#at").evaluate(
-            "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", step
-        )
+        slide(tab, "#at", step)
         tab.wait_for_timeout(80)
         shoot(tab, frames, 200 if step < length else 2000)
     return frames

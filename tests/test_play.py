@@ -160,7 +160,7 @@ def test_play_refuses_what_it_cannot_show(tiny):
     params = model.init(jax.random.key(0))
     with pytest.raises(JaxbqError, match="needs an MLP"):
         jaxbq.play(jaxbq.Function(lambda p, x: x), None)
-    with pytest.raises(JaxbqError, match="does not fit images of 36 pixels"):
+    with pytest.raises(JaxbqError, match="do not fit images of 36 pixels"):
         jaxbq.play(model, params, space=ImageSpace((6, 6)))
     with pytest.raises(JaxbqError, match="not finite"):
         jaxbq.play(model, jax.tree.map(lambda leaf: leaf * jnp.nan, params))

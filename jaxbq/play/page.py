@@ -19,6 +19,7 @@ from ..network.mlp import MLP, Params
 from .networks import controls, fitting_digits
 from .payload import check_size, payload, prior
 
+_WEB = resources.files(__package__) / "web"
 # What uses another comes after it; together they are one module.
 _SCRIPTS = ("maths", "iterate", "preimage", "state", "draw", "layers", "words", "page")
 
@@ -47,13 +48,10 @@ def play(
     """Make a page to play with a network: move the target, watch every layer.
 
     Args:
-        model: the network.
+        model: the network; it must be an MLP.
         params: its parameters.
         data: training images and examples; by default the embedded digits, where they fit.
         space: shape of its images and their range; by default the data's, else square in [0, 1].
-
-    Raises:
-        JaxbqError: it is no MLP, too large, or does not fit the images.
     """
     if not isinstance(model, MLP):
         raise JaxbqError("play needs an MLP, whose layers it shows")
@@ -64,8 +62,8 @@ def play(
     names = data.class_names if data else tuple(map(str, range(outputs)))
     if (space.pixels, len(names)) != (pixels, outputs) or (data and data.space != space):
         raise JaxbqError(
-            f"a network of {pixels} inputs and {outputs} outputs does not fit images of "
-            f"{space.pixels} pixels with {len(names)} class names"
+            f"{pixels} inputs and {outputs} outputs do not fit images of {space.pixels} pixels "
+            f"with {len(names)} class names"
         )
     network = NetworkFile(model, params, space, names)
     digits = fitting_digits(network) if data is None else None
@@ -75,6 +73,7 @@ def play(
 def make_page(
     network: NetworkFile,
     data: Dataset | None,
+    others: dict[str, Params] | None = None,
     *,
     title: str = "a network",
     source: str = "network.safetensors",
@@ -83,21 +82,23 @@ def make_page(
     """Make the page of a network and of its controls. Only its own script and style may run.
 
     Args:
-        network: the network, its image space and class names.
+        network: with its image space and class names.
         data: training images and examples in its range; None for none.
+        others: parameters of its controls, by name; by default they are made.
         title: what to call it.
         source: the network as `jaxbq invert` takes it, with what its file leaves unsaid.
         data_name: the data set as ``--data`` takes it; empty for none.
     """
     check_size(network.model, network.params)
-    others, missing = controls(network, data)
+    others, missing = controls(network, data) if others is None else (others, "")
     basis, lost = prior(data)
     given = payload(network, others, data)
     given |= {"title": title, "source": source, "dataName": data_name, "prior": basis}
     given["notes"] = f"{missing} {lost}".strip()
-    script, style = "\n".join(_file(f"{name}.js") for name in _SCRIPTS), _file("style.css")
+    script = "\n".join((_WEB / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
+    style, template = ((_WEB / name).read_text("utf-8") for name in ("style.css", "play.html.j2"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    text = environment.from_string(_file("play.html.j2")).render(
+    text = environment.from_string(template).render(
         title=title,
         sizes="-".join(map(str, network.model.sizes)),
         script=script,
@@ -124,7 +125,3 @@ def _still(params: Params, shape: tuple[int, ...]) -> str:
 def _hash(content: str) -> str:
     """Name a script or style as a content security policy does, which lets no other in."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}"
-
-
-def _file(name: str) -> str:
-    return (resources.files(__package__) / "web" / name).read_text(encoding="utf-8")

@@ -36,13 +36,11 @@ def payload(
 
 
 def check_size(model: MLP, params: Params) -> None:
-    """Refuse a network that is too large for a page, or whose numbers are none."""
+    """Refuse a network that is too large for a page, or holds what is no number."""
     size = sum(n * m for n, m in model.shapes)
     if size > _MOST_WEIGHTS:
-        raise JaxbqError(
-            f"the network has {size:,} weights, and a page holds {_MOST_WEIGHTS:,} at most; "
-            "use jaxbq invert and jaxbq trace"
-        )
+        advice = f"a page holds {_MOST_WEIGHTS:,} at most; use jaxbq invert and jaxbq trace"
+        raise JaxbqError(f"the network has {size:,} weights, and {advice}")
     if not all(np.isfinite(v).all() for each in params for v in each if v is not None):
         raise JaxbqError("the network holds weights that are not finite")
 

@@ -1,29 +1,28 @@
 // Pictures, weights and bars on canvases.
 
 const [HEIGHT, WIDTH, CHANNELS] = GIVEN.shape;
-const colours = () => {
-  const style = getComputedStyle(document.documentElement);
-  const get = (name) => style.getPropertyValue(`--${name}`).trim();
-  return { ink: get("ink"), soft: get("soft"), rule: get("rule"), faint: get("faint"), asked: get("asked"), given: get("given"), paper: get("paper") };
-};
+function colours() {
+  const style = getComputedStyle(document.documentElement), names = ["ink", "rule", "faint", "asked", "given"];
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
 let COLOURS = colours();
 
-function putPixels(canvas, height, width, colour) {
+// Fill a canvas, a pixel for a pixel: `fill` writes red, green, blue, opacity of each in turn.
+function putPixels(canvas, height, width, fill) {
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-  const context = canvas.getContext("2d"), data = context.createImageData(width, height);
-  for (let i = 0; i < height * width; i++) {
-    const [r, g, b] = colour(i);
-    data.data.set([r, g, b, 255], 4 * i);
-  }
-  context.putImageData(data, 0, 0);
+  const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
+  fill(picture.data.fill(255));
+  context.putImageData(picture, 0, 0);
 }
 
 // An image in its range, grey or in colour; what lies outside is shown at the end.
 function showImage(canvas, image) {
-  const { low, high } = GIVEN, byte = (v) => (255 * (v - low)) / (high - low);
-  putPixels(canvas, HEIGHT, WIDTH, CHANNELS === 3
-    ? (i) => [byte(image[3 * i]), byte(image[3 * i + 1]), byte(image[3 * i + 2])]
-    : (i) => { const v = byte(image[i]); return [v, v, v]; });
+  const { low, high } = GIVEN, scale = 255 / (high - low), grey = CHANNELS !== 3;
+  putPixels(canvas, HEIGHT, WIDTH, (bytes) => {
+    for (let i = 0; i < HEIGHT * WIDTH; i++) {
+      for (let c = 0; c < 3; c++) bytes[4 * i + c] = scale * (image[grey ? i * CHANNELS : 3 * i + c] - low);
+    }
+  });
 }
 
 const showBytes = (canvas, bytes) => showImage(canvas, fromBytes(bytes));
@@ -33,15 +32,20 @@ function showWeights(canvas, weights) {
   const pixels = weights.length === PIXELS && CHANNELS === 1;
   const width = pixels ? WIDTH : Math.ceil(Math.sqrt(weights.length));
   const most = weights.reduce((top, w) => Math.max(top, Math.abs(w)), 1e-12);
-  putPixels(canvas, pixels ? HEIGHT : Math.ceil(weights.length / width), width, (i) => {
-    const share = (weights[i] ?? 0) / most, strong = Math.abs(share), to = share > 0 ? [213, 94, 0] : [0, 114, 178];
-    return to.map((c) => 250 + (c - 250) * strong);
+  putPixels(canvas, pixels ? HEIGHT : Math.ceil(weights.length / width), width, (bytes) => {
+    weights.forEach((w, i) => {
+      const strong = Math.abs(w) / most, to = w > 0 ? [213, 94, 0] : [0, 114, 178];
+      for (let c = 0; c < 3; c++) bytes[4 * i + c] = 250 + (to[c] - 250) * strong;
+    });
   });
 }
 
-// A canvas as sharp as the screen, with its size in CSS pixels.
+// A canvas as sharp as the screen, with its size in CSS pixels, which is asked once: to ask in the
+// middle of a frame makes the browser lay out the whole page.
+const SIZES = new Map();
 function sharp(canvas) {
-  const ratio = globalThis.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+  if (!SIZES.has(canvas)) SIZES.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
+  const ratio = globalThis.devicePixelRatio || 1, [width, height] = SIZES.get(canvas);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);

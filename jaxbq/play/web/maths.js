@@ -25,7 +25,7 @@ const ACTIVATIONS = {
   softmax: { of: null, slope: null, inverse: Math.log, low: 0, high: 1 },
 };
 
-const sum = (v) => v.reduce((total, each) => total + each, 0);
+const sum = (v) => { let s = 0; for (let i = 0; i < v.length; i++) s += v[i]; return s; };
 const dot = (a, b) => { let s = 0; for (let i = 0; i < a.length; i++) s += a[i] * b[i]; return s; };
 const norm = (v) => Math.sqrt(dot(v, v));
 const argmax = (v) => v.reduce((best, each, k) => (each > v[best] ? k : best), 0);

@@ -12,9 +12,7 @@ function changed(what) {
     try { history.replaceState(null, "", toFragment()); } catch { /* a frame without an address */ }
   });
 }
-function schedule() {
-  if (!scheduled) { scheduled = true; requestAnimationFrame(tick); }
-}
+function schedule() { if (!scheduled) { scheduled = true; requestAnimationFrame(tick); } }
 const timers = {};
 function later(name, wait, act) {
   clearTimeout(timers[name]);
@@ -322,7 +320,7 @@ put(byId("notes"), GIVEN.notes);
 byId("copy").addEventListener("click", () => copy(command(), byId("copy")));
 byId("link").addEventListener("click", () => copy(location.href.split("#")[0] + toFragment(), byId("link")));
 addEventListener("hashchange", arrive);
-addEventListener("resize", schedule);
+addEventListener("resize", () => { SIZES.clear(); schedule(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { COLOURS = colours(); schedule(); });
 document.documentElement.classList.add("ready");
 arrive();

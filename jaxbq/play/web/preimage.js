@@ -7,8 +7,8 @@ function exactPreimage(net, target, start) {
   const { low, high } = net, wanted = deactivate(net.output, target);
   const project = net.output === "softmax" ? lessMean : (r) => r;
   const inside = (x) => x.map((v) => clip(v, low, high));
-  const residual = (x) => project(wanted.map((w, k) => w - forward(net, x).logits[k]));
   const residualOf = (trace) => project(wanted.map((w, k) => w - trace.logits[k]));
+  const residual = (x) => residualOf(forward(net, x));
   let x = inside(Float64Array.from(start)), damping = 1e-3, curved = false;
   const first = norm(residual(x)), run = newRun(x, LIMIT);
   run.residuals = [first];

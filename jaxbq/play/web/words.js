@@ -14,18 +14,20 @@ function askedFor(target) {
   return named.length > 4 ? `${named.length} classes` : list(named.map((k) => CLASSES[k]));
 }
 
-function correlation(one, two) {
-  const a = lessMean(Float64Array.from(one)), b = lessMean(Float64Array.from(two)), size = norm(a) * norm(b);
-  return size > 1e-12 ? dot(a, b) / size : 0;
+// A vector less its mean, of length 1: the product of two is their correlation.
+function direction(v) {
+  const centred = lessMean(Float64Array.from(v)), size = norm(centred);
+  return size > 1e-12 ? centred.map((each) => each / size) : centred.fill(0);
 }
+const correlation = (one, two) => dot(direction(one), direction(two));
 const CLASS_MEANS = CLASSES.map((_, k) => {
-  const own = IMAGES.filter(({ label }) => label === k), mean = new Float64Array(PIXELS);
-  for (const { image } of own) for (let i = 0; i < PIXELS; i++) mean[i] += image[i] / own.length;
-  return own.length ? mean : null;
+  const own = IMAGES.filter(({ label }) => label === k), total = new Float64Array(PIXELS);
+  for (const { image } of own) for (let i = 0; i < PIXELS; i++) total[i] += image[i];
+  return own.length ? direction(total) : null;
 });
 
 function closestMean(image) {
-  const likeness = CLASS_MEANS.map((mean) => (mean ? correlation(image, mean) : -1)), best = argmax(likeness);
+  const own = direction(image), likeness = CLASS_MEANS.map((mean) => (mean ? dot(own, mean) : -1)), best = argmax(likeness);
   return { best, likeness: likeness[best] };
 }
 
@@ -33,7 +35,9 @@ function nearestImage(image) {
   let best = -1, least = Infinity;
   IMAGES.forEach(({ image: other }, k) => {
     let square = 0;
-    for (let i = 0; i < PIXELS && square < least; i++) { const gap = image[i] - other[i]; square += gap * gap; }
+    for (let i = 0; i < PIXELS && square < least;) {
+      for (const to = Math.min(i + 64, PIXELS); i < to; i++) square += (image[i] - other[i]) ** 2;
+    }
     if (square < least) { least = square; best = k; }
   });
   return best < 0 ? null : { ...IMAGES[best], distance: Math.sqrt(least) };

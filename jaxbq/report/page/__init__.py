@@ -68,6 +68,7 @@ def render(run: Run) -> str:
         script=script,
         script_hash=_hash(script),
         data=inline_json(images.data()),
+        play=(run.folder.report.parent / "play.html").exists(),
     )
 
 
