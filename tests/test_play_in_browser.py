@@ -392,6 +392,7 @@ def test_the_address_holds_the_whole_state(visit):
     tab.locator("#at").press("Home")
     tab.keyboard.press("ArrowRight")
     settled(tab)
+    until(tab, "location.hash === jaxbqPlay.toFragment()")
     before, said = state(tab), tab.inner_text("#sentence")
     assert before["at"] == 1
     again = visit(fragment="#" + tab.url.split("#")[1])
