@@ -44,6 +44,7 @@ from .network.mlp import MLP as MLP
 from .network.mlp import Function as Function
 from .network.targets import Codes as Codes
 from .network.targets import Mixture as Mixture
+from .play import play as play
 from .report import plot as plot
 from .training import Adversary as Adversary
 from .training import Autoencoder as Autoencoder

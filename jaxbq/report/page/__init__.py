@@ -68,6 +68,7 @@ def render(run: Run) -> str:
             script=script,
             script_hash=f"sha256-{base64.b64encode(digest).decode('ascii')}",
             data=images.data(),
+            play=(run.folder.report.parent / "play.html").exists(),
         )
     )
 
