@@ -212,6 +212,6 @@ def test_black_strokes_on_clear_paper(tmp_path):
             pixels = np.zeros((4, 4, 4), np.uint8)
             pixels[number, :, 3] = 255
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    with pytest.raises(JaxbqError, match='every image is black .* ink = "dark"'):
+    with pytest.raises(JaxbqError, match=r'every image is black .* ink = "dark"'):
         Images(path=str(tmp_path)).load()
     assert Images(path=str(tmp_path), ink="dark").load().train_images.max() == 1

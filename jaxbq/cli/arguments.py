@@ -281,6 +281,23 @@ def add_foreign(command: argparse.ArgumentParser) -> None:
     )
 
 
+_FOREIGN = (
+    *("hidden", "output", "orientation", "turned", "pixel_range", "shape", "ink", "axes"),
+    *("channels", "input_scale", "input_offset", "class_names"),
+)
+
+
+def said_of_file(chosen: argparse.Namespace) -> list[str]:
+    """Repeat what the user said of a file that does not say it itself, as arguments."""
+    words: list[str] = []
+    for name in _FOREIGN:
+        value = getattr(chosen, name)
+        if value is not None:
+            parts = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, parts)]
+    return words
+
+
 def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """Read what was said about a network file; None for what was not."""
     hidden = chosen.hidden.split(",") if chosen.hidden else None
@@ -318,9 +335,9 @@ class Opened(NamedTuple):
 
     Args:
         network: with its names of the classes.
-        data: in its pixel range and its order of classes; None where none were named.
-        reference: what methods may know.
-        found: what the network reads in them, or in the default images; None without any.
+        data: in its pixel range and its order of classes: those named, or the default ones.
+        reference: what methods may know: images only where they were named.
+        found: what the network reads in the data; None without any.
     """
 
     network: "NetworkFile"
@@ -367,9 +384,8 @@ def open_with_images(
             f"warning: {found.advice(show_flags)}"
             + (" (--fix applies the first)" if found.causes else "")
         )
-    if chosen.data is None or seen is None:
-        return Opened(network, None, Reference(network.space), found)
-    return Opened(network, seen, seen, found)
+    reference = Reference(network.space) if chosen.data is None or seen is None else seen
+    return Opened(network, seen, reference, found)
 
 
 def _checked(

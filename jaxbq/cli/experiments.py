@@ -16,7 +16,6 @@ from .arguments import (
     add_precision,
     changes,
     check_writable,
-    fitted,
     show_number,
     unswept,
     use_hardware,
@@ -87,7 +86,8 @@ def _do(
         from ..report import build
 
     out = Path(chosen.out)
-    rows, folders, source, data = [], [], None, None
+    rows, folders, source = [], [], None
+    data: Any = None
     drawn: dict[RunFolder, Run] = {}
     command = shlex.join(["jaxbq", *without_cluster(chosen.given)])
 
@@ -126,6 +126,8 @@ def _do(
 
 def _write_play(run: "Run", data: "Dataset") -> None:
     """Write a page to play with the first network beside the report, which links it."""
+    from ..data import rescaled
+    from ..diagnosis import matched
     from ..network.files import load_network
     from ..play import make_page
     from ..runtime.files import make_folder, write_text
@@ -136,8 +138,9 @@ def _write_play(run: "Run", data: "Dataset") -> None:
     }
     source = str(folder.network(run.trained[0]).relative_to(folder.path))
     with contextlib.suppress(JaxbqError):  # too large: the report has no link
-        images = fitted(data, run.network)
-        page = make_page(run.network, images, others, title=folder.path.name, source=source)
+        space = run.network.space
+        network, images = matched(run.network, rescaled(data, space.low, space.high), source)
+        page = make_page(network, images, others, title=folder.path.name, source=source)
         write_text(make_folder(folder.report.parent) / "play.html", page.text)
 
 

@@ -17,12 +17,14 @@ from .arguments import (
     read_method,
     read_seed,
     read_targets,
+    said_of_file,
     show_number,
     show_short,
     use_hardware,
 )
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..diagnosis import Trace
     from ..evaluation import Scores
     from ..methods import Result
@@ -540,14 +542,14 @@ def _play(chosen: argparse.Namespace) -> None:
     with computing(chosen.precision), Terminal() as terminal:
         if chosen.weights is None:
             terminal.say("no network named: one of 784-200-10 units, trained on mnist-10k")
+            data: Dataset | None
             network, data = demo_network()
             source = str(page.with_suffix(".safetensors"))
             save_network(source, network)
             terminal.say(f"saved {source}, for the commands on the page")
         else:
-            network, data, _ = open_with_images(chosen)
-            data = _default_data(network) if data is None else data
-            source = shlex.join([chosen.weights, *_said_of_file(chosen)])
+            network, data, _, _ = open_with_images(chosen, terminal.say, default="mnist-10k")
+            source = shlex.join([chosen.weights, *said_of_file(chosen)])
         title = Path(chosen.weights or source).name
         name = (chosen.data or "mnist-10k") if data is not None else ""
         made = make_page(network, data, title=title, source=source, data_name=name)
@@ -555,14 +557,3 @@ def _play(chosen: argparse.Namespace) -> None:
     terminal.say(f"saved {page}")
     if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
         terminal.say("no browser answered; open the file in one")
-
-
-def _said_of_file(chosen: argparse.Namespace) -> list[str]:
-    """Repeat what the user said of a file that does not say it itself."""
-    words: list[str] = []
-    for flag in ("hidden", "output", "orientation", "pixel_range", "shape"):
-        value = getattr(chosen, flag)
-        if value is not None:
-            several = value if isinstance(value, list) else [value]
-            words += [f"--{flag.replace('_', '-')}", *(f"{each}" for each in several)]
-    return words
