@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -134,3 +135,78 @@ def test_reading_at_chance_is_said_without_a_cause():
 def test_data_that_do_not_fit(mnist_10k):
     with pytest.raises(JaxbqError, match="takes 785 pixels"):
         plausibility(MLP((785, 10)), (), mnist_10k)
+
+
+RANGES = ((0.0, 1.0), (0.0, 16.0), (0.0, 255.0), (-1.0, 1.0))
+# Trained in a second or two each: hidden, output, loss, which range.
+KINDS = [
+    ("relu", "softmax", "cross_entropy", 0),
+    ("relu", "softmax", "cross_entropy", 2),
+    ("relu", "sigmoid", "bce", 3),
+    ("sigmoid", "sigmoid", "squared_error", 0),
+    ("sigmoid", "softmax", "cross_entropy", 0),
+    ("tanh", "softmax", "cross_entropy", 3),
+    ("tanh", "sigmoid", "bce", 1),
+    ("relu", "identity", "squared_error", 0),
+]
+
+
+@pytest.fixture(scope="module")
+def varied(mnist_10k):
+    networks = []
+    for number, (hidden, output, loss, span) in enumerate(KINDS):
+        low, high = RANGES[span]
+        data = rescaled(mnist_10k, low, high)
+        model = MLP((784, 48, 48, 10), hidden, output)
+        training = Training(
+            loss=loss, epochs=5, batch_size=64, initial_scale=1 / max(1.0, (high - low) / 2)
+        )
+        networks.append((model, train(model, data, training, key=jax.random.key(number)), data))
+    return [(model, found.params, data) for model, found, data in networks]
+
+
+def one_fault(rng, model, params, data):
+    """Take a network wrongly in one way; return what undoes it, and the network and data then."""
+    low, high = data.pixel_range
+    kind = rng.choice(["hidden", "output", "range", "ink", "axes", "order", "turned"])
+    last = params[-1]
+    if kind in ("hidden", "output"):
+        names = (
+            ("sigmoid", "relu", "tanh") if kind == "hidden" else ("sigmoid", "softmax", "identity")
+        )
+        own = getattr(model, kind)
+        other = str(rng.choice([name for name in names if name != own]))
+        return {kind: own}, dataclasses.replace(model, **{kind: other}), params, data
+    if kind == "range":
+        others = [ends for ends in RANGES if ends != (low, high)]
+        wrong = rescaled(data, *others[rng.integers(len(others))])
+        return {"pixel_range": (low, high)}, model, params, wrong
+    if kind == "ink":
+        weight = params[0].weight
+        bias = params[0].bias + (low + high) * weight.sum(axis=0)
+        return {"ink": "dark"}, model, changed(params, 0, weight=-weight, bias=bias), data
+    if kind == "axes":
+        order = Inputs(axes="columns").order((28, 28), "")
+        return {"axes": "columns"}, model, changed(params, 0, weight=params[0].weight[order]), data
+    if kind == "order":
+        order = rng.permutation(10)
+        other = changed(params, 2, weight=last.weight[:, order], bias=last.bias[order])
+        return {"class_names": tuple(map(str, order))}, model, other, data
+    return {"turned": (2,)}, model, changed(params, 1, weight=params[1].weight.T), data
+
+
+@pytest.mark.slow
+def test_one_fault_in_many_networks_is_named_first_and_no_fault_is_not(varied):
+    rng, first, alarms, number = np.random.default_rng(0), 0, 0, 100
+    for _ in range(number):
+        model, params, data = varied[rng.integers(len(varied))]
+        chosen = rng.permutation(len(data.test_labels))[:1000]
+        data = dataclasses.replace(
+            data, test_images=data.test_images[chosen], test_labels=data.test_labels[chosen]
+        )
+        alarms += plausibility(model, params, data).doubtful
+        wanted, *wrong = one_fault(rng, model, params, data)
+        causes = plausibility(*wrong).causes
+        first += bool(causes) and dict(causes[0].changes) == wanted
+    assert alarms <= 0.02 * number
+    assert first >= 0.95 * number

@@ -53,6 +53,7 @@ _REASONS = {
     "reached": "reached the target",
     "stationary": "at a stationary point",
     "stalled": "no further gain",
+    "flat": "no gradient at the start: nothing there excites what is to be raised",
     "max_iterations": "all steps allowed were taken",
     "diverged": "numbers overflowed; the best image before that",
     "constant": "a vector with all values equal could not be rescaled; the image means nothing",
