@@ -34,14 +34,17 @@ from .methods import preset as preset
 from .methods import sweep as sweep
 from .methods import vary as vary
 from .methods.ascent import StopRule as StopRule
+from .network.files import AssumptionWarning as AssumptionWarning
 from .network.files import NetworkFile as NetworkFile
 from .network.files import import_network as import_network
 from .network.files import load_network as load_network
 from .network.files import save_network as save_network
+from .network.inputs import Inputs as Inputs
 from .network.mlp import MLP as MLP
 from .network.mlp import Function as Function
 from .network.targets import Codes as Codes
 from .network.targets import Mixture as Mixture
+from .play import play as play
 from .report import plot as plot
 from .training import Adversary as Adversary
 from .training import Autoencoder as Autoencoder

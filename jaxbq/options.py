@@ -343,8 +343,10 @@ def _walk(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], list[s
         if len(members) > 1 and tagged:
             kind = get_args(tagged[0])[0] if _own_tags(tagged[0]) else tagged[0]
             continue
-        path.append(str(step))
         table = next((m for m in members if dataclasses.is_dataclass(m)), None)
+        if len(members) > 1 and table is None and isinstance(step, str):
+            continue  # pydantic's name of one alternative, such as str
+        path.append(str(step))
         if table is not None:
             hints = get_type_hints(table, include_extras=True)
             names = list(hints)

@@ -1,3 +1,5 @@
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -65,5 +67,35 @@ def test_relu_has_no_inverse_and_says_what_has():
 
 
 def test_unknown_name():
-    with pytest.raises(JaxbqError, match="no activation 'gelu'"):
-        activation("gelu")
+    for name in ("gelus", "leaky_relu()", "leaky_relu(-1)", "elu(0)", "tanh(2)", "elu(1e999)"):
+        with pytest.raises(JaxbqError, match=f"no activation {re.escape(repr(name))}"):
+            activation(name)
+
+
+@pytest.mark.parametrize("name", ["leaky_relu(0.2)", "elu(0.5)", "elu", "leaky_relu"])
+def test_slopes_run_forward_as_torch_says_and_back(name):
+    z = np.linspace(-3, 3, 61)
+    phi, number = activation(name), float((re.findall(r"[\d.]+", name) or ["1"])[0])
+    if name == "leaky_relu":
+        number = 0.01
+    below = number * z if name.startswith("leaky") else number * np.expm1(z)
+    a = np.asarray(phi.apply(jnp.asarray(z)))
+    np.testing.assert_allclose(a, np.where(z > 0, z, below), atol=1e-6)
+    np.testing.assert_allclose(phi.invert(jnp.asarray(a)), z, atol=1e-5)
+    assert ((a > phi.low) & (a < phi.high)).all()
+
+
+def test_one_name_for_one_function():
+    assert activation("leaky_relu(0.01)") is activation("leaky_relu")
+    assert activation("elu(1.0)") is activation("elu")
+    assert activation("leaky_relu(0.20)").name == "leaky_relu(0.2)"
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "silu"])
+def test_what_turns_round_has_no_inverse_and_stays_above_its_lower_end(name):
+    phi = activation(name)
+    assert phi.inverse is None
+    a = np.asarray(phi.apply(jnp.linspace(-5, 5, 10_001)))
+    assert phi.low < a.min() < phi.low + 1e-3
+    ends = np.asarray(phi.apply(jnp.asarray([-20.0, 20.0])))
+    np.testing.assert_allclose(ends, [0, 20], atol=1e-6)

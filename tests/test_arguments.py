@@ -50,4 +50,4 @@ def network():
 def test_the_range_of_arrays_is_the_usual_one_or_the_networks(tmp_path, network, pixels, expected):
     path = tmp_path / "own.npz"
     np.savez(path, images=np.stack([pixels] * 6).reshape(6, 2, 2), labels=np.arange(6) % 2)
-    assert load_named(str(path), network).pixel_range == expected
+    assert load_named(str(path), network=network).pixel_range == expected

@@ -135,7 +135,16 @@ def test_invert_keeps_the_way_of_its_images(place, capsys):
 
 def test_invert_by_a_preset_with_a_change(place, capsys):
     arguments = ["invert", "net.safetensors", "--method", "whitened", "--data", "data"]
-    arguments += ["--set", "steps=10", "--set", "regularisers.0.weight=0.5"]
+    assert main(arguments) == 2
+    assert "called row, column, <b>, but the classes of the data 0, 1" in capsys.readouterr().err
+    arguments += [
+        "--class-names",
+        "0,1,2",
+        "--set",
+        "steps=10",
+        "--set",
+        "regularisers.0.weight=0.5",
+    ]
     assert main(arguments) == 0
     assert "max_iterations" in capsys.readouterr().out
 
@@ -143,6 +152,7 @@ def test_invert_by_a_preset_with_a_change(place, capsys):
 def test_sweep_shows_a_curve(place, capsys):
     arguments = ["sweep", "net.safetensors", "--method", "whitened", "--set", "steps=10"]
     arguments += ["--over", "regularisers.0.weight=0.1:1000:3", "--data", "data"]
+    arguments += ["--class-names", "0,1,2"]
     assert main([*arguments, "--out", "curve.csv", "--figure", "curve.png"]) == 0
     out = capsys.readouterr().out
     assert "distance" in out
@@ -248,9 +258,17 @@ def test_a_network_that_reads_at_chance_is_told_why(place, capsys):
     capsys.readouterr()
     assert main(["import", "exchanged.npz", "--data", "data"]) == 0
     out = capsys.readouterr().out
-    assert "warning: it reads" in out
-    assert "orientation of the weights, scaling of the pixels, activation" in out
-    assert "ink and paper exchanged: " in out
+    assert "warning: accuracy 0." in out
+    assert "the likeliest first: --" in out
+    assert main(["import", "exchanged.npz", "--data", "data", "--fix"]) == 0
+    assert "\nfixed: --" in "\n" + capsys.readouterr().out
+    said = ["--ink", "dark", "--save", "fixed.safetensors"]
+    assert main(["import", "exchanged.npz", "--data", "data", *said]) == 0
+    assert "note: folded in: ink dark" in capsys.readouterr().out
+    # Folded in: the very weights that were trained.
+    again = load_network("fixed.safetensors").params[0]
+    np.testing.assert_allclose(again.weight, network.params[0].weight, atol=1e-6)
+    np.testing.assert_allclose(again.bias, network.params[0].bias, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -276,7 +294,7 @@ def test_every_command_takes_the_foreign_file(place, capsys):
 
 
 NET = ["invert", "net.safetensors", "--method"]
-SWEEP = ["sweep", "net.safetensors", "--method", "ascent", "--over"]
+SWEEP = ["sweep", "net.safetensors", "--method", "ascent", "--class-names", "0,1,2", "--over"]
 MISTAKES = [
     (["run", "none.toml"], "none.toml: no such file"),
     (["run", "small.toml", "--set", "trainin.epochs=2"], "did you mean 'training'?"),
@@ -295,8 +313,8 @@ MISTAKES = [
     (["run", "small.toml", "--set", 'controls=["grey"]'], "controls.0"),
     (["report", "none"], "none: is no run folder"),
     (["report", "data"], "data: is no run folder"),
-    (["report", "data", "--width", "0"], "use 1 to 20 inches"),
-    (["report", "data", "--width", "wide"], "use natural, column, page or inches"),
+    (["report", "data", "--width", "0"], "use natural, column, page or 1 to 20 inches"),
+    (["report", "data", "--width", "wide"], "use natural, column, page or 1 to 20 inches"),
     (["compare", "data", "data"], "data"),
     (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
     (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
@@ -343,7 +361,7 @@ MISTAKES = [
     (["import", "square.npz"], "fit both ways round; say which"),
     (["import", "nan.npz"], "not finite"),
     (["import", "objects.npz"], "never loaded"),
-    (["import", "book.npz", "--hidden", "gelu"], "no activation 'gelu'"),
+    (["import", "book.npz", "--hidden", "gelus"], "no activation 'gelus'"),
     (["import", "book.npz", "--shape", "4", "4"], "make no chain of layers from 16 inputs"),
     (["import", "book.npz", "--pixel-range", "1", "0"], "must go up"),
     (["import", "book.npz", "--orientation", "in_out"], "make no chain"),
@@ -366,7 +384,10 @@ MISTAKES = [
     (["explain", "net.safetensors", "--target-vector", "1,0,0"], "is outside (0, 1)"),
     ([*NET, "ascent", "--set", "start=mean"], "needs training images; name a data set"),
     ([*NET, "ascent", "--data", "none"], "none: no such folder or file; name mnist-10k"),
-    ([*NET, "ascent", "--data", "mnist-10k"], "takes 30 pixels, but the images have 784"),
+    (
+        [*NET, "ascent", "--data", "mnist-10k"],
+        "images have shape (6, 5), those of the data (28, 28)",
+    ),
     ([*NET, "ascent", "--seed", "-1"], "--seed -1"),
     ([*NET, "ascent", "--out", "none/a.npz"], "there is no folder none"),
     ([*NET, "ascent", "--figure", "a.txt"], "use .png or .pdf"),

@@ -122,7 +122,7 @@ def job(folder):
 
 
 def given(cell, job):
-    paths = cell.inputs(job.folder, job.experiment)
+    paths = cell.inputs(job)
     return {p.relative_to(job.folder.path).as_posix(): p.read_bytes() for p in paths if p.exists()}
 
 
@@ -683,10 +683,10 @@ class Nothing:
 
     number: int
 
-    def inputs(self, folder, experiment):
+    def inputs(self, job):
         return []
 
-    def compute(self, folder, experiment, data, listener):
+    def compute(self, job):
         return []
 
 

@@ -25,6 +25,7 @@ from jaxbq.diagnosis import (
 from jaxbq.diagnosis.layers import gram_deviation
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, Preimage, PseudoInverse, Transpose, invert
+from jaxbq.methods.analytic import places
 from jaxbq.network.activations import activation
 from jaxbq.network.mlp import MLP, Layer
 from jaxbq.network.targets import Codes
@@ -78,8 +79,8 @@ def test_back_query_with_identity_activations_is_the_vector_jacobian_product(rng
     # Without rescaling, whole networks: the steps of the way back, composed.
     back = jnp.asarray(target)
     state = Transpose().prepare(model, params, Reference(ImageSpace((8,))), jax.random.key(0))
-    for layer in params[::-1]:
-        back = Transpose().solve(0, layer, state, back)
+    for at in places(model, params):
+        back = Transpose().solve(at, state, back)
     np.testing.assert_allclose(back, product, atol=1e-12)
 
 

@@ -18,13 +18,16 @@ from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Transpose, invert
 from jaxbq.network.files import (
+    AssumptionWarning,
+    Found,
     NetworkFile,
-    agreed_names,
     import_network,
     load_network,
     open_network,
     save_network,
+    to_network,
 )
+from jaxbq.network.inputs import RawLayer
 from jaxbq.network.mlp import MLP
 from jaxbq.network.targets import Codes
 
@@ -97,8 +100,9 @@ def test_the_books_network_goes_through_to_its_own_back_query(tmp_path):
         images = data.train_images.astype(float)
         problems.book_training(weights, images, codes[data.train_labels], 0.1)
     np.savez(tmp_path / "net.npz", wih=weights[0], who=weights[1])
-    network = import_network(tmp_path / "net.npz", pixel_range=(0.01, 1), image_shape=(6, 5))
-    assert network.assumed == ("hidden", "output")
+    with pytest.warns(AssumptionWarning, match="hidden='sigmoid' and output='sigmoid'"):
+        network = import_network(tmp_path / "net.npz", pixel_range=(0.01, 1), image_shape=(6, 5))
+    assert network.assumed == ("hidden", "output", "class_names")
     assert not network.model.bias
     save_network(tmp_path / "net.safetensors", network)
     again = load_network(tmp_path / "net.safetensors")
@@ -181,7 +185,7 @@ def test_keras_sequential(tmp_path, images, keras):
     for source in (tmp_path / "net.keras", model):
         network = import_network(source)
         assert_answers(network, images, outputs=outputs)
-        assert network.assumed == ()
+        assert network.assumed == ("pixel_range", "class_names")
     network = import_network(tmp_path / "net.weights.h5", hidden="tanh", output="softmax")
     assert_answers(network, images, outputs=outputs)
 
@@ -376,16 +380,35 @@ def test_a_layer_without_bias_among_others_has_one_of_zeros(tmp_path, layers, im
     assert_answers(again, images, forward(zero, images))
 
 
-def test_classes_in_another_order_are_noticed(tmp_path, layers):
+def test_names_of_classes_stay_with_the_network(tmp_path, layers):
     path = tmp_path / "net.safetensors"
     network = import_network(layers, **SAID, class_names=list("abcdefghij"))
     assert network.class_names == tuple("abcdefghij")
-    assert agreed_names(("a", "b"), ("x", "y"), "it") == ("x", "y")
-    assert agreed_names(None, None, "it") == ()
-    with pytest.raises(JaxbqError, match=r"data have them in another order: give the data class_n"):
-        agreed_names(("1", "10", "2"), ("1", "2", "10"), "it")
     save_network(path, network)
     assert open_network(path).class_names == network.class_names
+    assert open_network(path, class_names=tuple("jihgfedcba")).class_names[0] == "j"
+    with pytest.raises(JaxbqError, match="2 class names, but 10 outputs"):
+        open_network(path, class_names=("a", "b"))
+    # That nobody named them stays known, too.
+    save_network(path, import_network(layers, **SAID))
+    assert open_network(path).assumed == ("class_names",)
+
+
+def test_one_output_becomes_two_classes():
+    weight, images = np.ones((3, 1)), np.eye(3)
+    for output, factor in (("sigmoid", 1.0), ("tanh", 2.0)):
+        network = import_network([(weight, np.full(1, -2.0))], output=output)
+        assert (network.model.sizes, network.model.output) == ((3, 2), "softmax")
+        logits = np.asarray(network.model.logits(network.params, images))
+        np.testing.assert_allclose(logits[:, 1] - logits[:, 0], factor * -1.0, atol=1e-6)
+
+
+def test_logits_are_read_as_the_user_says():
+    found = Found("it", [RawLayer(np.ones((3, 2)), None)], (), "identity")
+    assert to_network(found, "it").model.output == "identity"
+    assert to_network(found, "it", output="softmax").model.output == "softmax"
+    with pytest.raises(JaxbqError, match="is softmax, as it says itself; not sigmoid"):
+        to_network(found._replace(output="softmax"), "it", output="sigmoid")
 
 
 def test_precision_follows_jax(layers):
@@ -409,7 +432,7 @@ def test_a_network_of_its_own_says_everything_itself(tmp_path, rng):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"hidden": "selu"}, "no activation 'selu'; known: sigmoid"),
+        ({"hidden": "gelus"}, "no activation 'gelus'; known: sigmoid"),
         ({"hidden": "softmax"}, "softmax is for outputs"),
         ({"image_shape": (28, 27)}, "no chain of layers from 756 inputs"),
         ({"image_shape": (-28, -28)}, "which images of shape"),

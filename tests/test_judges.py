@@ -219,7 +219,9 @@ def test_a_network_that_does_not_fit_is_no_judge(tiny, rng):
     with pytest.raises(JaxbqError, match=r"judge: the network has 4 outputs.*; name a network"):
         given_judge(NetworkFile(model, params, tiny.space, names), tiny)
     model, params = problems.random_network((30, 3), rng)
-    with pytest.raises(JaxbqError, match="another order"):
+    with pytest.raises(
+        JaxbqError, match="its outputs are the classes 2, 1, 0, the data's are 0, 1, 2"
+    ):
         given_judge(NetworkFile(model, params, tiny.space, tiny.class_names[::-1]), tiny)
 
 

@@ -23,6 +23,7 @@ LAYERS = [
     "diagnosis",
     "experiment",
     "report",
+    "play",
     "cli",
 ]
 

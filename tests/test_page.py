@@ -28,8 +28,8 @@ from jaxbq.report.images import as_bytes
 from jaxbq.report.page import render, sections, write_page
 from jaxbq.report.page.images import Pictures
 from jaxbq.report.page.view import differences, summary
-from jaxbq.report.page.words import count, estimate, plain
 from jaxbq.report.style import to_svg
+from jaxbq.report.words import count, estimate, plain
 from jaxbq.runtime.files import write_npz
 
 HOSTILE = "</script><script>alert('m')</script> & \"q\""

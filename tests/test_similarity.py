@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 from skimage.metrics import structural_similarity as scikit
 
 from jaxbq.data import Grid
 from jaxbq.evaluation import spread
-from jaxbq.evaluation.similarity import _groups, shifted, standardise, structural_similarity
+from jaxbq.evaluation.similarity import shifted, standardise, structural_similarity
 
 
 def pairs(rng, number, grid, low=0.0, high=1.0):
@@ -128,14 +126,23 @@ def test_groups_of_alike_images_are_counted(rng):
     assert np.isclose(found.mean_correlation[0], table[np.triu_indices(4, 1)].mean())
 
 
-def test_groups_are_those_of_the_graph(rng):
-    for links in (0.0, 0.01, 0.02, 0.05, 0.5):
-        linked = rng.random((60, 60)) < links
-        linked |= linked.T
-        expected = connected_components(csr_matrix(linked.astype(np.int8)), directed=False)[0]
-        assert _groups(linked) == expected
-    chain = np.eye(40, k=1, dtype=bool)
-    assert _groups(chain | chain.T) == 1
+def test_groups_are_linked_directly_or_through_others(rng):
+    for samples in (2, 5, 12):
+        images = rng.random((1, 2, 3))[:, rng.integers(0, 2, samples)]
+        images = np.concatenate([images, images + 0.3 * rng.random(images.shape)])
+        expected = []
+        for rows in images:
+            linked = np.corrcoef(rows) >= 0.95
+            groups = [{n} for n in range(samples)]
+            for one, other in zip(*np.nonzero(linked), strict=True):
+                both = [g for g in groups if one in g or other in g]
+                groups = [g for g in groups if g not in both] + [set().union(*both)]
+            expected.append(len(groups))
+        assert spread(images).distinct.tolist() == expected
+    # Each of a chain correlates with its neighbours alone.
+    angle = 0.3 * np.arange(10)
+    chain = np.cos(angle)[:, None] * [1.0, -1, 0, 0] + np.sin(angle)[:, None] * [0, 0, 1.0, -1]
+    assert spread(chain[None]).distinct.tolist() == [1]
 
 
 def test_one_sample_is_one_optimum(rng):

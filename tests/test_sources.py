@@ -211,14 +211,11 @@ def test_a_name_or_a_path_says_what_source_is_meant(tmp_path):
     assert source_of(idx) == Idx(path=idx)
     assert source_of(own) == Images(path=own)
     assert source_of("a.NPZ") == Arrays(path="a.NPZ")
-    names = ("a", "b")
     book = ImageSpace((9, 6, 3), 0.01, 1.0)
     assert source_of("mnist", space=book) == Mnist(book_scaling=True)
-    assert source_of(own, class_names=names, space=book) == Images(
-        path=own, class_names=names, grey=False, book_scaling=True
-    )
-    found = source_of("a.npz", class_names=names, space=ImageSpace((9, 6), -2.5, 3.0))
-    assert found == Arrays(path="a.npz", class_names=names, shape=(9, 6))
+    assert source_of(own, space=book) == Images(path=own, grey=False, book_scaling=True)
+    found = source_of("a.npz", space=ImageSpace((9, 6), -2.5, 3.0))
+    assert found == Arrays(path="a.npz", shape=(9, 6))
     assert source_of("a.npz", space=ImageSpace((9,), -1, 1)) == Arrays(path="a.npz")
 
 

@@ -14,16 +14,16 @@ from jaxbq.evaluation.statistics import Interval, compare_pairs, interval
 from jaxbq.experiment import RunFolder
 from jaxbq.experiment.finished import GROUPS, HEADLINES, SCORES, Run
 from jaxbq.experiment.folder import write_csv
+from jaxbq.report.page import environment
+from jaxbq.report.page.sections import Table
 from jaxbq.report.tables import (
     escape_latex,
     escape_markdown,
-    rounded,
-    to_html,
     to_latex,
     to_markdown,
     write_tables,
-    written_p,
 )
+from jaxbq.report.words import rounded, written_p
 
 HOSTILE = "a|b & <script>alert(1)</script> 100% $x_1$ #2 {c} ~^\\ [d](e) *f* `g` é λ≤± 中 --\n"
 METHODS = ("transpose", HOSTILE, "[whitened]")
@@ -299,9 +299,9 @@ def test_a_name_is_shown_as_it_is_in_every_format(rng, tmp_path):
     assert [row["method"] for row in read(csv_file)] == list(methods)
     assert "| a\\_b &amp; &lt;i&gt; |" in markdown.read_text()
     assert r"\raggedright a\_b \& \textless{}i\textgreater{} &" in latex.read_text()
-    made = to_html(
-        pd.DataFrame({"method": [name, "b", "b"], "n": ["<1", "2", "3"]}), name, shared=True
-    )
+    lines = [[name, "<1"], ["b", "2"], ["b", "3"]]
+    parts = environment().get_template("parts.html.j2").module
+    made = parts.facts(Table.of(name, ["method", "n"], lines, share=True))
     assert '<th scope="row">a_b &amp; &lt;i&gt;</th>' in made
     assert "<caption>a_b &amp; &lt;i&gt;</caption>" in made
     assert "<i>" not in made

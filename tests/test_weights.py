@@ -81,7 +81,7 @@ def resave(path, change_tensors=None, change_header=None):
             "layers.0.bias holds values that are not finite",
         ),
         (None, lambda h: h.update(sizes=[6, 5, 3]), "has shape"),
-        (None, lambda h: h.update(hidden="gelu"), "hidden: 'gelu' is none of"),
+        (None, lambda h: h.update(hidden="gelus"), "no activation 'gelus'"),
         (None, lambda h: h.pop("output"), "output: this key is needed"),
         (None, lambda h: h.update(image_shape=[5, 5]), "does not fit the network"),
         (None, lambda h: h.update(class_names=["a"]), "1 class names, 3 outputs"),

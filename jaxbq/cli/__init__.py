@@ -11,7 +11,7 @@ from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, unswept
 from .experiments import add_compare, add_report, add_run, add_train
-from .networks import add_explain, add_import, add_invert, add_sweep, add_trace
+from .networks import add_explain, add_import, add_invert, add_play, add_sweep, add_trace
 
 _INTERRUPTED = 130
 
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_trace(commands)
     add_explain(commands)
+    add_play(commands)
     return parser
 
 

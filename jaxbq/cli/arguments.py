@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..data import Dataset, Reference
     from ..diagnosis import Plausibility
     from ..network.files import NetworkFile
+    from ..network.mlp import MLP
 
 MISTAKE = 2
 _MOST_NUMBERS = 2**26  # bytes of a file with one number an input
@@ -121,7 +122,7 @@ def read_targets(chosen: argparse.Namespace, network: "NetworkFile") -> "np.ndar
 
     names, outputs = network.class_names, network.model.sizes[-1]
     classes = [_class(name, names) for name in chosen.target]
-    vectors = [_vector(text, outputs) for text in chosen.target_vector]
+    vectors = [_vector(text, network.model) for text in chosen.target_vector]
     if classes or not vectors:
         codes = Codes(classes=tuple(classes)).targets(outputs, network.model.output)
         vectors = [*codes, *vectors]
@@ -135,11 +136,15 @@ def _class(name: str, names: Sequence[str]) -> int:
     return list(names).index(name)
 
 
-def _vector(text: str, outputs: int) -> list[float]:
+def _vector(text: str, model: "MLP") -> list[float]:
+    outputs = model.sizes[-1]
     try:
         vector = [float(part) for part in text.split(",")]
     except ValueError:
         raise JaxbqError(f"--target-vector {text}: write numbers with commas between") from None
+    if len(vector) == 1 and outputs == 2 and model.output == "softmax":
+        # Of two classes that exclude each other, one number says both.
+        vector = [1 - vector[0], vector[0]]
     if len(vector) != outputs:
         raise JaxbqError(
             f"--target-vector has {len(vector)} values, but the network has {outputs} outputs"
@@ -276,6 +281,23 @@ def add_foreign(command: argparse.ArgumentParser) -> None:
     )
 
 
+_FOREIGN = (
+    *("hidden", "output", "orientation", "turned", "pixel_range", "shape", "ink", "axes"),
+    *("channels", "input_scale", "input_offset", "class_names"),
+)
+
+
+def said_of_file(chosen: argparse.Namespace) -> list[str]:
+    """Repeat what the user said of a file that does not say it itself, as arguments."""
+    words: list[str] = []
+    for name in _FOREIGN:
+        value = getattr(chosen, name)
+        if value is not None:
+            parts = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, parts)]
+    return words
+
+
 def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """Read what was said about a network file; None for what was not."""
     hidden = chosen.hidden.split(",") if chosen.hidden else None
@@ -313,9 +335,9 @@ class Opened(NamedTuple):
 
     Args:
         network: with its names of the classes.
-        data: in its pixel range and its order of classes; None where none were named.
-        reference: what methods may know.
-        found: what the network reads in them, or in the default images; None without any.
+        data: in its pixel range and its order of classes: those named, or the default ones.
+        reference: what methods may know: images only where they were named.
+        found: what the network reads in the data; None without any.
     """
 
     network: "NetworkFile"
@@ -337,6 +359,7 @@ def open_with_images(
         default: data to check the network on where none is named, if they fit it.
     """
     from ..data import Reference
+    from ..diagnosis import ClassesDisagreeError
     from ..network.files import is_native
 
     said, own = read_foreign_options(chosen), is_native(Path(chosen.weights))
@@ -348,17 +371,21 @@ def open_with_images(
         try:
             data = load_named(name, chosen.shape, chosen.pixel_range, network)
             network, seen, found = _checked(chosen, said, data, say)
-        except JaxbqError:
+        except JaxbqError as fault:
             if chosen.data is not None:
                 raise
+            if isinstance(fault, ClassesDisagreeError):
+                say(f"not checked on {name}: {fault}")
     assert network is not None
     if not own:
         _say_assumed(chosen, network, say)
     if found is not None and found.doubtful:
-        say(f"warning: {found.advice(show_flags)}" + (" (--fix does)" if found.causes else ""))
-    if chosen.data is None or seen is None:
-        return Opened(network, None, Reference(network.space), found)
-    return Opened(network, seen, seen, found)
+        say(
+            f"warning: {found.advice(show_flags)}"
+            + (" (--fix applies the first)" if found.causes else "")
+        )
+    reference = Reference(network.space) if chosen.data is None or seen is None else seen
+    return Opened(network, seen, reference, found)
 
 
 def _checked(

@@ -22,6 +22,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..experiment import Experiment, RunFolder
     from ..experiment.cells import Executor
     from ..experiment.finished import Run
@@ -85,12 +86,14 @@ def _do(
         from ..report import build
 
     out = Path(chosen.out)
-    rows, folders, source, data = [], [], None, None
+    rows, folders, source = [], [], None
+    data: Any = None
     drawn: dict[RunFolder, Run] = {}
     command = shlex.join(["jaxbq", *without_cluster(chosen.given)])
 
     def draw(folder: "RunFolder") -> None:
         drawn[folder] = Run(folder.path)
+        _write_play(drawn[folder], data)
         build(drawn[folder])
 
     with Terminal() as terminal:
@@ -119,6 +122,26 @@ def _do(
         terminal.say(f"images, scores, config: {folder.path}; pictures: {folder.figures}")
     for folder in folders:
         terminal.say(f"report: {folder.report}")
+
+
+def _write_play(run: "Run", data: "Dataset") -> None:
+    """Write a page to play with the first network beside the report, which links it."""
+    from ..data import rescaled
+    from ..diagnosis import matched
+    from ..network.files import load_network
+    from ..play import make_page
+    from ..runtime.files import make_folder, write_text
+
+    folder = run.folder
+    others = {
+        name.replace("_", " "): load_network(folder.network(name)).params for name in run.controls
+    }
+    source = str(folder.network(run.trained[0]).relative_to(folder.path))
+    with contextlib.suppress(JaxbqError):  # too large: the report has no link
+        space = run.network.space
+        network, images = matched(run.network, rescaled(data, space.low, space.high), source)
+        page = make_page(network, images, others, title=folder.path.name, source=source)
+        write_text(make_folder(folder.report.parent) / "play.html", page.text)
 
 
 def _compare_variants(labelled: "list[tuple[str, Run]]", out: Path, terminal: "Terminal") -> None:

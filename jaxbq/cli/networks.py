@@ -1,6 +1,7 @@
-"""Commands about a saved network: import, invert, sweep, trace, explain."""
+"""Commands about a saved network: import, invert, sweep, trace, explain, play."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from .arguments import (
     read_method,
     read_seed,
     read_targets,
+    said_of_file,
     show_number,
     show_short,
     use_hardware,
 )
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..diagnosis import Trace
     from ..evaluation import Scores
     from ..methods import Result
@@ -492,3 +495,65 @@ def _write_plain(path: Path, content: Any) -> None:
     from ..runtime.files import write_text
 
     write_text(path, json.dumps(to_plain(content)) + "\n")
+
+
+def add_play(commands: Any) -> None:
+    """Add ``jaxbq play``."""
+    command = commands.add_parser(
+        "play",
+        help="a page to play with: move the target, watch every layer, draw",
+        description="Write one HTML file with a network inside, and open it: move the target, draw "
+        "a start, choose a method, and watch every layer. It needs no server and asks nobody. "
+        "Without a network: 784-200-10, trained on the embedded digits.",
+        epilog="example: jaxbq play digits.safetensors --data mnist-10k --html play.html",
+    )
+    command.add_argument(
+        "weights", metavar="NETWORK", nargs="?", help="network file, as other commands take it"
+    )
+    add_foreign(command)
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="training images and examples, as for other commands (default: mnist-10k where it "
+        "fits)",
+    )
+    command.add_argument(
+        "--html", metavar="FILE", default="play.html", help="to write (default: play.html)"
+    )
+    command.add_argument("--no-open", action="store_true", help="do not open it in a browser")
+    command.set_defaults(command=_play, precision="float32")
+
+
+def _play(chosen: argparse.Namespace) -> None:
+    import webbrowser
+
+    from ..network.files import save_network
+    from ..play import demo_network, make_page
+    from ..runtime.devices import computing
+    from ..runtime.files import write_text
+    from .console import Terminal
+
+    page = Path(chosen.html)
+    check_writable(page)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
+    if chosen.weights is None and chosen.data is not None:
+        raise JaxbqError("--data is for a network of yours; name its file too")
+    with computing(chosen.precision), Terminal() as terminal:
+        if chosen.weights is None:
+            terminal.say("no network named: one of 784-200-10 units, trained on mnist-10k")
+            data: Dataset | None
+            network, data = demo_network()
+            source = str(page.with_suffix(".safetensors"))
+            save_network(source, network)
+            terminal.say(f"saved {source}, for the commands on the page")
+        else:
+            network, data, _, _ = open_with_images(chosen, terminal.say, default="mnist-10k")
+            source = shlex.join([chosen.weights, *said_of_file(chosen)])
+        title = Path(chosen.weights or source).name
+        name = (chosen.data or "mnist-10k") if data is not None else ""
+        made = make_page(network, data, title=title, source=source, data_name=name)
+        write_text(page, made.text)
+    terminal.say(f"saved {page}")
+    if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
+        terminal.say("no browser answered; open the file in one")

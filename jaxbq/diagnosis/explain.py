@@ -65,10 +65,15 @@ def explain(
     if not isinstance(model, MLP):
         raise JaxbqError("only an MLP can be explained layer by layer")
     check_targets(np.asarray(targets, np.float64), model.output, model.sizes[-1])
-    reference = data.reference if data is not None else Reference(space or _flat(model))
+    space = space or ImageSpace((1, model.sizes[0]))
+    reference = data.reference if data is not None else Reference(space)
     facts = layer_facts(params)
     findings = [_about_layer(number, each) for number, each in enumerate(facts, 1)]
-    run = _Runner(model, params, targets, reference, key)
+
+    def run(method: Method) -> Result:
+        return invert(method, model, params, targets, reference=reference, key=key)
+
+    asked = model, params, targets
     ways: dict[str, Result] = {}
     obstacle = _obstacle(Transpose(), model, reference, targets)
     if obstacle is None:
@@ -78,9 +83,9 @@ def explain(
         findings += [
             _about_transpose(facts, ways["transpose"]),
             _about_template(alignment(ways["transpose"], model, params, data)),
-            _about_range(share_in_range(model, params, targets, run.space)),
+            _about_range(share_in_range(*asked, reference.space)),
             _about_pseudo_inverse(free),
-            _about_clipping(free, clipped, boxed, policy_losses(model, params, targets, run.space)),
+            _about_clipping(free, clipped, boxed, policy_losses(*asked, reference.space)),
         ]
     else:
         findings.append(Finding("transpose", "no analytic way back", f"{obstacle}."))
@@ -90,24 +95,6 @@ def explain(
     ways["ascent"] = run(Ascent())
     unique = all(each.null_dimension == 0 for each in facts)
     return [*findings, _about_trust(ways, unique)]
-
-
-@dataclass(frozen=True)
-class _Runner:
-    model: MLP
-    params: Params
-    targets: np.ndarray
-    reference: Reference
-    key: jax.Array | None
-
-    @property
-    def space(self) -> ImageSpace:
-        return self.reference.space
-
-    def __call__(self, method: Method) -> Result:
-        return invert(
-            method, self.model, self.params, self.targets, reference=self.reference, key=self.key
-        )
 
 
 def _about_layer(number: int, facts: LayerFacts) -> Finding:
@@ -280,7 +267,3 @@ def _obstacle(method: Method, model: MLP, reference: Reference, targets: np.ndar
     except JaxbqError as mistake:
         return str(mistake)
     return None
-
-
-def _flat(model: MLP) -> ImageSpace:
-    return ImageSpace((1, model.sizes[0]))

@@ -14,7 +14,7 @@ from ..data import Dataset, ImageSpace, Reference
 from ..errors import JaxbqError
 from ..evaluation import correlation
 from ..methods import Ascent, Method, Preimage, PseudoInverse, Transpose, invert
-from ..methods.analytic import way_back
+from ..methods.analytic import places, way_back
 from ..methods.pseudo_inverse import Policy, threshold
 from ..network.mlp import MLP, Params
 from ..runtime.compiled import Compiled
@@ -149,12 +149,10 @@ def _mixed_backward(
     wanted: Array,
 ) -> Array:
     """Go back with ``lossy`` at layer ``place`` and ``gentle`` at the others."""
-    for number in reversed(range(len(params))):
-        layer, method = params[number], lossy if number == place else gentle
-        z = model.activations[number].invert(wanted)
-        raw = method.solve(number, layer, state, z)
-        below = model.activations[number - 1] if number else None
-        wanted = method.settle(number, layer, below, state, z, raw).a
+    for at in places(model, params):
+        method = lossy if at.number == place else gentle
+        z = at.phi.invert(wanted)
+        wanted = method.settle(at, state, z, method.solve(at, state, z)).a
     return wanted
 
 
@@ -212,15 +210,13 @@ def sensitivities(
     Returns:
         By option, then by pixel policy, a curve as :func:`~jaxbq.diagnosis.sensitivity` gives it.
     """
-    policies = {
-        "none": PseudoInverse(hidden_policy="clip", pixel_policy="none"),
-        "clip": PseudoInverse(hidden_policy="clip", pixel_policy="clip"),
-        "box": PseudoInverse(hidden_policy="clip", pixel_policy="box"),
-    }
+    policies: tuple[Policy, ...] = ("none", "clip", "box")
+    clipped = PseudoInverse(hidden_policy="clip")
+    methods = {policy: dataclasses.replace(clipped, pixel_policy=policy) for policy in policies}
     return {
         knob: {
             policy: sensitivity(method, knob, values, model, params, targets, space)
-            for policy, method in policies.items()
+            for policy, method in methods.items()
         }
         for knob, values in SWEEPS.items()
     }

@@ -10,7 +10,7 @@ from ..data.labels import listed
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
 from ..training import check_ends
-from .plausibility import class_order
+from .plausibility import at_chance, class_order, most_frequent
 
 
 class ClassesDisagreeError(JaxbqError):
@@ -55,7 +55,7 @@ def matched(network: NetworkFile, data: Dataset, where: str) -> tuple[NetworkFil
     order = class_order(logits, labels)
     likely = tuple(theirs[k] for k in order)
     right = (logits.argmax(axis=1) == labels).mean()
-    confirmed = likely == theirs and right > 0.5
+    confirmed = likely == theirs and not at_chance(right, most_frequent(labels))
     if confirmed or (unnamed and all(map(str.isdecimal, theirs))):
         names = theirs if unnamed else names
         return dataclasses.replace(network, class_names=names), dataclasses.replace(

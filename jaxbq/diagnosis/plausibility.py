@@ -7,10 +7,11 @@ mean what they say.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
@@ -25,7 +26,10 @@ _MOST_READ = 1000  # test images; enough to tell chance from learning
 _OUTPUTS = ("sigmoid", "softmax", "tanh", "identity")
 _RANGES = ((0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 255.0))
 _BETTER = 0.05  # a gain in accuracy that is worth telling
-_CLEARER = 0.6  # what a distance must shrink to, to be worth telling
+_CLEARER = 0.75  # what a distance must shrink to, to be worth telling
+_TOLD = 0.01  # and by how much: of a network that is never wrong nothing can be told
+_ALIKE = 0.015  # accuracies that do not differ
+_SATURATED = 50.0  # root mean square of a first pre-activation that no training aims at
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class Reading:
             :class:`~jaxbq.network.inputs.Inputs` by their own.
         accuracy: share of images that it reads right.
         distance: squared distance of its outputs from the one-hot codes, mean over images.
+        size: root mean square of the first layer's pre-activations.
     """
 
     what: str
     changes: Mapping[str, Any]
     accuracy: float
     distance: float
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,12 +76,17 @@ class Plausibility:
     @property
     def causes(self) -> tuple[Reading, ...]:
         """The alternatives that explain the images clearly better, the likeliest first."""
-        return tuple(each for each in self.alternatives if _explains(each, self.own, self.chance))
+        found = [each for each in self.alternatives if _explains(each, self.own, self.chance)]
+        # What outputs mean shows where they are right; till then it is another thing that is wrong.
+        most = max((each.accuracy for each in found), default=0.0)
+        if most > self.accuracy + _BETTER:
+            found = [each for each in found if each.accuracy > self.accuracy + _BETTER]
+        return tuple(found)
 
     @property
     def doubtful(self) -> bool:
         """Whether it reads at chance, or there is a cause to think that it is taken wrongly."""
-        return bool(self.causes) or _at_chance(self.own, self.chance)
+        return bool(self.causes) or at_chance(self.accuracy, self.chance)
 
     def advice(self, spell: Callable[[Mapping[str, Any]], str]) -> str:
         """Say in one line what is doubtful, and what to say instead.
@@ -85,39 +96,49 @@ class Plausibility:
         """
         if not self.doubtful:
             return ""
-        level = "at chance, " if _at_chance(self.own, self.chance) else ""
-        read = f"it reads {self.accuracy:.3f} of the images right, {level}and"
+        said = f"accuracy {self.accuracy:.3f}, squared error {self.own.distance:.3g}"
         if not self.causes:
             return (
-                f"{read} no likely mistake explains it (guessing reads {self.chance:.3f}); was it "
-                "trained on such images?"
+                f"{said}: it reads at chance (guessing gives {self.chance:.3f}), and no likely "
+                "mistake explains it; was it trained on such images?"
             )
-        best = "; or ".join(self._say(cause, spell) for cause in self.causes[:_MOST_SAID])
-        return f"{read} its outputs miss the labels by {self.own.distance:.3g}. Give {best}"
+        best = "; ".join(self._say(cause, spell) for cause in self.causes[:_MOST_SAID])
+        return f"{said}: it is likely to be taken wrongly. Better, the likeliest first: {best}"
 
     def _say(self, cause: Reading, spell: Callable[[Mapping[str, Any]], str]) -> str:
-        why = f", since its outputs sum to {self.sums:.1f}" if "output" in cause.changes else ""
-        return (
-            f"{spell(cause.changes)} ({cause.what}: {cause.accuracy:.3f}, "
-            f"{cause.distance:.3g}{why})"
-        )
+        why = ""
+        if cause.changes.get("output") == "softmax":
+            why = f"; as they are, the outputs of an image sum to {self.sums:.1f}"
+        return f"{spell(cause.changes)}: {cause.accuracy:.3f}, {cause.distance:.3g}{why}"
 
 
 _MOST_SAID = 3
 
 
-def _at_chance(reading: Reading, chance: float) -> bool:
-    # A tenth of the way from guessing to certainty.
-    return reading.accuracy < chance + 0.1 * (1 - chance)
+def at_chance(accuracy: float, chance: float) -> bool:
+    """Tell whether an accuracy is less than a tenth of the way from guessing to certainty."""
+    return accuracy < chance + 0.1 * (1 - chance)
+
+
+def most_frequent(labels: Int[np.ndarray, " n"]) -> float:
+    """Return the accuracy of always guessing the most frequent class."""
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def _explains(other: Reading, own: Reading, chance: float) -> bool:
-    if _at_chance(other, chance):
+    if at_chance(other.accuracy, chance):
         return False
     if other.accuracy > own.accuracy + _BETTER:
         return True
-    as_right = other.accuracy > own.accuracy - 0.01
-    return as_right and other.distance < _CLEARER * own.distance
+    if other.accuracy < own.accuracy - _ALIKE:
+        return False
+    # Which output is likely is decided already; see _likely_output.
+    if "output" in other.changes:
+        return own.distance > _TOLD
+    if other.distance < min(_CLEARER * own.distance, own.distance - _TOLD):
+        return True
+    calmer = own.size > _SATURATED > 2 * other.size
+    return calmer and "pixel_range" in other.changes and other.distance < 1.1 * own.distance
 
 
 def plausibility(
@@ -140,20 +161,16 @@ def plausibility(
         (np.asarray(layer.weight), None if layer.bias is None else np.asarray(layer.bias))
         for layer in params
     ]
-    logits = _logits(model, layers, images)
-    own = _judged("as it is", {}, model.output, logits, labels)
+    size, logits = _logits(model, layers, images)
+    own = _judged("as it is", {}, model.output, logits, labels, size)
     found = []
     for what, changes, changed, other, seen in _alternatives(model, layers, images, data):
         if not set(settled) & set(changes):
-            found.append(
-                _judged(what, changes, model.output, _logits(changed, other, seen), labels)
-            )
-    if "output" not in settled:
-        found += [
-            _judged(f"output {name}", {"output": name}, name, logits, labels)
-            for name in _OUTPUTS
-            if name != model.output
-        ]
+            size, values = _logits(changed, other, seen)
+            found.append(_judged(what, changes, model.output, values, labels, size))
+    likely = _likely_output(logits, labels)
+    if "output" not in settled and likely != model.output:
+        found.append(_judged(f"output {likely}", {"output": likely}, likely, logits, labels, size))
     order = class_order(logits, labels)
     if (order != np.arange(len(order))).any():
         names = [data.class_names[k] for k in order]
@@ -165,9 +182,9 @@ def plausibility(
         )
     return Plausibility(
         own,
-        float(np.bincount(labels).max() / len(labels)),
+        most_frequent(labels),
         float(_outputs(model.output, logits).sum(axis=1).mean()),
-        tuple(sorted(found, key=_likelihood)),
+        _by_likelihood(found),
     )
 
 
@@ -183,31 +200,72 @@ def class_order(
     return order
 
 
-def _likelihood(reading: Reading) -> tuple[float, float, int]:
-    # Accuracies that differ by a hundredth are alike; then outputs tell; then the usual name.
-    rank = _RANK.get(str(reading.changes.get("hidden")), 0)
-    return -round(reading.accuracy, 2), round(reading.distance, 2), rank
+def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
+    """Tell what outputs the logits were trained for, from how each reading misses the codes.
+
+    Trained on codes as they are, logits are near them. A softmax leaves open what is added to all
+    logits of an image, so that as sigmoids they sum to several. Sigmoids do as softmax about as
+    well, since one of them is on; and a tanh, a sigmoid of twice the logit, is a sharper one.
+    """
+    missed = {name: _judged("", {}, name, logits, labels).distance for name in _OUTPUTS}
+    if missed["identity"] < min(missed["sigmoid"], missed["softmax"]):
+        return "identity"
+    if missed["sigmoid"] > 3 * missed["softmax"]:
+        return "softmax"
+    return "tanh" if missed["tanh"] < 0.87 * missed["sigmoid"] else "sigmoid"
 
 
-_RANK = {name: place for place, name in enumerate(("relu", "sigmoid", "tanh", *HIDDEN))}
+def _by_likelihood(found: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Sort the likeliest first: the most right, the nearest; of those alike the usual, the calm."""
+    left, ordered = list(found), []
+    while left:
+        most = max(each.accuracy for each in left)
+        best = [each for each in left if each.accuracy >= most - _ALIKE]
+        nearest = min(map(_doubted, best))
+        best = [each for each in best if _doubted(each) <= 1.1 * nearest + _TOLD]
+        first = min(best, key=lambda each: (_rank(each), each.size, each.distance))
+        ordered.append(first)
+        left.remove(first)
+    return tuple(ordered)
+
+
+def _doubted(reading: Reading) -> float:
+    """Return the distance; of units driven to their ends, which makes any answer sharp, more."""
+    return 3 * reading.distance + _TOLD if reading.size > _SATURATED else reading.distance
+
+
+_USUAL = ("relu", "sigmoid", "tanh", *HIDDEN)
+
+
+def _rank(reading: Reading) -> int:
+    name = reading.changes.get("hidden")
+    return _USUAL.index(name) if name in _USUAL else 0
+
 
 Layers = list[tuple[np.ndarray, np.ndarray | None]]
 
 
-def _logits(model: MLP, layers: Layers, images: np.ndarray) -> np.ndarray:
-    a = images
+def _logits(model: MLP, layers: Layers, images: np.ndarray) -> tuple[float, np.ndarray]:
+    """Compute the size of the first pre-activations, and the logits."""
+    a, size = images, None
     for (weight, bias), phi in zip(layers, model.activations, strict=True):
         z = a @ weight if bias is None else a @ weight + bias
-        a = np.asarray(phi.apply(z)) if len(layers) > 1 else z
-    return np.asarray(z)
+        size = float(np.sqrt(np.square(z).mean())) if size is None else size
+        a = np.asarray(phi.apply(jnp.asarray(z))) if len(layers) > 1 else z
+    return size or 0.0, z
 
 
 def _outputs(output: str, logits: np.ndarray) -> np.ndarray:
-    return np.asarray(activation(output).apply(logits))
+    return np.asarray(activation(output).apply(jnp.asarray(logits)))
 
 
 def _judged(
-    what: str, changes: Mapping[str, Any], output: str, logits: np.ndarray, labels: np.ndarray
+    what: str,
+    changes: Mapping[str, Any],
+    output: str,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    size: float = 1.0,
 ) -> Reading:
     values = _outputs(output, logits)
     if output == "tanh":
@@ -216,7 +274,7 @@ def _judged(
     # A wrong reading may be any number: what is far off is far off.
     distance = np.minimum(np.square(missed).sum(axis=1), 10.0).mean()
     right = logits.argmax(axis=1) == labels
-    return Reading(what, changes, float(right.mean()), float(distance))
+    return Reading(what, changes, float(right.mean()), float(distance), size)
 
 
 def _alternatives(

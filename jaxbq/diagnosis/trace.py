@@ -169,13 +169,11 @@ def _backward_numbers(
     names += ["residual_before", "residual_after"]
     if step is None:
         return dict.fromkeys(names)
-    low, high = space.low, space.high
-    if number:
-        below = model.activations[number - 1]
-        low, high = below.low, below.high
-    found, settled = np.asarray(step.raw[0]), np.asarray(step.a[0])
+    below = model.activations[number - 1] if number else space
+    low, high = below.low, below.high
+    found, settled = np.asarray(step.raw[0]), np.asarray(step.settled.a[0])
     excess = np.maximum(np.maximum(low - found, found - high), 0)
-    before, after = (float(_missed(layer, a, step.z)) for a in (step.raw, step.a))
+    before, after = (float(_missed(layer, a, step.z)) for a in (step.raw, step.settled.a))
     numbers = (float((excess > 0).mean()), float(excess.max()))
     ends = (float(found.min()), float(found.max()))
     return dict(zip(names, (found, settled, *numbers, ends, before, after), strict=True))

@@ -1,7 +1,5 @@
 """Scores of returned images."""
 
-from .fidelity import intended_classes as intended_classes
-from .fidelity import read_as_asked as read_as_asked
 from .judges import Judge as Judge
 from .judges import NoiseAnswers as NoiseAnswers
 from .judges import given_judge as given_judge
@@ -15,6 +13,8 @@ from .naturalness import nearest as nearest
 from .naturalness import total_variation as total_variation
 from .panel import Panel as Panel
 from .scores import Scores as Scores
+from .scores import intended_classes as intended_classes
+from .scores import read_as_asked as read_as_asked
 from .scores import score as score
 from .similarity import Spread as Spread
 from .similarity import correlation as correlation

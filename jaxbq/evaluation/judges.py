@@ -16,7 +16,7 @@ from ..data.labels import listed
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
 from ..network.mlp import MLP, Network
-from ..training import Training
+from ..training import Training, fit
 from ..training.loop import check_ends
 from ..training.optimisers import Optimiser
 from ..training.rules import TrainingArrays
@@ -197,15 +197,8 @@ def _trained(name: str, what: str, network: Any, recipe: _Recipe, data: Dataset)
 
 def _train(network: Any, recipe: _Recipe, data: Dataset) -> Any:
     """Train with the compiled epoch of any training, each epoch on images disturbed anew."""
-    key, rule = jax.random.key(_SEED), recipe.rule
-    params, state = network.init(key, jnp.float32), None
-    for epoch, arrays in enumerate(_epochs(data, recipe)):
-        examples = len(arrays.images)
-        state = rule.start(network, params, examples) if state is None else state
-        own = jax.random.fold_in(key, epoch)
-        order = rule.order(own, examples)
-        params, state, _ = rule.epoch(network, params, state, arrays, order, own)
-    return params
+    key = jax.random.key(_SEED)
+    return fit(recipe.rule, network, network.init(key, jnp.float32), _epochs(data, recipe), key)[0]
 
 
 def _epochs(data: Dataset, recipe: _Recipe) -> Iterator[TrainingArrays]:

@@ -88,16 +88,10 @@ class _Centred:
                 doubled @ block.T + squares.astype(np.float32)[None]
             )
         own = np.linalg.norm(queries.astype(np.float64), axis=1)
-        limit = _nearest_of(table, number) + 2 * _rounding(queries.shape[1], own, longest)
+        last = np.partition(table, number - 1, axis=1)[:, number - 1]
+        limit = last + 2 * _rounding(queries.shape[1], own, longest)
         rows, columns = np.nonzero(table <= limit.astype(np.float32)[:, None])
         return rows, columns
-
-
-def _nearest_of(table: np.ndarray, number: int) -> np.ndarray:
-    """Find the ``number``-th smallest value of every row."""
-    if number == 1:
-        return table.min(axis=1)
-    return np.partition(table, number - 1, axis=1)[:, number - 1]
 
 
 def _rounding(pixels: int, own: np.ndarray, longest: float) -> np.ndarray:
@@ -297,7 +291,8 @@ class NaturalnessScale:
         The mean of the percentiles is among them, as ``naturalness``; an autoencoder's residual
         only where there is one.
         """
-        return {name: _three(np.quantile(v, _QUANTILES)) for name, v in self._sorted.items()}
+        found = {name: np.quantile(v, _QUANTILES).tolist() for name, v in self._sorted.items()}
+        return {name: (low, middle, high) for name, (low, middle, high) in found.items()}
 
     def measure(self, images: Float[np.ndarray, "n pixels"]) -> Naturalness:
         """Score images."""
@@ -319,15 +314,12 @@ class NaturalnessScale:
 
         There are fewer where there are fewer training images.
         """
-        return self._nearest(self._bounded(images), k).indices
-
-    def _nearest(self, bounded: np.ndarray, number: int) -> Neighbours:
-        return nearest(bounded, self._data.train_images, number)
+        return nearest(self._bounded(images), self._data.train_images, k).indices
 
     def _measured(self, images: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Compute the measures by name, and the index of the nearest training image."""
         bounded = self._bounded(images)
-        found = self._nearest(bounded, 1)
+        found = nearest(bounded, self._data.train_images)
         indices = found.indices[:, 0]
         parts = [
             self._looked_at(
@@ -392,8 +384,3 @@ def _grid(space: ImageSpace) -> Grid:
     """Lay pixels out as they are drawn: what is no picture is a strip."""
     picture = len(space.shape) == 2 or space.shape[2:] in ((1,), (3,))
     return grid_of(space, "naturalness") if picture else Grid(1, space.pixels, 1)
-
-
-def _three(values: np.ndarray) -> tuple[float, float, float]:
-    low, middle, high = map(float, values)
-    return low, middle, high

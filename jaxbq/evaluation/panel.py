@@ -81,8 +81,7 @@ class Panel:
 
     @classmethod
     def _trained_on(cls, data: Dataset) -> "Panel":
-        found = [_trained(make, data) for make in _MAKES]
-        members, networks, params = zip(*found, strict=True)
+        members, networks, params = zip(*(_trained(m, data) for m in _MAKES), strict=True)
         return cls(members, networks, params, data.space)
 
     def read(self, images: Float[np.ndarray, "n pixels"]) -> Float[np.ndarray, "members n classes"]:
@@ -94,9 +93,8 @@ class Panel:
         answers = []
         for network, params in zip(self.networks, self.params, strict=True):
             logits = logits_of(network, params, rows)
-            answers.append(
-                expit(logits) if network.output == "sigmoid" else softmax(logits, axis=1)
-            )
+            sigmoid = network.output == "sigmoid"
+            answers.append(expit(logits) if sigmoid else softmax(logits, axis=1))
         return np.stack(answers)
 
 

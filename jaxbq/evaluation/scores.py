@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import log_expit, log_softmax, softmax, xlogy
 
 from ..data import Dataset, ImageSpace
 from ..methods import Result
-from .fidelity import fidelity, intended_classes, of_class, read_as_asked
+from ..network.targets import is_classless
 from .judges import Judge
 from .naturalness import Naturalness, NaturalnessScale
 from .panel import Panel
@@ -16,6 +17,9 @@ from .similarity import correlation
 
 # Names of judges that have a column of their own.
 JUDGES = ("dense", "convolutional", "given")
+_TIE = 1e-6  # float32 rounding of a target's entries
+# Output activations whose values are probabilities.
+_PROBABILITIES = ("sigmoid", "softmax")
 
 
 class Scores(NamedTuple):
@@ -131,23 +135,16 @@ def score(
     shape = result.images.shape[:2]
     intended = np.broadcast_to(intended_classes(result.targets)[:, None], shape)
     pixels_outside, amount_outside = _outside(result.images, result.space)
-    right_before, error_before, outside_before = _before_policy(result)
-    own, other, other_class = _correlations(result.images, intended, data)
     return Scores(
         intended=intended,
         predicted=result.outputs.argmax(axis=-1),
         right=read_as_asked(result.targets, result.outputs),
-        **fidelity(result, output, intended),
+        **_fidelity(result, output, intended),
         pixels_outside=pixels_outside,
         amount_outside=amount_outside,
-        right_before=right_before,
-        largest_error_before=error_before,
-        outside_before=outside_before,
+        **_before_policy(result),
         **_judged(result.images, intended, judges),
-        correlation_own=own,
-        correlation_other=other,
-        other_class=other_class,
-        template_right=_template(own, other, intended),
+        **_correlations(result.images, intended, data),
         **_natural(result.images, scale)._asdict(),
         **_transferred(result.images, intended, panel),
     )
@@ -155,52 +152,48 @@ def score(
 
 def _correlations(
     images: np.ndarray, intended: np.ndarray, data: Dataset | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     shape = images.shape[:2]
-    if data is None:
-        return np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1)
-    table = correlation(images.reshape(-1, images.shape[-1]), data.class_means)
+    # Without data every class is unknown.
+    table = np.full((*shape, 1 + intended.max(initial=0)), np.nan)
+    if data is not None:
+        table = correlation(images.reshape(-1, images.shape[-1]), data.class_means)
     table = table.reshape(*shape, -1)
-    own = of_class(table, intended)
+    own = _of_class(table, intended)
     others = np.where(np.isnan(table), -np.inf, table)
     classed = np.where(intended < 0, 0, intended)[..., None]
     kept = np.where(intended[..., None] < 0, np.take_along_axis(others, classed, -1), -np.inf)
     np.put_along_axis(others, classed, kept, axis=-1)
     best, label = others.max(axis=-1), others.argmax(axis=-1)
     none = ~np.isfinite(best)
-    return own, np.where(none, np.nan, best), np.where(none, -1, label)
+    known = (intended >= 0) & ~np.isnan(own) & ~none
+    return {
+        "correlation_own": own,
+        "correlation_other": np.where(none, np.nan, best),
+        "other_class": np.where(none, -1, label),
+        "template_right": np.where(known, own > best, np.nan),
+    }
 
 
-def _before_policy(
-    result: Result,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _before_policy(result: Result) -> dict[str, np.ndarray]:
+    names = ("right_before", "largest_error_before", "outside_before")
     outputs = result.diagnostics.get("outputs_before_policy")
     if outputs is None:
-        unknown = np.full(result.reasons.shape, np.nan)
-        return unknown, unknown, unknown
+        return dict.fromkeys(names, np.full(result.reasons.shape, np.nan))
     right = read_as_asked(result.targets, outputs).astype(np.float64)
     error = np.abs(outputs - result.targets[:, None]).max(axis=-1)
-    return right, error, result.diagnostics["outside_share"][..., 0]
-
-
-def _template(own: np.ndarray, other: np.ndarray, intended: np.ndarray) -> np.ndarray:
-    known = (intended >= 0) & ~np.isnan(own) & ~np.isnan(other)
-    return np.where(known, own > other, np.nan)
+    found = right, error, result.diagnostics["outside_share"][..., 0]
+    return dict(zip(names, found, strict=True))
 
 
 def _natural(images: np.ndarray, scale: NaturalnessScale | None) -> Naturalness:
     shape = images.shape[:2]
     if scale is None:
-        known = {"nearest_index", "nearest_label"}
-        return Naturalness(
-            *(np.full(shape, -1 if name in known else np.nan) for name in Naturalness._fields)
-        )
+        unknown = dict.fromkeys(Naturalness._fields, np.full(shape, np.nan))
+        none = dict.fromkeys(("nearest_index", "nearest_label"), np.full(shape, -1))
+        return Naturalness(**(unknown | none))
     measured = scale.measure(images.reshape(-1, images.shape[-1]))
-    return Naturalness(*(_wide(values).reshape(shape) for values in measured))
-
-
-def _wide(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float64) if np.issubdtype(values.dtype, np.floating) else values
+    return Naturalness(*(values.reshape(shape) for values in measured))
 
 
 def _judged(
@@ -218,7 +211,7 @@ def _judged(
         if judge.name in JUDGES:
             reads[f"{judge.name}_reads"] = read
         right.append(np.where(intended < 0, np.nan, read == intended))
-        chances.append(of_class(found, intended))
+        chances.append(_of_class(found, intended))
     means = {"readability": np.mean(right, axis=0), "judge_probability": np.mean(chances, axis=0)}
     return means | reads
 
@@ -235,7 +228,7 @@ def _transferred(
     every = np.broadcast_to(intended, found.shape[:-1])
     return {
         "transfer": np.where(intended < 0, np.nan, right),
-        "transfer_probability": of_class(found, every).mean(axis=0),
+        "transfer_probability": _of_class(found, every).mean(axis=0),
     }
 
 
@@ -244,3 +237,54 @@ def _outside(images: np.ndarray, space: ImageSpace) -> tuple[np.ndarray, np.ndar
     low, high = images.dtype.type(space.low), images.dtype.type(space.high)
     excess = np.maximum(np.maximum(low - images, images - high), 0)
     return (excess > 0).sum(axis=-1), excess.max(axis=-1) / (high - low)
+
+
+def _fidelity(result: Result, output: str, intended: np.ndarray) -> dict[str, np.ndarray]:
+    """Tell whether the network, given the images, answers the targets."""
+    error = np.abs(result.outputs - result.targets[:, None])
+    largest = error.max(axis=-1)
+    chances = result.outputs
+    if output not in _PROBABILITIES:
+        chances = softmax(result.logits, axis=-1)
+    return {
+        "fidelity": np.maximum(0, 1 - largest / (2 if output == "tanh" else 1)),
+        "largest_error": largest,
+        "mean_error": error.mean(axis=-1),
+        "target_probability": _of_class(chances, intended),
+        "divergence": _divergence(result.targets[:, None], result.logits, output),
+    }
+
+
+def _divergence(targets: np.ndarray, logits: np.ndarray, output: str) -> np.ndarray:
+    """Σ t log(t / y) of probabilities y, from their logits, which keep what y rounds away."""
+    logits = logits.astype(np.float64)
+    if output == "softmax":
+        return (xlogy(targets, targets) - targets * log_softmax(logits, axis=-1)).sum(axis=-1)
+    if output != "sigmoid":
+        return np.full(logits.shape[:-1], np.nan)
+    own = xlogy(targets, targets) - targets * log_expit(logits)
+    rest = xlogy(1 - targets, 1 - targets) - (1 - targets) * log_expit(-logits)
+    return (own + rest).sum(axis=-1)
+
+
+def _of_class(
+    values: Float[np.ndarray, "*batch classes"], intended: Int[np.ndarray, "*batch"]
+) -> Float[np.ndarray, "*batch"]:
+    """Take what belongs to the intended class; NaN where there is none."""
+    own = np.take_along_axis(values, intended[..., None], axis=-1)[..., 0]
+    return np.where(intended < 0, np.nan, own)
+
+
+def intended_classes(targets: Float[np.ndarray, "n outputs"]) -> Int[np.ndarray, " n"]:
+    """Class of every target, its largest entry; −1 where all entries are alike."""
+    classless = np.array([is_classless(target) for target in targets])
+    return np.where(classless, -1, targets.argmax(axis=1))
+
+
+def read_as_asked(targets: np.ndarray, outputs: np.ndarray) -> Bool[np.ndarray, "targets samples"]:
+    """Tell which outputs name the class that was asked for; see :class:`Scores`."""
+    predicted = outputs.argmax(axis=-1)
+    tied = np.isclose(targets, targets.max(axis=1, keepdims=True), rtol=0, atol=_TIE)
+    right = np.take_along_axis(tied, predicted, axis=1)
+    even = np.abs(outputs - targets[:, None]).max(axis=-1) < 0.5
+    return np.where(intended_classes(targets)[:, None] < 0, even, right)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 from scipy.ndimage import uniform_filter
 
 from ..data import Grid
@@ -153,6 +153,9 @@ def spread(images: Float[np.ndarray, "targets samples pixels"]) -> Spread:
     Args:
         images: what a method returned.
     """
+    # Imported for the few methods that give several images of a target.
+    from scipy.sparse.csgraph import connected_components
+
     samples = images.shape[1]
     if samples == 1:
         return Spread(np.ones(len(images), int), np.ones(len(images)))
@@ -160,16 +163,7 @@ def spread(images: Float[np.ndarray, "targets samples pixels"]) -> Spread:
     for rows in images:
         table = correlation(rows, rows)
         pairs = table[np.triu_indices(samples, 1)]
-        distinct.append(_groups(table >= ALIKE))
+        # Groups that are linked, directly or through others.
+        distinct.append(connected_components(table >= ALIKE, directed=False)[0])
         means.append(pairs.mean())
     return Spread(np.array(distinct), np.array(means))
-
-
-def _groups(linked: Bool[np.ndarray, "n n"]) -> int:
-    """Count the groups that are linked, directly or through others."""
-    linked = linked | np.eye(len(linked), dtype=bool)
-    first, before = np.arange(len(linked)), None
-    # The smallest number that one is linked to, until nothing changes.
-    while before is None or (first != before).any():
-        first, before = np.where(linked, first, len(linked)).min(axis=1), first
-    return len(np.unique(first))

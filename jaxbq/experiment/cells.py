@@ -37,28 +37,6 @@ class Listener(Protocol):
         ...
 
 
-@runtime_checkable
-class Cell(Protocol):
-    """What is finished or missing as a whole; a frozen dataclass, which can be sent."""
-
-    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
-        """Files that it reads; those of them that are not there, it can do without."""
-        ...
-
-    def compute(
-        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-    ) -> list[Path]:
-        """Do it, and write its files.
-
-        Returns:
-            The files, in the order in which they were written: where the last is, all are.
-
-        Raises:
-            JaxbqError: it cannot be done.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class Job:
     """What all cells of a run share.
@@ -74,6 +52,26 @@ class Job:
     experiment: Experiment
     data: Dataset
     listener: Listener
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """What is finished or missing as a whole; a frozen dataclass, which can be sent."""
+
+    def inputs(self, job: Job) -> list[Path]:
+        """Files that it reads; those of them that are not there, it can do without."""
+        ...
+
+    def compute(self, job: Job) -> list[Path]:
+        """Do it, and write its files.
+
+        Returns:
+            The files, in the order in which they were written: where the last is, all are.
+
+        Raises:
+            JaxbqError: it cannot be done.
+        """
+        ...
 
 
 @runtime_checkable
@@ -108,7 +106,7 @@ class InProcess:
     def run(self, what: str, cells: Sequence[Cell], job: Job) -> None:
         """Do the cells in their order."""
         for cell in cells:
-            cell.compute(job.folder, job.experiment, job.data, job.listener)
+            cell.compute(job)
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def run_cell(
         fault = None
         try:
             with computing(experiment.precision):
-                paths = cell.compute(folder, experiment, data, taken)
+                paths = cell.compute(Job(folder, experiment, data, taken))
         except JaxbqError as reason:
             fault = str(reason).replace(str(folder.path), place)
             paths = sorted(folder.networks.glob("*.last-good.safetensors"))

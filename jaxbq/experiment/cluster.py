@@ -243,7 +243,7 @@ def _packed(cell: Cell, job: Job) -> bytes:
     """Pickle a cell with its inputs: what it is, a worker is to read after it said who it is."""
     given = {
         path.relative_to(job.folder.path).as_posix(): path.read_bytes()
-        for path in cell.inputs(job.folder, job.experiment)
+        for path in cell.inputs(job)
         if path.exists()
     }
     return pickle.dumps((cell, job.experiment, given, str(job.folder.path)))

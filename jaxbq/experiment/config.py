@@ -85,11 +85,7 @@ class FileNetwork:
     inputs: Inputs = Inputs()
     turned: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
-
-    @property
-    def control(self) -> str:
-        """None: what the file holds."""
-        return "none"
+    control = "none"
 
     def open(self, data: Dataset) -> NetworkFile:
         """Read the network, for each data once: all that is done is done with one version of it.

@@ -22,8 +22,18 @@ from ..methods import Result
 from ..network.files import NetworkFile, load_network
 from ..network.targets import name_target
 from ..options import describe
+from ..runtime.files import load_npz
 from ..training import EpochMetrics
-from .folder import AUTOENCODERS, JUDGES, NATURALNESS, TRACES, TRANSFER, RunFolder, read_csv
+from .folder import (
+    AUTOENCODERS,
+    JUDGES,
+    NATURALNESS,
+    TRACES,
+    TRANSFER,
+    RunFolder,
+    damaged,
+    read_csv,
+)
 
 # What methods are compared by; the other scores are beside them.
 HEADLINES = ("fidelity", "readability", "naturalness", "transfer")
@@ -84,11 +94,6 @@ def limits(score: str) -> tuple[float, float]:
     if score.endswith("percentile") or score == "naturalness":
         return 0.0, 100.0
     return (0.0, 1.0) if score in _SHARES else (0.0, math.inf)
-
-
-def damaged(path: Path, why: object) -> JaxbqError:
-    """Make the error of a file that is not as it was written."""
-    return JaxbqError(f"{path}: damaged ({why}); delete it and run again")
 
 
 class Nearest(NamedTuple):
@@ -414,8 +419,7 @@ class Run:
         if not path.exists():
             return None
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                part = {name: file[name] for name in file.files}
+            part = load_npz(path)
             which = (part[name].tolist() for name in ("network", "method_number", "target"))
             keys = [(str(k), int(m), int(t)) for k, m, t in zip(*which, strict=True)]
             unique = part["unique"].tolist()

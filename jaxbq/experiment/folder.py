@@ -31,13 +31,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..data import ImageSpace
 from ..errors import JaxbqError
 from ..methods import AnyMethod, Method, Result, Seconds
 from ..options import validate
-from ..runtime.files import make_folder, write_npz, write_text
+from ..runtime.files import load_npz, make_folder, write_npz, write_text
 from ..training import EpochMetrics
 from .config import Experiment
 
@@ -52,6 +50,21 @@ NetworkName = int | str
 """Number of a network of the experiment, from 0, or the name of a control."""
 
 
+def damaged(path: Path, why: object) -> JaxbqError:
+    """Make the error of a file that is not as it was written."""
+    return JaxbqError(f"{path}: damaged ({why}); delete it and run again")
+
+
+class _Place:
+    """A file or folder of a run, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: "RunFolder", kind: type) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run.
@@ -61,6 +74,16 @@ class RunFolder:
     """
 
     path: Path
+
+    networks = _Place("networks")
+    inversions = _Place("inversions")
+    figures = _Place("figures")
+    tables = _Place("tables")
+    report = _Place("report/index.html")
+    scores = _Place("scores.csv")
+    cost = _Place("cost.csv")
+    spread = _Place("spread.csv")
+    nearest = _Place("nearest.npz")
 
     @classmethod
     def of(cls, experiment: Experiment, out: Path) -> "RunFolder":
@@ -76,11 +99,6 @@ class RunFolder:
         each = (self.inversions / str(number) for number in networks)
         for part in (self.path, self.networks, self.inversions, *each, self.figures):
             make_folder(part)
-
-    @property
-    def networks(self) -> Path:
-        """Folder of trained networks."""
-        return self.path / "networks"
 
     def network(self, number: NetworkName = 0) -> Path:
         """File of a trained network."""
@@ -103,49 +121,9 @@ class RunFolder:
         files = (self.network(number), self.robustness(number), self.history(number))
         return [file for file in files if file.exists()]
 
-    @property
-    def inversions(self) -> Path:
-        """Folder of what the methods returned."""
-        return self.path / "inversions"
-
-    @property
-    def figures(self) -> Path:
-        """Folder of pictures."""
-        return self.path / "figures"
-
-    @property
-    def scores(self) -> Path:
-        """Table of scores."""
-        return self.path / "scores.csv"
-
     def scored(self, number: NetworkName) -> Path:
         """File of what is scored of one network, until all are."""
         return self.inversions / str(number) / "scored.json"
-
-    @property
-    def cost(self) -> Path:
-        """Table of what every method took."""
-        return self.path / "cost.csv"
-
-    @property
-    def nearest(self) -> Path:
-        """Training images nearest to what was found."""
-        return self.path / "nearest.npz"
-
-    @property
-    def tables(self) -> Path:
-        """Folder of tables made of the scores."""
-        return self.path / "tables"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.path / "report" / "index.html"
-
-    @property
-    def spread(self) -> Path:
-        """Table of how the samples of a target differ."""
-        return self.path / "spread.csv"
 
     def inversion(self, network: NetworkName, number: int, method: Method) -> Path:
         """File of what one method returned for one network."""
@@ -173,7 +151,7 @@ class RunFolder:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
-            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
+            raise damaged(path, fault) from None
 
     def write_history(self, history: Sequence[EpochMetrics], number: NetworkName = 0) -> None:
         """Write the training metrics of a network, one row an epoch."""
@@ -193,7 +171,7 @@ class RunFolder:
                 for row in read_csv(path)
             ]
         except (ValueError, KeyError, TypeError) as fault:
-            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
+            raise damaged(path, fault) from None
 
     def write_result(self, path: Path, result: Result) -> None:
         """Write what a method returned. The npz comes last: where it is, all is."""
@@ -215,9 +193,7 @@ class RunFolder:
             JaxbqError: a file is damaged.
         """
         try:
-            # Given a path, NumPy would leave a damaged file open.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = load_npz(path)
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             space = about["space"]
             return Result(
@@ -233,7 +209,7 @@ class RunFolder:
                 operations=math.nan if about["operations"] is None else about["operations"],
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
-            raise JaxbqError(f"{path}: damaged ({fault}); delete it and run again") from None
+            raise damaged(path, fault) from None
 
 
 def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import jax
 
-from ..data import Dataset
 from ..methods import merge, programs, sweep
 from ..network.files import load_network
 from ..options import describe
 from ..runtime.files import remove
-from .cells import Listener
+from .cells import Job
 from .config import Experiment
-from .folder import NetworkName, RunFolder
+from .folder import NetworkName
 from .networks import key_of
 
 # Images of a part, at least: fewer take about as long as so many.
@@ -54,16 +53,15 @@ class InversionCell:
     wanted: tuple[int, ...]
     part: Part | None = None
 
-    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+    def inputs(self, job: Job) -> list[Path]:
         """Name the network's file."""
-        return [folder.network(self.network)]
+        return [job.folder.network(self.network)]
 
-    def compute(
-        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-    ) -> list[Path]:
+    def compute(self, job: Job) -> list[Path]:
         """Run all methods of the program, and write what is wanted."""
-        network = load_network(folder.network(self.network))
-        targets = experiment.targets.targets(data.classes, network.model.output)
+        experiment = job.experiment
+        network = load_network(job.folder.network(self.network))
+        targets = experiment.targets.targets(job.data.classes, network.model.output)
         label = self.label(experiment)
         samples = None
         if self.part:
@@ -76,31 +74,30 @@ class InversionCell:
             network.model,
             network.params,
             targets,
-            reference=data,
+            reference=job.data,
             key=jax.random.fold_in(key_of(experiment, "methods", own), self.methods[0]),
             # Whether somebody listens decides about programs, so everybody does.
-            progress=lambda done, total: listener.progress(label, done, total),
+            progress=lambda done, total: job.listener.progress(label, done, total),
             samples=samples,
         )
         written = []
         for number, result in zip(self.methods, results, strict=True):
             if number in self.wanted:
-                about, path = self.files(folder, experiment, number)
-                folder.write_result(path, result)
+                about, path = self.files(job, number)
+                job.folder.write_result(path, result)
                 written += [about, path]
         return written
 
-    def files(self, folder: RunFolder, experiment: Experiment, number: int) -> tuple[Path, Path]:
+    def files(self, job: Job, number: int) -> tuple[Path, Path]:
         """Name the files of a method, in the order in which they are written."""
-        path = folder.inversion(self.network, number, experiment.methods[number])
+        path = job.folder.inversion(self.network, number, job.experiment.methods[number])
         if self.part:
             path = path.with_suffix(f".part-{self.part.number + 1}-of-{self.part.of}.npz")
         return path.with_suffix(".json"), path
 
-    def is_done(self, folder: RunFolder, experiment: Experiment) -> bool:
+    def is_done(self, job: Job) -> bool:
         """Tell whether all of its files are there."""
-        files = (self.files(folder, experiment, number) for number in self.wanted)
-        return all(path.exists() for _, path in files)
+        return all(self.files(job, number)[1].exists() for number in self.wanted)
 
     def label(self, experiment: Experiment) -> str:
         """Say what it is, to the user."""
@@ -115,25 +112,16 @@ class InversionCell:
         return f"network {self.network}: {label}" if several else label
 
 
-def missing_inversions(
-    folder: RunFolder,
-    experiment: Experiment,
-    networks: Iterable[NetworkName],
-    listener: Listener,
-) -> Iterator[InversionCell]:
+def missing_inversions(job: Job, networks: Iterable[NetworkName]) -> Iterator[InversionCell]:
     """List what the folder lacks, by program; say what it holds."""
-
-    def there(name: NetworkName, number: int) -> bool:
-        return folder.inversion(name, number, experiment.methods[number]).exists()
-
     for name in networks:
-        for numbers in programs(experiment.methods):
-            own = [n for n in numbers if not there(name, n)]
-            cell = InversionCell(name, tuple(numbers), tuple(own))
+        for numbers in programs(job.experiment.methods):
+            every = InversionCell(name, tuple(numbers), tuple(numbers))
+            own = tuple(n for n in numbers if not every.files(job, n)[1].exists())
             if own:
-                yield cell
+                yield dataclasses.replace(every, wanted=own)
             else:
-                listener.say(f"{cell.label(experiment)}: done already")
+                job.listener.say(f"{every.label(job.experiment)}: done already")
 
 
 def cut(
@@ -170,16 +158,15 @@ def cut(
     return found
 
 
-def put_together(
-    folder: RunFolder, experiment: Experiment, parts: Mapping[InversionCell, list[InversionCell]]
-) -> None:
+def put_together(job: Job, parts: Mapping[InversionCell, list[InversionCell]]) -> None:
     """Write the results of divided cells, and remove their parts."""
+    folder = job.folder
     for cell, own in parts.items():
         for number in cell.wanted:
-            files = [piece.files(folder, experiment, number) for piece in own]
+            files = [piece.files(job, number) for piece in own]
             successive = sum(piece.part.targets == own[0].part.targets for piece in own)  # type: ignore[union-attr]
             result = merge([folder.read_result(path) for _, path in files], successive)
-            folder.write_result(cell.files(folder, experiment, number)[1], result)
+            folder.write_result(cell.files(job, number)[1], result)
     # Also those of a run with another number of workers, which was stopped.
     for path in sorted(folder.inversions.glob("*/*.part-*-of-*")):
         remove(path)

@@ -26,7 +26,7 @@ from ..training import (
     train_many,
     trains_together,
 )
-from .cells import Listener
+from .cells import Job, Listener
 from .config import Experiment, FileNetwork, NetworkConfig, NetworksConfig
 from .folder import NetworkName, RunFolder
 
@@ -60,8 +60,9 @@ def train_network(
             histories.append(trained.history)
 
         kept = save.with_name(f"{save.stem}.checkpoint.npz")
-        _train([0], experiment, data, keep, lambda number: save, lambda number: kept, listener)
-        _attack(0, experiment, load_network(save), data, listener)
+        job = Job(RunFolder(save.parent), experiment, data, listener)
+        _train([0], job, keep, lambda number: save, lambda number: kept)
+        _attack(0, job, load_network(save))
         return histories[0]
 
 
@@ -77,43 +78,40 @@ class TrainingCell:
     networks: tuple[NetworkName, ...]
     wanted: tuple[NetworkName, ...]
 
-    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+    def inputs(self, job: Job) -> list[Path]:
         """Name the files of where each training stands, and that of all together."""
         together = [None] if len(self.networks) > 1 else []
-        return [folder.checkpoint(name) for name in [*together, *self.networks]]
+        return [job.folder.checkpoint(name) for name in [*together, *self.networks]]
 
-    def compute(
-        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-    ) -> list[Path]:
+    def compute(self, job: Job) -> list[Path]:
         """Train, and write each network as soon as it is trained."""
         if isinstance(self.networks[0], str):
-            _train_control(self.networks[0], folder, experiment, data, listener)
+            _train_control(self.networks[0], job)
         else:
-            self._train(folder, experiment, data, listener)
-        return [file for name in self.wanted for file in folder.network_files(name)]
+            self._train(job)
+        return [file for name in self.wanted for file in job.folder.network_files(name)]
 
-    def _train(
-        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-    ) -> None:
-        model = experiment.network.build(data)
+    def _train(self, job: Job) -> None:
+        folder, data = job.folder, job.data
+        model = job.experiment.network.build(data)
 
         def keep(number: int, trained: Trained) -> None:
             if number not in self.wanted:
                 return
             keep_network(folder.network(number), model, trained.params, data)
-            network = load_network(folder.network(number))
-            attacked = _attack(number, experiment, network, data, listener)
+            attacked = _attack(number, job, load_network(folder.network(number)))
             if attacked is not None:
                 folder.write_json(folder.robustness(number).relative_to(folder.path), attacked)
             folder.write_history(trained.history, number)
             remove(folder.checkpoint(number))
 
         numbers = [number for number in self.networks if isinstance(number, int)]
-        _train(numbers, experiment, data, keep, folder.network, folder.checkpoint, listener)
+        _train(numbers, job, keep, folder.network, folder.checkpoint)
 
 
-def untrained(folder: RunFolder, experiment: Experiment) -> list[TrainingCell]:
+def untrained(job: Job) -> list[TrainingCell]:
     """List the trainings that the folder lacks."""
+    folder, experiment = job.folder, job.experiment
     # The history is written last: where it is, the network is.
     names = [*range(experiment.networks.seeds), *experiment.controls]
     missing = [n for n in names if not (folder.history(n).exists() and folder.network(n).exists())]
@@ -129,15 +127,13 @@ def untrained(folder: RunFolder, experiment: Experiment) -> list[TrainingCell]:
     return cells + [TrainingCell((name,), (name,)) for name in apart]
 
 
-def _train_control(
-    control: str, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> None:
+def _train_control(control: str, job: Job) -> None:
     """Make a network that has learnt nothing, of the experiment's specification.
 
     It is the first network of the same experiment with ``network.control``.
     """
-    file, kept = folder.network(control), folder.checkpoint(control)
-    model = experiment.network.build(data)
+    file, kept = job.folder.network(control), job.folder.checkpoint(control)
+    model = job.experiment.network.build(job.data)
     network = NetworkConfig(
         hidden=model.sizes[1:-1],
         activation=model.hidden,
@@ -146,24 +142,19 @@ def _train_control(
         control=control,  # type: ignore[arg-type]
     )
     changed = dataclasses.replace(
-        experiment, network=network, networks=NetworksConfig(), controls=()
+        job.experiment, network=network, networks=NetworksConfig(), controls=()
     )
 
     def keep(number: int, trained: Trained) -> None:
-        keep_network(file, model, trained.params, data)
-        folder.write_history(trained.history, control)
+        keep_network(file, model, trained.params, job.data)
+        job.folder.write_history(trained.history, control)
 
-    _train([0], changed, data, keep, lambda n: file, lambda n: kept, listener, control)
+    own = dataclasses.replace(job, experiment=changed)
+    _train([0], own, keep, lambda n: file, lambda n: kept, control)
     remove(kept)
 
 
-def take_over(
-    source: FileNetwork,
-    folder: RunFolder,
-    experiment: Experiment,
-    data: Dataset,
-    listener: Listener,
-) -> None:
+def take_over(source: FileNetwork, job: Job) -> None:
     """Copy the network of a file into the folder, where it stands for itself; check what it reads.
 
     It has no history, since nothing was trained.
@@ -171,12 +162,13 @@ def take_over(
     Raises:
         JaxbqError: as :meth:`FileNetwork.open`.
     """
+    folder, listener = job.folder, job.listener
     if folder.history().exists() and folder.network().exists():
         return
-    network = source.open(data)
-    params = jax.tree.map(lambda leaf: leaf.astype(experiment.dtype), network.params)
+    network = source.open(job.data)
+    params = jax.tree.map(lambda leaf: leaf.astype(job.experiment.dtype), network.params)
     network = dataclasses.replace(network, params=params)
-    found = plausibility(network.model, network.params, data, network.settled)
+    found = plausibility(network.model, network.params, job.data, network.settled)
     listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
     guessed = [what for what in ("hidden", "output") if what in network.assumed]
     if guessed:
@@ -206,16 +198,15 @@ def _as_options(changes: Mapping[str, Any]) -> str:
     )
 
 
-def _attack(
-    number: int, experiment: Experiment, network: NetworkFile, data: Dataset, listener: Listener
-) -> dict[str, Any] | None:
+def _attack(number: int, job: Job, network: NetworkFile) -> dict[str, Any] | None:
     """Measure how a network trained with an adversary stands it."""
+    experiment = job.experiment
     adversary = getattr(experiment.training, "adversary", None)
     if adversary is None or experiment.network.control == "random_weights":
         return None
     key = key_of(experiment, "attack", number)
-    found = robustness(network.model, network.params, data, adversary, key)
-    listener.say(
+    found = robustness(network.model, network.params, job.data, adversary, key)
+    job.listener.say(
         f"test accuracy {found.clean:.4f} clean, {found.attacked:.4f} under the training's attack "
         f"with {found.adversary.steps} steps"
     )
@@ -224,12 +215,10 @@ def _attack(
 
 def _train(
     numbers: Sequence[int],
-    experiment: Experiment,
-    data: Dataset,
+    job: Job,
     keep: Callable[[int, Trained], None],
     path: Callable[[int], Path],
     checkpoint: Callable[[int | None], Path],
-    listener: Listener,
     called: str = "training",
 ) -> None:
     """Train networks by number, and keep each as soon as it is trained.
@@ -237,14 +226,13 @@ def _train(
     ``path`` names the file of a network, ``checkpoint`` that of where its training stands, of None
     that of all; ``called`` says whose training it is, where there is one.
     """
+    experiment, data, listener = job.experiment, job.data, job.listener
     model = experiment.network.build(data)
     keys = [key_of(experiment, "network", number) for number in numbers]
     if experiment.network.control == "random_weights":
         for number, key in zip(numbers, keys, strict=True):
-            keep(
-                number,
-                Trained(model.init(key, experiment.dtype, experiment.training.initial_scale), ()),
-            )
+            params = model.init(key, experiment.dtype, experiment.training.initial_scale)
+            keep(number, Trained(params, ()))
         return
     labels = None
     if experiment.network.control == "permuted_labels":

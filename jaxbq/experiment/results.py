@@ -1,6 +1,7 @@
 """What a run found, as files: scores, costs, neighbours, traces, and who measured."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
 from ..evaluation import Scores, on_noise, score, spread
@@ -17,8 +17,7 @@ from ..methods.analytic import Analytic
 from ..network.files import load_network
 from ..options import describe
 from ..runtime.files import remove, write_npz, write_text
-from .cells import Executor, Job, Listener
-from .config import Experiment
+from .cells import Executor, Job
 from .environment import versions
 from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolder, write_csv
 
@@ -41,25 +40,24 @@ class ScoringCell:
 
     network: NetworkName
 
-    def inputs(self, folder: RunFolder, experiment: Experiment) -> list[Path]:
+    def inputs(self, job: Job) -> list[Path]:
         """Name the files of the network and of what the methods returned for it."""
-        found = [self._inversion(folder, experiment, n) for n in range(len(experiment.methods))]
+        found = _inversions(job, self.network)
         return [
-            folder.network(self.network),
+            job.folder.network(self.network),
             *(p for f in found for p in (f, f.with_suffix(".json"))),
         ]
 
-    def compute(
-        self, folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-    ) -> list[Path]:
+    def compute(self, job: Job) -> list[Path]:
         """Measure every image, and write a part of each table."""
+        folder, experiment, data = job.folder, job.experiment, job.data
         scale, panel = experiment.scores.scale(data), experiment.scores.panel(data)
         judges = experiment.scores.judges_of(data)
         output = load_network(folder.network(self.network)).model.output
         rows: dict[str, Any] = {"code": versions()["jaxbq"], "scores": [], "spread": [], "cost": []}
         best = []
-        for number in range(len(experiment.methods)):
-            result = folder.read_result(self._inversion(folder, experiment, number))
+        for file in _inversions(job, self.network):
+            result = folder.read_result(file)
             row = (self.network, describe(result.method))
             scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
             rows["scores"] += [[*row, *values] for values in _score_rows(result, scores)]
@@ -72,8 +70,11 @@ class ScoringCell:
         write_text(path, json.dumps(rows))
         return [path]
 
-    def _inversion(self, folder: RunFolder, experiment: Experiment, number: int) -> Path:
-        return folder.inversion(self.network, number, experiment.methods[number])
+
+def _inversions(job: Job, network: NetworkName) -> list[Path]:
+    """Name the file of every method."""
+    methods = enumerate(job.experiment.methods)
+    return [job.folder.inversion(network, number, method) for number, method in methods]
 
 
 def _score_rows(result: Result, scores: Scores) -> Iterator[list[Any]]:
@@ -112,7 +113,7 @@ def write_scores(job: Job, networks: Sequence[NetworkName], executor: Executor) 
     Raises:
         JaxbqError: a file is damaged.
     """
-    folder, experiment, data = job.folder, job.experiment, job.data
+    folder = job.folder
     job.listener.say("scoring: measuring every image")
     _write_readers(job)
     for name in networks:
@@ -128,8 +129,8 @@ def write_scores(job: Job, networks: Sequence[NetworkName], executor: Executor) 
     def rows(table: str) -> Iterator[list[Any]]:
         return (row for name in networks for row in scored[name][table])
 
-    _write_traces(folder, experiment, data)
-    _write_nearest(folder, experiment, {n: found["nearest"] for n, found in scored.items()}, data)
+    _write_traces(job)
+    _write_nearest(job, {n: found["nearest"] for n, found in scored.items()})
     write_csv(folder.cost, COST_COLUMNS, rows("cost"))
     write_csv(folder.spread, SPREAD_COLUMNS, rows("spread"))
     write_csv(folder.scores, SCORE_COLUMNS, rows("scores"))
@@ -144,15 +145,15 @@ def forget_scores(folder: RunFolder, networks: Iterable[NetworkName], tables: bo
         remove(folder.scored(name))
 
 
-def check_found(folder: RunFolder, experiment: Experiment, networks: Iterable[NetworkName]) -> None:
+def check_found(job: Job, networks: Iterable[NetworkName]) -> None:
     """Read what every method returned for every network.
 
     Raises:
         JaxbqError: a file is damaged.
     """
     for name in networks:
-        for number, method in enumerate(experiment.methods):
-            folder.read_result(folder.inversion(name, number, method))
+        for file in _inversions(job, name):
+            job.folder.read_result(file)
 
 
 def is_scored(folder: RunFolder) -> bool:
@@ -185,8 +186,9 @@ def _write_readers(job: Job) -> None:
     folder.write_json(NATURALNESS, scores.scale(data).real)
 
 
-def _write_traces(folder: RunFolder, experiment: Experiment, data: Dataset) -> None:
+def _write_traces(job: Job) -> None:
     """Keep the numbers of every layer for the first target, of the methods that go by layers."""
+    folder, experiment, data = job.folder, job.experiment, job.data
     network = load_network(folder.network())
     target = experiment.targets.targets(data.classes, network.model.output)[0]
     rows = []
@@ -213,20 +215,11 @@ def _numbers(layer: LayerTrace) -> Iterator[tuple[str, Any]]:
             yield field.name, value
 
 
-def _write_nearest(
-    folder: RunFolder,
-    experiment: Experiment,
-    nearest: Mapping[NetworkName, list[list[int]]],
-    data: Dataset,
-) -> None:
+def _write_nearest(job: Job, nearest: Mapping[NetworkName, list[list[int]]]) -> None:
     """Keep the training images nearest to the best image of every network, method and target."""
-    targets = len(next(iter(nearest.values()))) // len(experiment.methods)
-    rows = [
-        (str(name), number, target)
-        for name in nearest
-        for number in range(len(experiment.methods))
-        for target in range(targets)
-    ]
+    data, methods = job.data, len(job.experiment.methods)
+    targets = len(next(iter(nearest.values()))) // methods
+    rows = itertools.product(map(str, nearest), range(methods), range(targets))
     names, numbers, asked = zip(*rows, strict=True)
     index = np.concatenate([np.array(found) for found in nearest.values()])
     unique = np.unique(index)
@@ -239,4 +232,4 @@ def _write_nearest(
         "images": data.train_images[unique],
         "labels": data.train_labels[unique],
     }
-    write_npz(folder.nearest, arrays)
+    write_npz(job.folder.nearest, arrays)

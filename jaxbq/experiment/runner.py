@@ -72,8 +72,8 @@ def run(
         with locked(folder.path) as alone:
             if alone:
                 clear_leftovers(folder.path)
-            _begin(folder, experiment, data, command)
             job = Job(folder, experiment, data, listener)
+            _begin(job, command)
             _fill(job, networks, len(targets), executor or InProcess())
             if finish:
                 finish(folder)
@@ -84,17 +84,17 @@ def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Exe
     """Do what the folder lacks."""
     folder, experiment = job.folder, job.experiment
     _train(job, networks, executor)
-    _autoencoders(folder, experiment, job.data, job.listener)
-    missing = list(missing_inversions(folder, experiment, networks, job.listener))
+    _autoencoders(job)
+    missing = list(missing_inversions(job, networks))
     parts = {}
     if missing:
         # They are of other files than there will be; stopped in between, nobody could tell.
         forget_scores(folder, networks)
         parts = cut(missing, experiment, targets, executor.workers(job.listener))
     pieces = [piece for cell in missing for piece in parts.get(cell, [cell])]
-    executor.run("inversions", [p for p in pieces if not p.is_done(folder, experiment)], job)
-    put_together(folder, experiment, parts)
-    check_found(folder, experiment, networks)
+    executor.run("inversions", [p for p in pieces if not p.is_done(job)], job)
+    put_together(job, parts)
+    check_found(job, networks)
     if not is_scored(folder):
         write_scores(job, networks, executor)
 
@@ -104,8 +104,8 @@ def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> Non
     folder, experiment = job.folder, job.experiment
     source = experiment.network
     if isinstance(source, FileNetwork):
-        take_over(source, folder, experiment, job.data, job.listener)
-    missing = untrained(folder, experiment)
+        take_over(source, job)
+    missing = untrained(job)
     if not isinstance(source, FileNetwork) and all(
         isinstance(cell.networks[0], str) for cell in missing
     ):
@@ -119,12 +119,13 @@ def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> Non
         load_network(folder.network(name))  # says which is damaged
 
 
-def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: str | None) -> None:
+def _begin(job: Job, command: str | None) -> None:
     """Write config and environment, or check that a begun run is about the same data."""
+    folder, experiment = job.folder, job.experiment
     if folder.read_json("config.json") is None:
         folder.write_json("config.json", experiment.resolved())
     known = folder.read_json("environment.json")
-    sums = checksums(experiment, data)
+    sums = checksums(experiment, job.data)
     if known is None:
         about = environment(experiment.precision) | ({"command": command} if command else {})
         folder.write_json("environment.json", about | sums)
@@ -138,17 +139,16 @@ def _begin(folder: RunFolder, experiment: Experiment, data: Dataset, command: st
             )
 
 
-def _autoencoders(
-    folder: RunFolder, experiment: Experiment, data: Dataset, listener: Listener
-) -> None:
+def _autoencoders(job: Job) -> None:
     """Train the autoencoders that methods use, and say how well they give test images back."""
+    folder, experiment, data = job.folder, job.experiment, job.data
     wanted = list(dict.fromkeys(found for m in experiment.methods for found in _used(m)))
     if not wanted or folder.read_json(AUTOENCODERS) is not None:
         return
     rows = []
     for autoencoder in wanted:
         found = reconstruction(autoencoder, data.reference, data.test_images, experiment.dtype)
-        listener.say(
+        job.listener.say(
             f"{describe(autoencoder)}: mean squared error of test images {found.error:.4f} a pixel "
             f"({autoencoder.code} principal components {found.pca:.4f}, "
             f"the mean image {found.mean_image:.4f})"

@@ -16,11 +16,22 @@ from ..runtime.compiled import Compiled
 from .base import Inversion, Method, Reason, Targets
 
 
-class Ends(NamedTuple):
-    """The pixel range: the ends of the closed interval that every pixel must lie in."""
+class Place(NamedTuple):
+    """A layer on the way back: its number, from 0, and the activation that its input comes out of.
 
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    ``below`` is None for pixels.
+    """
+
+    number: int
+    layer: Layer
+    phi: Activation
+    below: Activation | None
+
+
+def places(model: MLP, params: Params) -> list[Place]:
+    """List the layers, the last one first."""
+    below = (None, *model.activations[:-1])
+    return [*map(Place, range(len(params)), params, model.activations, below)][::-1]
 
 
 class Settled(NamedTuple):
@@ -45,17 +56,13 @@ class Step(NamedTuple):
         wanted: activation that the layer is to give, shape (batch, fan_out).
         z: its pre-activation φ⁻¹(wanted), shape (batch, fan_out).
         raw: input found for it, before the policy, shape (batch, fan_in).
-        a: the input after the policy, shape (batch, fan_in).
-        failed: which rows the policy could not treat, shape (batch,).
-        optimality: of the bounded problem that the policy solved, shape (batch,).
+        settled: what the policy made of it.
     """
 
     wanted: Float[Array, "batch fan_out"]
     z: Float[Array, "batch fan_out"]
     raw: Float[Array, "batch fan_in"]
-    a: Float[Array, "batch fan_in"]
-    failed: Bool[Array, " batch"]
-    optimality: Float[Array, " batch"]
+    settled: Settled
 
 
 class Analytic(Method):
@@ -65,17 +72,12 @@ class Analytic(Method):
     """
 
     @abc.abstractmethod
-    def solve(self, number: int, layer: Layer, state: Any, z: Array) -> Array:
-        """Find inputs of layer ``number`` for its pre-activation z, wherever they may lie."""
+    def solve(self, at: Place, state: Any, z: Array) -> Array:
+        """Find inputs of a layer for its pre-activation z, wherever they may lie."""
 
     @abc.abstractmethod
-    def settle(
-        self, number: int, layer: Layer, phi: Activation | None, state: Any, z: Array, raw: Array
-    ) -> Settled:
-        """Apply the policy to the inputs found for layer ``number``.
-
-        ``phi`` is the activation they must come out of, None for pixels.
-        """
+    def settle(self, at: Place, state: Any, z: Array, raw: Array) -> Settled:
+        """Apply the policy to the inputs found for a layer."""
 
     def backward(
         self, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
@@ -83,13 +85,11 @@ class Analytic(Method):
         """Go back from targets to images; the steps of the layers, first layer first."""
         steps: list[Step] = []
         wanted = targets
-        for number in reversed(range(len(params))):
-            layer = params[number]
-            z = model.activations[number].invert(wanted)
-            raw = self.solve(number, layer, state, z)
-            phi = model.activations[number - 1] if number else None
-            settled = self.settle(number, layer, phi, state, z, raw)
-            steps.append(Step(wanted, z, raw, *settled))
+        for at in places(model, params):
+            z = at.phi.invert(wanted)
+            raw = self.solve(at, state, z)
+            settled = self.settle(at, state, z, raw)
+            steps.append(Step(wanted, z, raw, settled))
             wanted = settled.a
         return steps[::-1]
 
@@ -99,18 +99,13 @@ class Analytic(Method):
         """Go back, and measure what each step lost; final."""
         assert isinstance(model, MLP)
         steps = self.backward(model, params, state, targets)
-        failed = jnp.stack([step.failed for step in steps]).any(axis=0)
+        failed = jnp.stack([step.settled.failed for step in steps]).any(axis=0)
         # A row that a policy failed on still has finite values, so that nothing else breaks.
         reasons = jnp.where(failed, int(Reason.CONSTANT), int(Reason.COMPUTED))
         before, after = zip(*map(_residuals, steps, params), strict=True)
-        ends = [(phi.low, phi.high) for phi in model.activations[:-1]]
-        shares, amounts = zip(
-            *(
-                _outside(step.raw, *end)
-                for step, end in zip(steps, [state.ends, *ends], strict=True)
-            ),
-            strict=True,
-        )
+        ends = [state.ends, *((phi.low, phi.high) for phi in model.activations[:-1])]
+        outside = [_outside(step.raw, *end) for step, end in zip(steps, ends, strict=True)]
+        shares, amounts = zip(*outside, strict=True)
         diagnostics = {
             "image_before_policy": steps[0].raw,
             "outputs_before_policy": model.apply(params, steps[0].raw),
@@ -118,31 +113,18 @@ class Analytic(Method):
             "outside_amount": jnp.stack(amounts, axis=-1),
             "residual_before_policy": jnp.stack(before, axis=-1),
             "residual_after_policy": jnp.stack(after, axis=-1),
-            "policy_optimality": jnp.stack([step.optimality for step in steps], axis=-1),
+            "policy_optimality": jnp.stack([step.settled.optimality for step in steps], axis=-1),
         }
         return Inversion(
-            steps[0].a[:, None],
+            steps[0].settled.a[:, None],
             reasons[:, None],
             jnp.ones_like(reasons)[:, None],
             {name: values[:, None] for name, values in diagnostics.items()},
         )
 
 
-def _backward(
-    method: Analytic, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
-) -> list[Step]:
-    return method.backward(model, params, state, targets)
-
-
-_BACKWARD = Compiled(_backward, 1)
-
-
-def way_back(
-    method: Analytic, model: MLP, params: Params, state: Any, targets: Float[Array, "n outputs"]
-) -> list[Step]:
-    """Run :meth:`Analytic.backward` compiled."""
-    found: list[Step] = _BACKWARD(method, model, params, state, targets)
-    return found
+# The same compiled, of (method, model, params, state, targets).
+way_back = Compiled(Analytic.backward, 1)
 
 
 def settled(a: Array, failed: Array | None = None, optimality: Array | None = None) -> Settled:
@@ -179,9 +161,14 @@ def pre_activation(layer: Layer, a: Array) -> Array:
     return z if layer.bias is None else z + layer.bias[None]
 
 
+def without_bias(layer: Layer, z: Array) -> Array:
+    """Take the bias off a pre-activation, where there is one."""
+    return z if layer.bias is None else z - layer.bias[None]
+
+
 def _residuals(step: Step, layer: Layer) -> tuple[Array, Array]:
     """Compute ‖a W + b − z‖ before and after the policy."""
-    missed = (pre_activation(layer, a) - step.z for a in (step.raw, step.a))
+    missed = (pre_activation(layer, a) - step.z for a in (step.raw, step.settled.a))
     before, after = (jnp.linalg.norm(each, axis=-1) for each in missed)
     return before, after
 

@@ -10,11 +10,13 @@ import enum
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import Reference
-from ..network.mlp import Network
+from ..network.mlp import MLP, Network
+from ..network.targets import check_targets
 
 ALL_STEPS = 2**31 - 1
 FEW_IMAGES = 20
@@ -43,6 +45,9 @@ class Reason(enum.IntEnum):
     """A vector with all values equal had to be rescaled; the image is meaningless."""
     STALLED = 6
     """No further gain; of products rounded to TF32, none that float32 confirms."""
+    FLAT = 7
+    """The objective has no gradient where the image starts, so there is no way up: of a unit that
+    no image near the start excites, say. The image is the start."""
 
 
 class Inversion(NamedTuple):
@@ -60,6 +65,18 @@ class Inversion(NamedTuple):
     reasons: Int[Array, "targets samples"]
     iterations: Int[Array, "targets samples"]
     diagnostics: dict[str, Array]
+
+    @classmethod
+    def computed(cls, images: Array, **diagnostics: Array) -> "Inversion":
+        """Put together what was computed at once."""
+        done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
+        return cls(images, done, jnp.zeros_like(done), diagnostics)
+
+
+def check_asked(model: Network, targets: np.ndarray, *, closed: bool = False) -> None:
+    """Check targets against any network, of which an MLP says how many outputs it has."""
+    outputs = model.sizes[-1] if isinstance(model, MLP) else None
+    check_targets(targets, model.output, outputs, closed=closed)
 
 
 class Method(abc.ABC):

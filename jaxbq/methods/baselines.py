@@ -9,12 +9,11 @@ from jaxtyping import Array
 
 from ..data import Reference
 from ..errors import JaxbqError
-from ..network.mlp import MLP, Network, float_type
-from ..network.targets import check_targets
+from ..network.mlp import Network, float_type
 from ..options import options
 from ..runtime.compiled import uniform
 from .ascent import range_of
-from .base import Inversion, Method, Reason, Targets
+from .base import Inversion, Method, Targets, check_asked
 
 
 class _Baseline(Method):
@@ -22,13 +21,7 @@ class _Baseline(Method):
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse targets of another length than the network's outputs."""
-        outputs = model.sizes[-1] if isinstance(model, MLP) else None
-        check_targets(targets, model.output, outputs, closed=True)
-
-
-def _computed(images: Array) -> Inversion:
-    done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
-    return Inversion(images, done, jnp.zeros_like(done), {})
+        check_asked(model, targets, closed=True)
 
 
 @options
@@ -60,7 +53,7 @@ class ClassMean(_Baseline):
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take the mean of each target's class."""
-        return _computed(state[targets.argmax(axis=1)][:, None])
+        return Inversion.computed(state[targets.argmax(axis=1)][:, None])
 
 
 @options
@@ -78,7 +71,7 @@ class Grey(_Baseline):
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take it for every target."""
-        return _computed(jnp.broadcast_to(state, (len(targets), 1, len(state))))
+        return Inversion.computed(jnp.broadcast_to(state, (len(targets), 1, len(state))))
 
 
 @options
@@ -102,4 +95,4 @@ class NoiseImage(_Baseline):
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array
     ) -> Inversion:
         """Take them for every target."""
-        return _computed(jnp.broadcast_to(state, (len(targets), *state.shape)))
+        return Inversion.computed(jnp.broadcast_to(state, (len(targets), *state.shape)))

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -31,12 +30,7 @@ class Stopwatch:
         self._begun = time.perf_counter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         self.total = time.perf_counter() - self._begun
         # Nested traces report their time twice; never more than there was.
         self.compiling = min(self.compiling, self.total)

@@ -12,13 +12,14 @@ from ..data import Reference
 from ..errors import JaxbqError
 from ..network.activations import HiddenName, activation
 from ..network.mlp import MLP, Network, Params, float_type
-from ..network.targets import Codes, check_targets
+from ..network.targets import Codes
 from ..options import defaulting_to, options
 from ..runtime.compiled import Compiled
 from ..training import fit, shares
+from ..training.autoencoder import Fitted
 from ..training.optimisers import Optimiser
 from .ascent import Range, range_of
-from .base import Inversion, Method, Reason, Targets
+from .base import Inversion, Method, Targets, check_asked
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
 
@@ -68,7 +69,7 @@ class DecoderState(NamedTuple):
 
 
 @options
-class Decoder(Method):
+class Decoder(Fitted, Method):
     """A decoder g trained to minimise ‖g(h(x)) − x‖² over the training images; it gives g(target).
 
     By what it minimises, g(h) is the mean of all images that cause h, E[x | h].
@@ -114,8 +115,7 @@ class Decoder(Method):
         closed = self.source not in ("logits", "hidden")
         if not closed:
             activation(model.output).check_invertible()
-        outputs = model.sizes[-1] if isinstance(model, MLP) else None
-        check_targets(targets, model.output, outputs, closed=closed)
+        check_asked(model, targets, closed=closed)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Train the decoder."""
@@ -127,17 +127,9 @@ class Decoder(Method):
         )
         decoder = self._network(inputs.shape[1], images.shape[1])
         begin, orders = jax.random.split(key)
-        fitted, curve = fit(
-            decoder,
-            decoder.init(begin, dtype),
-            inputs,
-            shares(images, reference.space, dtype),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimiser=self.optimiser,
-            noise=float(self.noise),
-            key=orders,
-        )
+        data = self.pairs(inputs, shares(images, reference.space, dtype))
+        fitted, losses = fit(self.rule, decoder, decoder.init(begin, dtype), data, orders)
+        curve = jnp.stack(losses)
         return DecoderState(fitted, centre, spread, curve, range_of(reference, dtype), regression)
 
     def invert(
@@ -150,9 +142,8 @@ class Decoder(Method):
         if state.regression is not None:
             asked = state.regression.at(asked)
         images = self.decode(state, asked)[:, None]
-        done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
         curve = jnp.broadcast_to(state.curve, (*images.shape[:2], len(state.curve)))
-        return Inversion(images, done, jnp.zeros_like(done), {"training_curve": curve})
+        return Inversion.computed(images, training_curve=curve)
 
     def decode(
         self, state: DecoderState, inputs: Float[Array, "n inputs"]

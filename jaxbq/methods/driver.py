@@ -4,8 +4,9 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import jax
@@ -27,7 +28,6 @@ from ..runtime.devices import (
     replicated,
     rounds_products,
     shard_rows,
-    tf32,
 )
 from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
 from .cost import Stopwatch, operations
@@ -157,7 +157,7 @@ def sweep(
     Raises:
         JaxbqError: as for :func:`invert`, of any of them, before anything is computed.
     """
-    network = _as_network(model)
+    network = model if isinstance(model, Network) else Function(model)
     where = _as_reference(reference, network)
     dtype = float_type(params)
     # As the computation will see them: 0.9999999999 is 1 in float32, and has no logit.
@@ -201,29 +201,22 @@ def merge(parts: Sequence[Result], successive: int = 1) -> Result:
         return np.concatenate([np.concatenate([read(part) for part in row], 1) for row in rows])
 
     method = parts[0].method
+    names = ("images", "outputs", "logits", "reasons", "iterations")
+    arrays = {name: joined(attrgetter(name)) for name in names}
     diagnostics = {
         name: joined(lambda part, name=name: part.diagnostics[name])
         for name in parts[0].diagnostics
     }
-    reasons = joined(lambda part: part.reasons)
     with jax.enable_x64(True):
-        rank = np.asarray(method.rank(reasons, diagnostics))
+        rank = np.asarray(method.rank(arrays["reasons"], diagnostics))
     order = np.arange(len(rank))[:, None], np.argsort(rank, axis=1, stable=True)
     return Result(
         method=method,
         targets=np.concatenate([row[0].targets for row in rows]),
-        images=joined(lambda part: part.images)[order],
-        outputs=joined(lambda part: part.outputs)[order],
-        logits=joined(lambda part: part.logits)[order],
-        reasons=reasons[order],
-        iterations=joined(lambda part: part.iterations)[order],
+        **{name: values[order] for name, values in arrays.items()},
         diagnostics={name: values[order] for name, values in diagnostics.items()},
         space=parts[0].space,
-        seconds=Seconds(
-            sum(part.seconds.prepare for part in parts),
-            sum(part.seconds.compile for part in parts),
-            sum(part.seconds.run for part in parts),
-        ),
+        seconds=Seconds(*map(sum, zip(*(astuple(part.seconds) for part in parts), strict=True))),
         operations=sum(part.operations for part in parts),
     )
 
@@ -280,7 +273,7 @@ def _solve(
         method = _planned(planned, points * len(wanted), where.space.pixels, float_type(params))
         params, state, batch, key = put_everywhere((params, state, batch, key))
         rounded = isinstance(method, Iterative) and rounds_products()
-        with tf32() if rounded else full_precision():
+        with jax.default_matmul_precision("tensorfloat32") if rounded else full_precision():
             inversion, programs_run = _run(method, network, params, state, batch, key, progress)
         # Exactly the returned images, in their precision, clipped or rescaled as they are.
         few = math.prod(inversion.images.shape[:-1]) <= FEW_IMAGES
@@ -364,16 +357,12 @@ def _rounds(method: Method, iterations: np.ndarray) -> float:
     return max(float(iterations.max(initial=0)), float(iterations.sum()) / lanes)
 
 
-def _invert(
-    method: Method, model: Network, params: Any, state: Any, targets: Array, key: Array
-) -> Inversion:
-    return replicated(method.invert(model, params, state, targets, key))
+def _invert(method: Method, *given: Any) -> Inversion:
+    return replicated(method.invert(*given))
 
 
-def _begin(
-    method: Iterative, model: Network, params: Any, state: Any, targets: Array, key: Array
-) -> Any:
-    return method.begin(model, params, state, targets, key)
+def _begin(method: Iterative, *given: Any) -> Any:
+    return method.begin(*given)
 
 
 @partial(jax.jit, static_argnums=1, donate_argnums=5)
@@ -390,10 +379,8 @@ def _advance(
     return carry, *replicated(method.progress(model, state, targets, carry))
 
 
-def _finish(
-    method: Iterative, model: Network, params: Any, state: Any, targets: Array, carry: Any
-) -> Inversion:
-    return replicated(method.finish(model, params, state, targets, carry))
+def _finish(method: Iterative, *given: Any) -> Inversion:
+    return replicated(method.finish(*given))
 
 
 def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
@@ -405,10 +392,6 @@ def _query(model: Network, params: Any, images: Array) -> tuple[Array, Array]:
 
 _INVERT, _BEGIN, _FINISH = Compiled(_invert, 1), Compiled(_begin, 1), Compiled(_finish, 1)
 _QUERY = Compiled(_query, 0)
-
-
-def _as_network(model: Any) -> Network:
-    return model if isinstance(model, Network) else Function(model)
 
 
 def _as_reference(given: Reference | Dataset | ImageSpace | None, network: Network) -> Reference:

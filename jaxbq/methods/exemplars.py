@@ -1,5 +1,6 @@
 """Exemplars: the training images that rank highest for a target. The baseline to beat."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -11,11 +12,10 @@ from jaxtyping import Array, Float, Int
 from ..data import Reference
 from ..errors import JaxbqError
 from ..network.activations import activation
-from ..network.mlp import MLP, Network
-from ..network.targets import check_targets
+from ..network.mlp import Network
 from ..options import options
 from ..runtime.cache import digest
-from .base import Inversion, Method, Reason, Targets
+from .base import Inversion, Method, Targets, check_asked
 
 _BLOCK = 4096  # training images that the network reads at a time
 
@@ -23,39 +23,28 @@ Criterion = Literal["distance", "logit", "probability"]
 
 
 @jax.tree_util.register_static
+@dataclass(frozen=True)
 class HostImages:
     """Training images that stay on the host; a compiled program fetches the rows that it returns.
 
     Args:
         images: rows, shape (n, pixels).
-        labels: their classes, or None.
+        labels: their classes; -1 where that is not known.
         name: digest of both: a program belongs to its data, and data that were loaded again are
             the same.
     """
 
-    def __init__(
-        self,
-        images: Float[np.ndarray, "n pixels"],
-        labels: Int[np.ndarray, " n"] | None,
-        name: str,
-    ) -> None:
-        """Keep the arrays."""
-        self.images = images
-        self.labels = np.full(len(images), -1) if labels is None else labels
-        self.name = name
+    images: Float[np.ndarray, "n pixels"] = field(compare=False)
+    labels: Int[np.ndarray, " n"] = field(compare=False)
+    name: str
 
     @classmethod
     def of(cls, reference: Reference) -> "HostImages":
         """Take the training images, and compute their digest once."""
         images, labels = reference.need_images("a ranking of them"), reference.labels
         arrays = (images,) if labels is None else (images, labels)
-        return cls(images, labels, reference.once("digest of images", lambda: digest(*arrays)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, HostImages) and self.name == other.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
+        name = reference.once("digest of images", lambda: digest(*arrays))
+        return cls(images, np.full(len(images), -1) if labels is None else labels, name)
 
     def rows(self, index: Int[Array, "*which"], dtype: Any) -> tuple[Array, Array]:
         """Fetch images and labels by index."""
@@ -93,8 +82,7 @@ class _Ranking(Method):
             raise JaxbqError(
                 f"{self.kind}: k = {self.k}, but there are {len(images)} training images"
             )
-        outputs = model.sizes[-1] if isinstance(model, MLP) else None
-        check_targets(targets, model.output, outputs, closed=True)
+        check_asked(model, targets, closed=True)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Let the network read every training image, a block at a time."""
@@ -132,9 +120,7 @@ class Exemplars(_Ranking):
         """Rank the training images for every target, and fetch the first."""
         score, index = rank(self.by, self.k, model, state, targets)
         images, labels = state.source.rows(index, targets.dtype)
-        done = jnp.full(index.shape, int(Reason.COMPUTED), jnp.int32)
-        diagnostics = {"index": index, "label": labels, "score": score}
-        return Inversion(images, done, jnp.zeros_like(done), diagnostics)
+        return Inversion.computed(images, index=index, label=labels, score=score)
 
 
 @options
@@ -159,9 +145,7 @@ class ExemplarMean(_Ranking):
         images = jax.lax.map(
             lambda which: state.source.rows(which, targets.dtype)[0].mean(axis=0), index
         )[:, None]
-        done = jnp.full(images.shape[:2], int(Reason.COMPUTED), jnp.int32)
-        diagnostics = {"index": index[:, None], "score": score[:, None]}
-        return Inversion(images, done, jnp.zeros_like(done), diagnostics)
+        return Inversion.computed(images, index=index[:, None], score=score[:, None])
 
 
 def rank(

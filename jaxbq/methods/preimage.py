@@ -14,14 +14,13 @@ from jaxtyping import Array, Float, Int
 from ..data import Reference
 from ..errors import JaxbqError
 from ..network.activations import activation
-from ..network.mlp import MLP, Network
-from ..network.targets import check_targets
+from ..network.mlp import Network
 from ..options import options
 from ..runtime.devices import map_rows
 from ..solvers import gauss_newton
 from ..solvers.shared_jacobian import approach
-from .ascent import given_starts, start_image, start_of
-from .base import FEW_IMAGES, Inversion, Method, Reason, Targets
+from .ascent import given_starts, range_of, start_images, start_of
+from .base import FEW_IMAGES, Inversion, Method, Reason, Targets, check_asked
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
 
@@ -47,7 +46,7 @@ class PreimageState(NamedTuple):
         outputs: the network's for them; None where the target has no say in the start.
         low: lower end of the pixel range.
         high: its upper end.
-        first: number of the first sample; None where it is 0.
+        first: number of the first sample.
     """
 
     params: Any
@@ -55,7 +54,7 @@ class PreimageState(NamedTuple):
     outputs: Float[Array, "n outputs"] | None
     low: Float[Array, ""]
     high: Float[Array, ""]
-    first: Int[Array, ""] | int | None = None
+    first: Int[Array, ""] | int = 0
 
 
 @options
@@ -93,10 +92,7 @@ class Preimage(Method):
     max_iterations: Annotated[int, Gt(0), Le(10**7)] = 300
     damping: Annotated[float, Ge(0)] = 0.0
 
-    @property
-    def spreads(self) -> bool:
-        """Rows of the solver."""
-        return True
+    spreads = True
 
     @property
     def independent_samples(self) -> int:
@@ -122,7 +118,7 @@ class Preimage(Method):
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse outputs that have no logits, and starts that are not there."""
         activation(model.output).check_invertible()
-        check_targets(targets, model.output, model.sizes[-1] if isinstance(model, MLP) else None)
+        check_asked(model, targets)
         if self.samples > 1 and self.start not in ("random", "nearest"):
             raise JaxbqError(f"start = {self.start!r} is one start; samples is for random, nearest")
         if self.warm_start and self.start != "random":
@@ -137,21 +133,13 @@ class Preimage(Method):
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Gather the images to start from, and the network's outputs where they decide."""
         dtype = jnp.result_type(*jax.tree.leaves(params))
-        space = reference.space
-        match self.start:
-            case "nearest":
-                images = reference.need_images("start = 'nearest'")
-            case "images":
-                assert reference.starts is not None
-                images = reference.starts
-            case "mean":
-                images = start_image("mean", reference)[None]
-            case _:
-                images = start_image("grey", reference)[None]
-        rows = jnp.asarray(images, dtype)
-        outputs = _apply(model, params, rows) if self.start == "nearest" else None
-        ends = (jnp.asarray(end, dtype) for end in (space.low, space.high))
-        return PreimageState(model.freeze(params), rows, outputs, *ends)
+        outputs = None
+        if self.start == "nearest":
+            rows = jnp.asarray(reference.need_images("start = 'nearest'"), dtype)
+            outputs = _apply(model, params, rows)
+        else:
+            rows = jnp.asarray(start_images(self.start, reference), dtype)
+        return PreimageState(model.freeze(params), rows, outputs, *range_of(reference, dtype))
 
     def invert(
         self, model: Network, params: Any, state: Any, targets: Targets, key: Array
@@ -217,8 +205,7 @@ class Preimage(Method):
         images, reasons, iterations, residual = jax.tree.map(
             lambda a: jax.vmap(lambda rows, o: rows[o])(a, order), grouped
         )
-        first = 0 if state.first is None else state.first
-        diagnostics = {"residual": residual, "start": order + first}
+        diagnostics = {"residual": residual, "start": order + state.first}
         return Inversion(images, reasons, iterations, diagnostics)
 
     def _starts(
@@ -227,8 +214,6 @@ class Preimage(Method):
         if self.start == "nearest":
             assert state.outputs is not None
             distance = jnp.linalg.norm(targets[:, None] - state.outputs[None], axis=-1)
-            if state.first is None:
-                return state.images[jax.lax.top_k(-distance, self.samples)[1]]
             nearest = jnp.argsort(distance, axis=1)
             part = jax.lax.dynamic_slice_in_dim(nearest, state.first, self.samples, axis=1)
             return state.images[part]
@@ -237,8 +222,7 @@ class Preimage(Method):
             draw = partial(
                 start_of, start="random", centres=rows, low=state.low, high=state.high, noise=0.0
             )
-            first = 0 if state.first is None else state.first
-            rows = jax.vmap(lambda n: draw(n, key=key))(first + jnp.arange(self.samples))
+            rows = jax.vmap(lambda n: draw(n, key=key))(state.first + jnp.arange(self.samples))
         return jnp.broadcast_to(rows, (len(targets), *rows.shape))
 
     def _tolerance(self, dtype: Any) -> Any:

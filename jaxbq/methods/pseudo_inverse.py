@@ -11,11 +11,12 @@ from jaxtyping import Array, Float
 from ..data import Reference
 from ..errors import JaxbqError
 from ..network.activations import Activation
-from ..network.mlp import Layer, Network
+from ..network.mlp import Network
 from ..options import options
 from ..runtime.devices import map_rows
 from ..solvers import BoxLeastSquares, box_least_squares
-from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
+from .analytic import Analytic, Place, Settled, check_analytic, product, settled, without_bias
+from .ascent import Range, range_of
 from .transpose import check_hidden_range, rescale
 
 Policy = Literal["none", "clip", "rescale", "box"]
@@ -25,7 +26,7 @@ class PseudoInverseState(NamedTuple):
     """W⁺ of every layer, shape (fan_out, fan_in), and the pixel range."""
 
     inverses: tuple[Float[Array, "fan_out fan_in"], ...]
-    ends: Ends
+    ends: Range
 
 
 @options
@@ -95,46 +96,35 @@ class PseudoInverse(Analytic):
         """Take the singular value decomposition of every layer, in float64."""
         dtype = params[0].weight.dtype
         inverses = (pseudo_inverse(layer.weight, self.rcond, self.ridge) for layer in params)
-        ends = (reference.space.low, reference.space.high)
-        return PseudoInverseState(
-            tuple(jnp.asarray(inverse, dtype) for inverse in inverses),
-            Ends(*(jnp.asarray(end, dtype) for end in ends)),
-        )
+        held = tuple(jnp.asarray(inverse, dtype) for inverse in inverses)
+        return PseudoInverseState(held, range_of(reference, dtype))
 
-    def solve(self, number: int, layer: Layer, state: PseudoInverseState, z: Array) -> Array:
+    def solve(self, at: Place, state: PseudoInverseState, z: Array) -> Array:
         """Multiply by W⁺."""
-        return product(_without_bias(layer, z), state.inverses[number])
+        return product(without_bias(at.layer, z), state.inverses[at.number])
 
-    def settle(
-        self,
-        number: int,
-        layer: Layer,
-        phi: Activation | None,
-        state: PseudoInverseState,
-        z: Array,
-        raw: Array,
-    ) -> Settled:
+    def settle(self, at: Place, state: PseudoInverseState, z: Array, raw: Array) -> Settled:
         """Apply the policy of hidden layers or pixels."""
-        policy = self.pixel_policy if phi is None else self.hidden_policy
-        low, high = self._interval(phi, state)
+        policy = self.pixel_policy if at.below is None else self.hidden_policy
+        low, high = self._interval(at.below, state)
         match policy:
             case "none":
                 return settled(raw)
             case "clip":
                 return settled(jnp.clip(raw, low, high))
             case "box":
-                box = layer.weight, low, high
-                found = map_rows(_solve_box, box, _without_bias(layer, z))
+                box = at.layer.weight, low, high
+                found = map_rows(_solve_box, box, without_bias(at.layer, z))
                 return settled(found.solution, optimality=found.optimality)
             case "rescale":
-                if phi is not None:
+                if at.below is not None:
                     low, high = (jnp.asarray(end, raw.dtype) for end in self.hidden_range)
                 return settled(*rescale(raw, low, high))
 
-    def _interval(self, phi: Activation | None, state: PseudoInverseState) -> tuple[Array, Array]:
+    def _interval(self, phi: Activation | None, state: PseudoInverseState) -> Range:
         if phi is None:
-            return state.ends.low, state.ends.high
-        dtype = state.ends.low.dtype
+            return state.ends
+        dtype = state.ends[0].dtype
         low, high = jnp.asarray(phi.low, dtype), jnp.asarray(phi.high, dtype)
         # Where the margin is below rounding, at least the next number: the end itself has no φ⁻¹.
         inner = low + self.margin, high - self.margin
@@ -174,7 +164,3 @@ def threshold(weight: Array | np.ndarray, s: np.ndarray, rcond: float | None) ->
 def _solve_box(box: tuple[Array, Array, Array], z: Array) -> BoxLeastSquares:
     weight, low, high = box
     return box_least_squares(weight, z, low, high)
-
-
-def _without_bias(layer: Layer, z: Array) -> Array:
-    return z if layer.bias is None else z - layer.bias[None]

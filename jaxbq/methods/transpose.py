@@ -9,10 +9,10 @@ from jaxtyping import Array, Bool, Float
 
 from ..data import ImageSpace, Reference
 from ..errors import JaxbqError
-from ..network.activations import Activation
-from ..network.mlp import MLP, Layer, Network
+from ..network.mlp import MLP, Network
 from ..options import options
-from .analytic import Analytic, Ends, Settled, check_analytic, product, settled
+from .analytic import Analytic, Place, Settled, check_analytic, product, settled, without_bias
+from .ascent import Range, range_of
 
 _BOOK_RANGE = (0.01, 0.99)
 
@@ -20,8 +20,8 @@ _BOOK_RANGE = (0.01, 0.99)
 class TransposeState(NamedTuple):
     """The pixel range, and the interval within it that the image is rescaled to."""
 
-    ends: Ends
-    target: Ends
+    ends: Range
+    target: Range
 
 
 @options
@@ -48,43 +48,32 @@ class Transpose(Analytic):
 
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse networks that cannot be run back and ranges that cannot be entered."""
-        mlp = check_analytic("transpose", model, targets)
-        _check_interval("pixel_range", self._pixels(reference.space), *_ends(reference.space))
+        mlp, space = check_analytic("transpose", model, targets), reference.space
+        _check_interval("pixel_range", self._pixels(space), space.low, space.high)
         check_hidden_range(self.hidden_range, mlp)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Settle the pixel range."""
         dtype = params[0].weight.dtype
-        ends, target = (
-            Ends(*(jnp.asarray(end, dtype) for end in interval))
-            for interval in (_ends(reference.space), self._pixels(reference.space))
-        )
-        return TransposeState(ends, target)
+        low, high = (jnp.asarray(end, dtype) for end in self._pixels(reference.space))
+        return TransposeState(range_of(reference, dtype), (low, high))
 
-    def solve(self, number: int, layer: Layer, state: TransposeState, z: Array) -> Array:
+    def solve(self, at: Place, state: TransposeState, z: Array) -> Array:
         """Multiply by Wᵀ."""
-        if self.biases == "subtract" and layer.bias is not None:
-            z = z - layer.bias[None]
-        return product(z, layer.weight.T)
+        if self.biases == "subtract":
+            z = without_bias(at.layer, z)
+        return product(z, at.layer.weight.T)
 
-    def settle(
-        self,
-        number: int,
-        layer: Layer,
-        phi: Activation | None,
-        state: TransposeState,
-        z: Array,
-        raw: Array,
-    ) -> Settled:
+    def settle(self, at: Place, state: TransposeState, z: Array, raw: Array) -> Settled:
         """Rescale each row by its own extremes."""
-        if phi is None:
+        if at.below is None:
             return settled(*rescale(raw, *state.target))
         return settled(*rescale(raw, *(jnp.asarray(end, raw.dtype) for end in self.hidden_range)))
 
     def _pixels(self, space: ImageSpace) -> tuple[float, float]:
         if self.pixel_range is not None:
             return self.pixel_range
-        low, high = _ends(space)
+        low, high = space.low, space.high
         if 0 <= low <= _BOOK_RANGE[0] and _BOOK_RANGE[1] <= high <= 1:
             return _BOOK_RANGE
         return tuple(low + share * (high - low) for share in _BOOK_RANGE)  # type: ignore[return-value]
@@ -123,10 +112,6 @@ def check_hidden_range(interval: tuple[float, float], model: MLP) -> None:
                 f"hidden_range {interval} touches the ends of {phi.name}'s image "
                 f"({phi.low:g}, {phi.high:g}), where its inverse is infinite"
             )
-
-
-def _ends(space: ImageSpace) -> tuple[float, float]:
-    return space.low, space.high
 
 
 def _check_interval(name: str, interval: tuple[float, float], low: float, high: float) -> None:

@@ -75,7 +75,7 @@ def _identity(z: Array) -> Array:
     return z
 
 
-_LEAK = 0.01
+LEAK = 0.01
 
 
 def _leaky_relu(slope: float, name: str) -> Activation:
@@ -103,7 +103,7 @@ _PLAIN = (
     Activation("sigmoid", jax.nn.sigmoid, jax.scipy.special.logit, 0.0, 1.0),
     Activation("tanh", jnp.tanh, jnp.arctanh, -1.0, 1.0),
     Activation("relu", jax.nn.relu, None, 0.0, math.inf),
-    _leaky_relu(_LEAK, "leaky_relu"),
+    _leaky_relu(LEAK, "leaky_relu"),
     Activation("softplus", jax.nn.softplus, _softplus_inverse, 0.0, math.inf),
     _elu(1.0, "elu"),
     # Both turn round below 0, where two pre-activations have one value.
@@ -114,7 +114,7 @@ _PLAIN = (
     Activation("softmax", jax.nn.softmax, _softmax_inverse, 0.0, 1.0),
 )
 _BY_NAME = {each.name: each for each in _PLAIN}
-_WITH_NUMBER = {"leaky_relu": (_leaky_relu, _LEAK), "elu": (_elu, 1.0)}
+_WITH_NUMBER = {"leaky_relu": (_leaky_relu, LEAK), "elu": (_elu, 1.0)}
 HIDDEN = tuple(each.name for each in _PLAIN if not each.normalises)
 """Names of the activations that hidden layers can have, without a number of their own."""
 

@@ -40,8 +40,8 @@ class Codes:
 
     Args:
         on: wanted output of the class.
-        off: wanted output of every other class; by default 0.01, or for a softmax output, which
-            must sum to one, the same share of 1 − on for each.
+        off: wanted output of every other class; by default 0.01; of a tanh output −on, near its
+            other end; of a softmax output, which sums to one, the same share of 1 − on for each.
         classes: indices of the classes to ask for; empty for all, if nothing else is asked for.
         mixtures: targets between two classes.
         boundaries: pairs of classes; the target is half of each, where the network cannot decide.
@@ -98,6 +98,8 @@ class Codes:
     def _off(self, number: int, output: str) -> float:
         if self.off is not None:
             return self.off
+        if output == "tanh":
+            return -self.on
         return (1 - self.on) / max(number - 1, 1) if activation(output).normalises else 0.01
 
 

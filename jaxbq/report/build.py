@@ -1,23 +1,19 @@
 """The report of a run: figures, tables and the page, from its files alone."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from ..experiment import locked
 from ..experiment.finished import Run
 from ..methods import Result
 from ..options import describe, get_option, varied
-from ..runtime.files import clear_leftovers, make_folder
 from .curves import CurvePoint, TradeOff, curve_figure, trade_off_figure, training_curve
-from .images import ImageRow, image_grid
+from .images import ImageRow, image_grid, shared_start
 from .page import write_page
 from .paths import path_strip, save_animation
 from .plane import plane_figure, points_of
-from .style import Style, save_all, save_figure
+from .style import Style, save_all
 from .tables import write_tables
 
 _MOST_ROWS = 10
@@ -85,14 +81,11 @@ def _figures(run: Run, width: float | None) -> Iterator[tuple[str, Any]]:
 
 def _sample_rows(result: Result, class_names: Sequence[str]) -> list[ImageRow]:
     """One row a sample, best first; at most so many as fit a page."""
-    starts = result.diagnostics.get("start", result.diagnostics.get("restart"))
-    rows = []
-    for n in range(min(result.images.shape[1], _MOST_ROWS)):
-        # Where the order differs by target, a row has no one start.
-        same = starts is not None and (starts[:, n] == starts[0, n]).all()
-        label = f"start {starts[0, n]}" if same and starts is not None else f"sample {n}"
-        rows.append(ImageRow.of(result, class_names, n, label))
-    return rows
+    starts = [shared_start(result, n) for n in range(min(result.images.shape[1], _MOST_ROWS))]
+    labels = [
+        f"sample {n}" if start is None else f"start {start}" for n, start in enumerate(starts)
+    ]
+    return [ImageRow.of(result, class_names, n, label) for n, label in enumerate(labels)]
 
 
 def _swept(results: Sequence[Result]) -> list[tuple[str, list[int]]]:
@@ -136,39 +129,3 @@ def _point(run: Run, number: int, option: str) -> CurvePoint:
     names = ("probability", "mean_error", "distance", "correlation", "readability")
     value = get_option(run.first[number].method, option)
     return CurvePoint(value, *(float(found[name]) for name in names))
-
-
-def draw_side_by_side(labelled: Sequence[tuple[str, Run]], where: Path) -> list[Path]:
-    """Draw, for every method, its images of all runs, one row a run, of the first network of each.
-
-    Args:
-        labelled: runs, each with its label. Methods are matched by their place in the config.
-        where: folder to write the pictures in; it is made.
-
-    Returns:
-        The pictures; none where the runs' images or targets are not of one shape.
-
-    Raises:
-        JaxbqError: a run is damaged, or the folder cannot be written.
-    """
-    runs = [run for _, run in labelled]
-    if len({(run.space, run.class_names, run.first[0].targets.shape) for run in runs}) > 1:
-        return []
-    make_folder(where)
-    # Named after what is in them: other runs of the same config get pictures of their own.
-    digest = hashlib.sha256(" ".join(run.path.name for run in runs).encode()).hexdigest()[:8]
-    stem = f"{runs[0].path.name.rsplit('-', 1)[0]}-{digest}"
-    pictures, names = [], runs[0].class_names
-    # Drawing takes seconds: another set of runs waits for it.
-    with locked(where, wait=True) as alone:
-        if alone:
-            clear_leftovers(where)
-        for number, same in enumerate(zip(*(run.first for run in runs), strict=False)):
-            rows = [
-                ImageRow.of(result, names, label=label.replace(", ", "\n"))
-                for (label, _), result in zip(labelled, same, strict=True)
-            ]
-            kind = same[0].method.kind
-            pictures.append(where / f"{stem}-{number:02d}-{kind}.png")
-            save_figure(image_grid(rows, runs[0].space, names), pictures[-1])
-    return pictures

@@ -1,8 +1,8 @@
 """Runs side by side: what changed against the first of them, with intervals."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import JaxbqError
 from ..evaluation.statistics import Comparison, Interval, compare_groups, corrected, interval
 from ..experiment.finished import HEADLINES, SCORES, Run, Values, limits
+from .words import flat
 
 _MOST_CHANGES = 3  # of a config in a label; more are hinted at
 
@@ -72,45 +73,39 @@ def compare_runs(
     unknown = [name for name in scores if name not in SCORES]
     if unknown:
         raise JaxbqError(f"no score is called {unknown[0]}; known: {', '.join(SCORES)}")
-    (_, first), *others = labelled
     values = [run.values() for _, run in labelled]
-    for (_, run), own in zip(others, values[1:], strict=True):
-        _check_alike(first, run)
-        _check_shapes(first, values[0], run, own)
-    found = _corrected([one for name in scores for one in _compare_score(labelled, values, name)])
+    for (_, run), own in zip(labelled[1:], values[1:], strict=True):
+        _check_alike(labelled[0][1], run)
+        _check_shapes(labelled[0][1], values[0], run, own)
+    cells = itertools.product(values[0], scores)
+    found = [one for cell in cells for one in _compare(labelled, values, *cell)]
+    changes = iter(corrected([one.change for one in found if one.change is not None]))
+    found = [one._replace(change=next(changes)) if one.change else one for one in found]
     shown = tuple(name for name in scores if any(one.score == name for one in found))
     if not shown:
         raise JaxbqError(f"none of {', '.join(scores)} is known in these runs; choose others")
-    methods = tuple(m for m in values[0] if any(one.method == m for one in found))
-    found.sort(key=lambda one: (methods.index(one.method), shown.index(one.score)))
+    methods = tuple(dict.fromkeys(one.method for one in found))
     return RunComparison(tuple(labelled), methods, shown, tuple(found))
 
 
-def _compare_score(
-    labelled: Sequence[tuple[str, Run]], values: Sequence[Values], score: str
+def _compare(
+    labelled: Sequence[tuple[str, Run]], values: Sequence[Values], method: str, score: str
 ) -> Iterator[Compared]:
-    (first_label, first), within = labelled[0], limits(score)
-    for method, own in values[0].items():
-        having = [
-            (label, run, table[method][score])
-            for (label, run), table in zip(labelled[1:], values[1:], strict=True)
-            if method in table
-        ]
-        tables = [own[score], *(table for _, _, table in having)]
-        if not having or all(np.isnan(table).all() for table in tables):
-            continue
-        yield Compared(method, score, first_label, interval(own[score], within=within), None)
-        for label, run, table in having:
-            paired = _seeds(run) == _seeds(first) and len(table) == len(own[score])
-            names = (label, first_label)
-            change = compare_groups(table, own[score], paired=paired, names=names, within=within)
-            yield Compared(method, score, label, interval(table, within=within), change)
-
-
-def _corrected(found: list[Compared]) -> list[Compared]:
-    """Correct the p-values of all changes together."""
-    changes = iter(corrected([one.change for one in found if one.change is not None]))
-    return [one._replace(change=next(changes)) if one.change else one for one in found]
+    within = limits(score)
+    having = [
+        (label, run, table[method][score])
+        for (label, run), table in zip(labelled, values, strict=True)
+        if method in table
+    ]
+    (label, first, own), *others = having
+    if not others or all(np.isnan(table).all() for _, _, table in having):
+        return
+    yield Compared(method, score, label, interval(own, within=within), None)
+    for other, run, table in others:
+        paired = _seeds(run) == _seeds(first) and len(table) == len(own)
+        names = (other, label)
+        change = compare_groups(table, own, paired=paired, names=names, within=within)
+        yield Compared(method, score, other, interval(table, within=within), change)
 
 
 def _seeds(run: Run) -> list[int] | None:
@@ -125,15 +120,13 @@ def _check_distinct(labelled: Sequence[tuple[str, Run]]) -> None:
     """Refuse one run alone, a run that is named twice, and labels that are."""
     if len(labelled) < 2:
         raise JaxbqError("one run alone; name two to compare, or more")
-    seen: set[Path] = set()
-    for _, run in labelled:
-        if run.path.resolve() in seen:
-            raise JaxbqError(f"{run.path} is named twice; a run does not differ from itself")
-        seen.add(run.path.resolve())
+    paths = [run.path.resolve() for _, run in labelled]
     labels = [label for label, _ in labelled]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise JaxbqError(f"two runs have the label {twice!r}; give each one of its own")
+    for number, (label, run) in enumerate(labelled):
+        if paths[number] in paths[:number]:
+            raise JaxbqError(f"{run.path} is named twice; a run does not differ from itself")
+        if label in labels[:number]:
+            raise JaxbqError(f"two runs have the label {label!r}; give each one of its own")
 
 
 def _check_alike(first: Run, other: Run) -> None:
@@ -143,7 +136,8 @@ def _check_alike(first: Run, other: Run) -> None:
     if None in data:
         raise JaxbqError(f"{both[data.index(None)].path} does not say on what data; run it again")
     if data[0] != data[1]:
-        kinds = [_kind(run.config.get("data")) for run in both]
+        about = [run.config.get("data") for run in both]
+        kinds = [str(t.get("kind")) if isinstance(t, Mapping) else "unknown" for t in about]
         said = f" ({kinds[1]}, not {kinds[0]})" if kinds[0] != kinds[1] else ""
         raise JaxbqError(
             f"{other.path} is about other data than {first.path}{said}; compare runs on one"
@@ -172,13 +166,9 @@ def _check_shapes(first: Run, values: Values, other: Run, others: Values) -> Non
         )
 
 
-def _kind(data: Any) -> str:
-    return str(data.get("kind", "unknown")) if isinstance(data, Mapping) else "unknown"
-
-
 def _first_change(section: str, old: Any, new: Any) -> str:
     """Say the first setting that differs."""
-    before, after = _flat(old, section), _flat(new, section)
+    before, after = flat(old, section), flat(new, section)
     keys = [key for key in {**after, **before} if before.get(key) != after.get(key)]
     key = keys[0] if keys else section
     return f"{key}={_setting(after.get(key))}, not {_setting(before.get(key))}"
@@ -193,36 +183,20 @@ def label_runs(runs: Sequence[Run]) -> list[str]:
     Raises:
         JaxbqError: one has no readable config.
     """
-    first, *others = [_flat({k: v for k, v in run.config.items() if k != "name"}) for run in runs]
+    first, *others = [flat({k: v for k, v in run.config.items() if k != "name"}) for run in runs]
     changes = [[key for key in own if own[key] != first.get(key, ...)] for own in others]
-    shared = changes[0] if changes and all(keys == changes[0] for keys in changes) else []
-    if any(key not in first for key in shared):
-        shared = []
+    same = all(keys == changes[0] and first.keys() >= set(keys) for keys in changes)
+    shared = changes[0] if changes and same else []
     labels = [_label(first, shared), *map(_label, others, changes)]
-    names = [run.name for run in runs]
-    labels = [n if not t or labels.count(t) > 1 else t for t, n in zip(labels, names, strict=True)]
-    paths = [str(run.path) for run in runs]
-    return [p if labels.count(t) > 1 else t for t, p in zip(labels, paths, strict=True)]
+    for names in ([run.name for run in runs], [str(run.path) for run in runs]):
+        both = zip(labels, names, strict=True)
+        labels = [name if not own or labels.count(own) > 1 else own for own, name in both]
+    return labels
 
 
 def _label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
     said = [f"{key}={_setting(settings[key])}" for key in keys[:_MOST_CHANGES]]
     return ", ".join([*said, "…"] if len(keys) > _MOST_CHANGES else said)
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Flatten nested tables to dotted keys; lists of tables by number, other lists whole."""
-    members: list[tuple[str, Any]]
-    if isinstance(value, Mapping):
-        members = [(str(key), member) for key, member in value.items()]
-    elif isinstance(value, list) and any(isinstance(member, Mapping) for member in value):
-        members = [(str(number), member) for number, member in enumerate(value)]
-    else:
-        return {path: value}
-    found: dict[str, Any] = {}
-    for key, member in members:
-        found |= _flat(member, f"{path}.{key}" if path else key)
-    return found
 
 
 def _setting(value: Any) -> str:

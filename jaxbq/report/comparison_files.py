@@ -1,21 +1,24 @@
-"""A comparison of runs as files: tables, and a figure a method."""
+"""Runs side by side as files: their images, and tables and figures of a comparison."""
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..evaluation.statistics import Comparison, Interval
+from ..evaluation.statistics import Interval
 from ..experiment import locked
 from ..experiment.finished import Run
 from ..runtime.files import clear_leftovers, make_folder
 from .comparison import Compared, RunComparison
-from .style import AS_IS, BLUE, DPI, ORANGE, save_figure, shorten, styled, text_width
-from .tables import rounded, write_all, written_effect, written_p
+from .images import ImageRow, image_grid
+from .style import AS_IS, BLUE, DPI, ORANGE, axes_at, save_figure, shorten, styled, text_width
+from .tables import write_all
+from .words import rounded, written
 
 _SIGNIFICANT = 0.05
 # Inches.
@@ -32,6 +35,47 @@ def comparison_folder(runs: Sequence[Run], out: Path) -> Path:
     return out / f"{names[0].rpartition('-')[0] or names[0]}-{digest}"
 
 
+@contextlib.contextmanager
+def _alone_in(where: Path) -> Iterator[None]:
+    """Make a folder and hold its lock: drawing takes seconds, another process waits for it."""
+    make_folder(where)
+    with locked(where, wait=True) as alone:
+        if alone:
+            clear_leftovers(where)
+        yield
+
+
+def draw_side_by_side(labelled: Sequence[tuple[str, Run]], where: Path) -> list[Path]:
+    """Draw, for every method, its images of all runs, one row a run, of the first network of each.
+
+    Args:
+        labelled: runs, each with its label. Methods are matched by their place in the config.
+        where: folder to write the pictures in; it is made.
+
+    Returns:
+        The pictures; none where the runs' images or targets are not of one shape.
+
+    Raises:
+        JaxbqError: a run is damaged, or the folder cannot be written.
+    """
+    runs = [run for _, run in labelled]
+    if len({(run.space, run.class_names, run.first[0].targets.shape) for run in runs}) > 1:
+        return []
+    # Named after what is in them: other runs of the same config get pictures of their own.
+    stem = comparison_folder(runs, where).name
+    pictures, names = [], runs[0].class_names
+    with _alone_in(where):
+        for number, same in enumerate(zip(*(run.first for run in runs), strict=False)):
+            rows = [
+                ImageRow.of(result, names, label=label.replace(", ", "\n"))
+                for (label, _), result in zip(labelled, same, strict=True)
+            ]
+            kind = same[0].method.kind
+            pictures.append(where / f"{stem}-{number:02d}-{kind}.png")
+            save_figure(image_grid(rows, runs[0].space, names), pictures[-1])
+    return pictures
+
+
 def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
     """Write a comparison as tables and, for every method, a figure of the differences.
 
@@ -45,13 +89,15 @@ def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
     Raises:
         JaxbqError: one cannot be written.
     """
-    make_folder(where)
-    with locked(where, wait=True) as alone:
-        if alone:
-            clear_leftovers(where)
+    with _alone_in(where):
         paths = _write_tables(comparison, where / "comparison")
         for number, method in enumerate(comparison.methods):
-            effects = _effects(comparison, method)
+            effects: dict[str, list[Effect]] = {}
+            for one in comparison.found:
+                if one.method == method and one.change:
+                    clear = one.change.p_holm < _SIGNIFICANT
+                    effect = Effect(one.run, one.change.difference, clear)
+                    effects.setdefault(one.score, []).append(effect)
             figure = effects_figure(method, comparison.runs[0][0], effects)
             for suffix in (".png", ".pdf"):
                 paths.append(where / f"effects-{number:02d}{suffix}")
@@ -59,33 +105,10 @@ def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
     return paths
 
 
-def _effects(comparison: RunComparison, method: str) -> "dict[str, list[Effect]]":
-    """Collect the differences of a method by the scores that are known of it."""
-    found: dict[str, list[Effect]] = {}
-    for one in comparison.found:
-        if one.method == method and one.change:
-            clear = one.change.p_holm < _SIGNIFICANT
-            effect = Effect(one.run, one.change.difference, clear)
-            found.setdefault(one.score, []).append(effect)
-    return found
-
-
 def _write_tables(comparison: RunComparison, stem: Path) -> list[Path]:
     names = {label: run.name for label, run in comparison.runs}
-    columns = ["method", "score", "run", "folder", "value", "mean", "low", "high", "number", "unit"]
-    columns += ["difference", *(f"difference_{end}" for end in ("mean", "low", "high", "number"))]
-    columns += ["difference_unit", "paired", "p", "p_holm", "effect"]
-    digits = pd.DataFrame(
-        [
-            [
-                *(one.method, one.score, one.run, names[one.run], rounded(one.value)),
-                *(*one.value, *_change_cells(one.change)),
-            ]
-            for one in comparison.found
-        ],
-        columns=columns,
-        dtype=object,  # what the first run has none of is empty beside whole numbers
-    )
+    # What the first run has none of is empty beside whole numbers.
+    digits = pd.DataFrame([_digits(one, names[one.run]) for one in comparison.found], dtype=object)
     texts = {
         f"{method}: {score}": pd.DataFrame(
             [
@@ -102,19 +125,20 @@ def _write_tables(comparison: RunComparison, stem: Path) -> list[Path]:
     return write_all(stem, digits, title, describe_comparison(comparison), texts)
 
 
-def _change_cells(change: Comparison | None) -> list[Any]:
-    if change is None:
-        return [""] * 10
-    rest = [change.paired, change.p, change.p_holm, change.effect]
-    return [rounded(change.difference), *change.difference, *rest]
+def _digits(one: Compared, folder: str) -> dict[str, Any]:
+    """Give all numbers of a row in full; the first run has no difference."""
+    found = {"method": one.method, "score": one.score, "run": one.run, "folder": folder}
+    found |= {"value": rounded(one.value), **one.value._asdict()}
+    if one.change is None:
+        return found
+    ends = {f"difference_{end}": v for end, v in one.change.difference._asdict().items()}
+    tested = {name: getattr(one.change, name) for name in ("paired", "p", "p_holm", "effect")}
+    return found | {"difference": rounded(one.change.difference), **ends, **tested}
 
 
 def shown_cells(one: Compared) -> list[str]:
     """Write value, difference, p and effect for a table."""
-    if one.change is None:
-        return [rounded(one.value), "", "", ""]
-    p, effect = written_p(one.change.p_holm), written_effect(one.change)
-    return [rounded(one.value), rounded(one.change.difference), p, effect]
+    return [rounded(one.value), *(written(one.change) if one.change else ("", "", ""))]
 
 
 def describe_comparison(comparison: RunComparison) -> str:
@@ -167,27 +191,23 @@ def effects_figure(method: str, first: str, effects: Mapping[str, Sequence[Effec
     width = max(left + _PANEL * len(effects), text_width(_SIGNS, _TEXT) + 0.15)
     size = (width + 0.1, _ABOVE + _ROW * len(runs) + _BELOW)
     figure = Figure(figsize=size, dpi=DPI)
-    places = {run: len(runs) - 1 - number for number, run in enumerate(runs)}
     for number, (score, rows) in enumerate(effects.items()):
         box = (left + _PANEL * number, _BELOW, _PANEL - 0.15, _ROW * len(runs))
-        axis = figure.add_axes(
-            (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
-        )
+        axis = axes_at(figure, box)
         for row in range(0, len(runs), 2):
             axis.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
         axis.axvline(0, color="0.2", linewidth=0.9, zorder=1)
         for each in rows:
-            _draw(axis, each, places[each.run])
+            _draw(axis, each, len(runs) - 1 - runs.index(each.run))
         axis.set_ylim(-0.5, len(runs) - 0.5)
-        axis.set_yticks(range(len(runs)), labels[::-1] if number == 0 else [""] * len(runs))
-        for label in axis.get_yticklabels():
-            label.set(**AS_IS)
+        shown = [label if number == 0 else "" for label in reversed(labels)]
+        axis.set_yticks(range(len(runs)), shown, **AS_IS)
         axis.set_title(score.replace("_", " "), fontsize=_TEXT + 1)
         axis.locator_params(axis="x", nbins=4)
         axis.tick_params(labelsize=_TEXT, length=2)
         axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x", alpha=0.3, linewidth=0.5)
-        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.grid(axis="x")
+        axis.spines["left"].set_visible(False)
     _write(figure, size, method, first)
     return figure
 
@@ -206,12 +226,10 @@ def _draw(axis: Any, effect: Effect, place: float) -> None:
 
 def _write(figure: Figure, size: tuple[float, float], method: str, first: str) -> None:
     """Write what is drawn above it, and what the signs mean below."""
-    room = size[0] - 0.2
-    lines = [
+    for text, points, height in (
         (method, _TEXT + 1.5, size[1] - 0.16),
         (f"difference to {first}, mean and 95 % interval", _TEXT, size[1] - 0.34),
         (_SIGNS, _TEXT, 0.12),
-    ]
-    for text, points, height in lines:
-        shown = shorten(" ".join(text.split()), points, room)
+    ):
+        shown = shorten(" ".join(text.split()), points, size[0] - 0.2)
         figure.text(0.1 / size[0], height / size[1], shown, fontsize=points, va="center", **AS_IS)

@@ -28,6 +28,7 @@ from .style import (
     ORANGE,
     SMALLEST,
     Style,
+    axes_at,
     save_figure,
     shorten,
     styled,
@@ -82,6 +83,8 @@ def draw_image(axis: Any, image: Float[np.ndarray, " pixels"], space: ImageSpace
     if is_coloured(space):
         picture = np.clip((picture - space.low) / (space.high - space.low), 0, 1)
     height, width = picture.shape[:2]
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(True)
     return axis.imshow(
         picture,
         vmin=space.low,
@@ -133,36 +136,34 @@ class ImageRow:
         )
 
 
+def shared_start(result: Result, sample: int) -> int | None:
+    """Find which start a sample of all targets is from; None where they differ, or have none."""
+    starts = result.diagnostics.get("start", result.diagnostics.get("restart"))
+    if starts is None or (starts[:, sample] != starts[0, sample]).any():
+        return None
+    return int(starts[0, sample])
+
+
 class _Layout(NamedTuple):
-    """How a grid is laid out.
+    """How a grid is laid out: inches, and points of text."""
 
-    Args:
-        columns: pictures side by side.
-        left: inches before them.
-        cell: inches that a picture is wide.
-        gap: inches between two.
-        answer: inches for the text under a picture.
-        title: inches for the titles over a band.
-        above: inches for a label over its row; 0 where it stands before it.
-        bar: inches for the scale, 0 without one.
-        small: points of answers and labels.
-        large: points of titles.
-        lines: of an answer.
-        room: inches for a text of a picture; what is longer is cut.
-    """
+    columns: int  # pictures side by side
+    left: float  # before them
+    cell: float = 0.95  # width of a picture
+    gap: float = 0.08  # between two
+    answer: float = 0.3  # for the text under a picture
+    title: float = 0.35  # for the titles over a band
+    above: float = 0.0  # for a label over its row; 0 where it stands before it
+    bar: float = 0.75  # for the scale
+    small: float = 8.0  # answers and labels
+    large: float = 11.0  # titles
+    lines: int = 1  # of an answer
+    room: float = math.inf  # for a text of a picture; what is longer is cut
 
-    columns: int
-    left: float
-    cell: float = 0.95
-    gap: float = 0.08
-    answer: float = 0.3
-    title: float = 0.35
-    above: float = 0.0
-    bar: float = 0.75
-    small: float = 8.0
-    large: float = 11.0
-    lines: int = 1
-    room: float = math.inf
+    @property
+    def tight(self) -> bool:
+        """Whether it has to fit a given width."""
+        return self.room < math.inf
 
 
 @styled()
@@ -192,24 +193,28 @@ def image_grid(
     number = len(rows[0].images)
     plan = _natural(rows) if width is None else _fitted(rows, space, class_names, width)
     cell, bands = plan.cell * proportion(space), math.ceil(number / plan.columns)
-    high = cell + plan.answer + plan.above
-    across = plan.left + plan.columns * (plan.cell + plan.gap) + plan.bar
-    size = (width or across, bands * (plan.title + len(rows) * high))
+    high, step = cell + plan.answer + plan.above, plan.cell + plan.gap
+    size = (
+        width or plan.left + plan.columns * step + plan.bar,
+        bands * (plan.title + len(rows) * high),
+    )
     # Every picture is placed by hand: a layout engine takes seconds for a hundred of them.
     figure = Figure(figsize=size, dpi=DPI)
     drawn: Any = None
     for (method, row), target in itertools.product(enumerate(rows), range(number)):
         band, column = divmod(target, plan.columns)
-        line = band * len(rows) + method
-        below = size[1] - (band + 1) * plan.title - line * high - plan.above - cell
-        box = (plan.left + column * (plan.cell + plan.gap), below, plan.cell, cell)
-        axis = figure.add_axes(_share(box, size), xticks=[], yticks=[])
+        line = band * len(rows) + method + 1
+        below = size[1] - (band + 1) * plan.title - line * high + plan.answer
+        axis = axes_at(figure, (plan.left + column * step, below, plan.cell, cell))
         drawn = draw_image(axis, row.images[target], space)
         if method == 0:
-            _write_title(axis, row.titles[target], plan, cell)
+            title = shorten(row.titles[target], plan.large, plan.room)
+            # A label over the row stands between the title and the picture.
+            look: Any = {"pad": 72 * (plan.above + 0.02) if plan.above else 4, **AS_IS}
+            axis.set_title(title, fontsize=plan.large, fontweight="bold", **look)
         if column == 0:
             _write_label(axis, row.label, plan, cell)
-        _write_answer(axis, row, target, class_names, plan)
+        _write_answer(axis, row.right[target], _answer(row, target, class_names, plan.lines), plan)
     if not is_coloured(space):  # Those are what they are.
         _draw_scale(figure, drawn, space, plan)
     return figure
@@ -234,90 +239,62 @@ def _fitted(
         plans = []
     close = _Layout(most, 0.03, 0, 0.03, 0.24, 0.2, 0.13, 0.28, SMALLEST, 7, 2)
     plans += [close._replace(columns=columns) for columns in range(most, 0, -1)]
-    titles, answers = [title for row in rows for title in row.titles], _answers(rows, class_names)
     for plan in plans:
         bar = 0.03 if is_coloured(space) else plan.bar
         step = (width - plan.left - bar) / plan.columns
         fitted = plan._replace(cell=min(step - plan.gap, 0.95), bar=bar, room=step)
-        said = [part for answer in answers for part in _parts(answer, plan.lines)]
-        if max(text_width(part, plan.small) for part in said) > step:
-            continue
-        if max(text_width(title, plan.large, "bold") for title in titles) <= step:
+        titles = {title for row in rows for title in row.titles}
+        answers = {
+            part
+            for row in rows
+            for target in range(len(row.images))
+            for part in _answer(row, target, class_names, plan.lines)
+        }
+        if all(text_width(part, plan.small) <= step for part in answers) and all(
+            text_width(title, plan.large, "bold") <= step for title in titles
+        ):
             break
     return fitted
 
 
-def _answers(rows: Sequence[ImageRow], class_names: Sequence[str]) -> set[tuple[str, str]]:
-    """List everything that is said under a picture: the class, and how much of it."""
-    return {_answer(row, target, class_names) for row in rows for target in range(len(row.images))}
-
-
-def _answer(row: ImageRow, target: int, class_names: Sequence[str]) -> tuple[str, str]:
+def _answer(row: ImageRow, target: int, class_names: Sequence[str], lines: int) -> list[str]:
+    """Say which class the network reads and its output for that, in one line or two."""
     output = row.outputs[target]
     predicted = int(output.argmax())
     sign = "✓" if row.right[target] else "✗"
-    return f"{sign} {class_names[predicted]}", f"{output[predicted]:.2f}"
-
-
-def _parts(answer: tuple[str, str], lines: int) -> tuple[str, ...]:
-    return answer if lines == 2 else ("  ".join(answer),)
-
-
-def _share(
-    box: tuple[float, float, float, float], size: tuple[float, float]
-) -> tuple[float, float, float, float]:
-    """Turn a box in inches into shares of a figure."""
-    return box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
-
-
-def _write_title(axis: Any, title: str, plan: _Layout, cell: float) -> None:
-    look: Any = {"fontsize": plan.large, "fontweight": "bold", **AS_IS}
-    # The label of the row comes between, where it is over the row.
-    y = None if plan.above == 0 else 1 + (plan.above + 0.02) / cell
-    axis.set_title(_cut(title, plan.large, plan.room), pad=0 if plan.above else 4, y=y, **look)
+    said = [f"{sign} {class_names[predicted]}", f"{output[predicted]:.2f}"]
+    return said if lines == 2 else ["  ".join(said)]
 
 
 def _write_label(axis: Any, label: str, plan: _Layout, cell: float) -> None:
     if plan.above == 0:
         look: Any = {"rotation": 0, "ha": "right", "va": "center", **AS_IS}
-        pad = 8 if plan.room == math.inf else 4
+        pad = 4 if plan.tight else 8
         axis.set_ylabel(_wrap(label), fontsize=plan.small, labelpad=pad, **look)
-        return
-    whole = plan.columns * (plan.cell + plan.gap)
-    text, place = _cut(" ".join(label.split()), 6.5, whole), (0, 1 + 0.03 / cell)
-    axis.text(*place, text, transform=axis.transAxes, fontsize=6.5, va="baseline", **AS_IS)
+    else:
+        whole = plan.columns * (plan.cell + plan.gap)
+        text = shorten(" ".join(label.split()), 6.5, whole)
+        axis.text(0, 1 + 0.03 / cell, text, transform=axis.transAxes, fontsize=6.5, **AS_IS)
 
 
-def _write_answer(
-    axis: Any, row: ImageRow, target: int, class_names: Sequence[str], plan: _Layout
-) -> None:
-    parts = _parts(_answer(row, target, class_names), plan.lines)
-    text = "\n".join(_cut(part, plan.small, plan.room) for part in parts)
-    colour = BLUE if row.right[target] else ORANGE
-    tight = plan.room < math.inf
-    look: Any = {"labelpad": 2, "linespacing": 1.0} if tight else {"labelpad": 3}
+def _write_answer(axis: Any, right: bool, parts: Sequence[str], plan: _Layout) -> None:
+    text = "\n".join(shorten(part, plan.small, plan.room) for part in parts)
+    colour = BLUE if right else ORANGE
+    look: Any = {"labelpad": 2, "linespacing": 1.0} if plan.tight else {"labelpad": 3}
     axis.set_xlabel(text, fontsize=plan.small, color=colour, **look, **AS_IS)
-    for spine in axis.spines.values():
-        spine.set_color(colour)
-        spine.set_linewidth(0.8 if tight else 1.2)
+    axis.spines[:].set(color=colour, linewidth=0.8 if plan.tight else 1.2)
 
 
 def _draw_scale(figure: Figure, drawn: Any, space: ImageSpace, plan: _Layout) -> None:
-    size = tuple(figure.get_size_inches())
-    tight = plan.room < math.inf
-    tall = min(1.0 if tight else 1.6, size[1] - plan.title - plan.answer)
-    wide, before = (0.08, 0.02) if tight else (0.12, 0.15)
-    bar = (size[0] - plan.bar + before, (size[1] - tall) / 2, wide, tall)
-    scale = figure.colorbar(drawn, cax=figure.add_axes(_share(bar, (size[0], size[1]))))
-    scale.set_ticks([space.low, space.high])
+    wide, high = figure.get_size_inches()
+    tall = min(1.0 if plan.tight else 1.6, high - plan.title - plan.answer)
+    before, across = (0.02, 0.08) if plan.tight else (0.15, 0.12)
+    box = (wide - plan.bar + before, (high - tall) / 2, across, tall)
+    scale = figure.colorbar(drawn, cax=axes_at(figure, box), ticks=[space.low, space.high])
     points = min(plan.small, 7)
-    ticks: Any = {"length": 1.5, "pad": 1} if tight else {}
+    ticks: Any = {"length": 1.5, "pad": 1} if plan.tight else {}
     scale.ax.tick_params(labelsize=points, **ticks)
     scale.set_label("pixel", fontsize=points, labelpad=-4)
-
-
-def _cut(text: str, size: float, room: float) -> str:
-    return text if room == math.inf else shorten(text, size, room)
 
 
 def _wrap(label: str) -> str:

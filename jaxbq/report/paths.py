@@ -55,8 +55,6 @@ def path_strip(result: Result, class_names: Sequence[str], *, width: float | Non
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(len(images), len(chosen), squeeze=False)
     for (line, column), axis in np.ndenumerate(grid):
-        axis.set_xticks([])
-        axis.set_yticks([])
         draw_image(axis, images[line, chosen[column]], result.space)
         if line == 0:
             step = steps[chosen[column]]
@@ -75,7 +73,10 @@ def save_animation(result: Result, path: Path, class_names: Sequence[str]) -> No
     """
     steps, images = _path(result)
     names = [name_target(target, class_names) for target in result.targets]
-    shades = _enlarged(as_bytes(images, result.space))
+    shades = as_bytes(images, result.space)
+    factor = max(1, _SCALE_TO // shades.shape[3])
+    tall = max(factor, -(-_LOWEST // shades.shape[2]))
+    shades = shades.repeat(tall, axis=2).repeat(factor, axis=3)
     frames = [_frame(shades[:, n], names, step) for n, step in enumerate(steps)]
     durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
     # GIF keeps a frame's time in hundredths of a second; `lossless` is WebP's.
@@ -96,14 +97,6 @@ def _path(result: Result) -> tuple[tuple[int, ...], Float[np.ndarray, "targets m
             "no path was kept; give the ascent steps to keep, like path = [0, 10, 100]"
         )
     return result.method.path, result.diagnostics["path"][:, 0]
-
-
-def _enlarged(
-    images: UInt8[np.ndarray, "targets moments h w *channels"],
-) -> UInt8[np.ndarray, "targets moments tall wide *channels"]:
-    height, width = images.shape[2:4]
-    factor = max(1, _SCALE_TO // width)
-    return images.repeat(max(factor, -(-_LOWEST // height)), axis=2).repeat(factor, axis=3)
 
 
 def _frame(

@@ -1,7 +1,7 @@
 """The picture of this project: what is faithful, what is readable, what looks natural."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from .style import (
     PURPLE,
     SMALLEST,
     WIDTHS,
+    axes_at,
     shorten,
     styled,
     text_width,
@@ -33,7 +34,7 @@ from .style import (
 
 # Mean, and the two ends of its interval.
 Estimate = tuple[float, float, float]
-Box = tuple[float, float, float, float]
+Line = Sequence[Sequence[float]]  # its two ends
 
 # Narrower than this the list stands below the plane, inches; the figure is never narrower than the
 # second, where names would have no room.
@@ -54,12 +55,12 @@ _EXPLAINED = (
     "Signs are means, lines 95 % intervals."
 )
 _CONTROLS = " Small hollow signs: the same methods on networks that have learnt nothing."
-# What each quadrant means, by its centre.
+# What each quadrant means, and its centre.
 _QUADRANTS = {
-    (0.75, 0.8): "faithful\nand readable",
-    (0.22, 0.8): "readable,\nnot faithful",
-    (0.75, 0.25): "faithful,\nnot readable",
-    (0.22, 0.25): "neither",
+    "faithful\nand readable": (0.75, 0.8),
+    "readable,\nnot faithful": (0.22, 0.8),
+    "faithful,\nnot readable": (0.75, 0.25),
+    "neither": (0.22, 0.25),
 }
 
 
@@ -159,16 +160,13 @@ def plane_figure(
     check_drawable(space)
     width = max(width or WIDTHS["page"], _NARROWEST)
     said = _EXPLAINED + _CONTROLS * bool(controls)
-    if (
-        max((text_width(title, 6.5, "bold") for title in titles), default=0)
-        > _picture(space) + _GAP
-    ):
+    if any(text_width(title, 6.5, "bold") > _picture(space) + _GAP for title in titles):
         said, titles = f"{said} Images, from the left: {', '.join(titles)}.", ()
     words = _wrap(said, _SMALL, width - 0.2) if listed else []
     found = {family_of(point.kind) for point in points}
     families = [family for family in (*FAMILIES, _OTHER) if family in found]
     beside = listed and width >= _BESIDE
-    long = _TITLES + _FOOT + _ROW * len(points) if listed else 0.0
+    long = (_TITLES + _FOOT + _ROW * len(points)) * listed
     across = (0.53 * width if beside else width - 0.1) - _LEFT
     below = _BELOW + -(-len(families) // 2) * _SIGNS + 0.05
     # Beside a long list the plane grows with it, within reason.
@@ -177,7 +175,7 @@ def plane_figure(
     high += 0.06 + _LINE * len(words)
     figure = Figure(figsize=(width, high), dpi=DPI)
     box = (_LEFT, high - _ABOVE - tall, across, tall)
-    axis = _axes_at(figure, box, xlim=_ACROSS, ylim=_UP, label="plane")
+    axis = axes_at(figure, box, xlim=_ACROSS, ylim=_UP, label="plane")
     _draw_frame(axis, families, below / tall)
     _draw_plane(axis, points, controls)
     if listed:
@@ -209,16 +207,10 @@ def points_of(run: Run, shown: Sequence[int] = ()) -> list[PlanePoint]:
     ]
 
 
-def _axes_at(figure: Figure, box: Box, **more: Any) -> Any:
-    """Make axes in a box of inches."""
-    width, height = figure.get_size_inches()
-    place = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-    return figure.add_axes(place, facecolor="none", **more)
-
-
-def _inches(axis: Any) -> Float[np.ndarray, "2"]:
-    """Say how wide and high axes are."""
-    return np.asarray(axis.get_position().size * axis.figure.get_size_inches())
+def _dress(axis: Any) -> None:
+    """Draw axes thin and grey."""
+    axis.tick_params(labelsize=_SIZE, length=2.5, color="0.4")
+    axis.spines[:].set_color("0.4")
 
 
 def _draw_frame(axis: Any, families: Sequence[Family], below: float) -> None:
@@ -228,27 +220,16 @@ def _draw_frame(axis: Any, families: Sequence[Family], below: float) -> None:
     axis.plot(_ACROSS, (0.5, 0.5), **look)
     axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axis.tick_params(labelsize=_SIZE, length=2.5, color="0.4")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color("0.4")
-    axis.set_xlabel("fidelity", fontsize=8, fontweight="bold", labelpad=1)
-    axis.set_ylabel("readability", fontsize=8, fontweight="bold", labelpad=2.5)
+    _dress(axis)
+    axis.set_xlabel("fidelity", fontweight="bold", labelpad=1)
+    axis.set_ylabel("readability", fontweight="bold", labelpad=2.5)
     signs = [
         Line2D([], [], color=f.colour, marker=f.marker, ms=0.85 * f.size, ls="none", mew=0)
         for f in families
     ]
-    axis.legend(
-        signs,
-        [family.name for family in families],
-        loc="lower left",
-        bbox_to_anchor=(-0.06, -below),
-        fontsize=6.5,
-        frameon=False,
-        ncols=2,
-        handletextpad=0.1,
-        borderpad=0,
-        labelspacing=0.4,
-    )
+    look = {"ncols": 2, "fontsize": 6.5, "handletextpad": 0.1, "borderpad": 0, "labelspacing": 0.4}
+    names = [family.name for family in families]
+    axis.legend(signs, names, loc="lower left", bbox_to_anchor=(-0.06, -below), **look)
 
 
 def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[PlanePoint]) -> None:
@@ -257,70 +238,32 @@ def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[Plan
             look: Any = {"markersize": 3.5, "markerfacecolor": "none", "markeredgewidth": 0.7}
             look |= {"markeredgecolor": "0.45", "zorder": 2, "clip_on": False, "gid": "control"}
             axis.plot(*control.place, family_of(control.kind).marker, **look)
-    numbered = [(n, point) for n, point in enumerate(points, 1) if point.place is not None]
-    for n, point in numbered:
-        _draw_mark(axis, n, point)
+    numbered = {n: point for n, point in enumerate(points, 1) if point.place is not None}
     if not numbered:
         return
-    lines = [line.get_xydata() for line in axis.lines if "whisker" in str(line.get_gid())]
-    ends = [part for line in lines for part in (line[:2], line[3:]) if np.isfinite(part).all()]
-    shown = [point.place for point in (*(p for _, p in numbered), *controls) if point.place]
-    places = np.array([point.place for _, point in numbered])
+    taken = [part for n, point in numbered.items() for part in _draw_mark(axis, n, point)]
+    shown = np.array([p.place for p in (*numbered.values(), *controls) if p.place is not None])
     # What a sign covers, as a cross.
-    wide, high = 0.5 * _MARK * np.array([np.ptp(_ACROSS), np.ptp(_UP)]) / _inches(axis)
+    wide, high = 0.5 * _MARK * np.array([np.ptp(_ACROSS), np.ptp(_UP)])
+    wide, high = (wide, high) / (axis.get_position().size * axis.figure.get_size_inches())
     for x, y in shown:
-        ends.append(np.array([[x - wide, y], [x + wide, y]]))
-        ends.append(np.array([[x, y - high], [x, y + high]]))
-    names = [str(n) for n, _ in numbered]
-    texts, leaders = _number(axis, places, names, np.array(shown), ends)
-    for (n, _), text, leader in zip(numbered, texts, leaders, strict=True):
+        taken += [((x - wide, y), (x + wide, y)), ((x, y - high), (x, y + high))]
+    texts, leaders = _number(axis, numbered, shown, taken)
+    for n, text, leader in zip(numbered, texts, leaders, strict=True):
         text.set_gid(f"number-{n}")
         if leader is not None:
             leader.set_gid(f"leader-{n}")
-            ends.append(leader.get_xydata())
+            taken.append(leader.get_xydata())
         (left, low), (right, high) = axis.transData.inverted().transform(text.get_window_extent())
-        ends += [np.array([[left, low], [right, high]]), np.array([[left, high], [right, low]])]
-    _say_quadrants(axis, np.array(shown), ends)
+        taken += [((left, low), (right, high)), ((left, high), (right, low))]
+    _say_quadrants(axis, shown, taken)
 
 
-def _number(
-    axis: Any, places: np.ndarray, names: Sequence[str], points: np.ndarray, lines: Sequence[Any]
-) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Write the numbers; textalloc does not see that a line crosses a text that was there before.
-
-    So several distances from the signs are tried, for the one with the fewest crossings.
-    """
-    best: tuple[Sequence[Any], Sequence[Any]] | None = None
-    fewest = math.inf
-    for distance in _DISTANCES:
-        found = _allocate(axis, places, names, points, lines, size=_SIZE, min_distance=distance)
-        boxes = [text.get_window_extent().padded(-1, -3) for text in found[0]]
-        ways = [
-            (n, Path(axis.transData.transform(leader.get_xydata())))
-            for n, leader in enumerate(found[1])
-            if leader is not None
-        ]
-        crossed = sum(
-            way.intersects_bbox(box, False)
-            for n, way in ways
-            for k, box in enumerate(boxes)
-            if k != n
-        )
-        worse, best = (best, found) if crossed < fewest else (found, best)
-        fewest = min(fewest, crossed)
-        for artist in (*worse[0], *worse[1]) if worse else ():
-            if artist is not None:
-                artist.remove()
-        if not fewest:
-            break
-    assert best is not None
-    return best
-
-
-def _draw_mark(axis: Any, n: int, point: PlanePoint) -> None:
-    """Draw a point at its means, and the whiskers of its intervals."""
-    if point.place is None or point.fidelity is None or point.readability is None:
-        return
+def _draw_mark(axis: Any, n: int, point: PlanePoint) -> list[Line]:
+    """Draw a point at its means, and the whiskers of its intervals, which are returned."""
+    assert point.place is not None
+    assert point.fidelity is not None
+    assert point.readability is not None
     (x, y), family = point.place, family_of(point.kind)
     (_, left, right), (_, low, high) = point.fidelity, point.readability
     line: Any = {"color": family.colour, "linewidth": 0.9, "alpha": 0.5, "zorder": 1}
@@ -329,21 +272,52 @@ def _draw_mark(axis: Any, n: int, point: PlanePoint) -> None:
     look: Any = {"markersize": family.size, "markeredgecolor": "white", "markeredgewidth": 0.6}
     look |= {"zorder": 3, "clip_on": False, "gid": f"sign-{n}", "markerfacecolor": family.colour}
     axis.plot([x], [y], family.marker, **look)
+    whiskers = ((left, y), (right, y)), ((x, low), (x, high))
+    return [whisker for whisker in whiskers if np.isfinite(whisker).all()]
+
+
+def _number(
+    axis: Any, numbered: Mapping[int, PlanePoint], points: np.ndarray, taken: Sequence[Line]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Write the numbers; textalloc does not see that a line crosses a text that was there before.
+
+    So several distances from the signs are tried, for the one with the fewest crossings.
+    """
+    places = {str(n): point.place for n, point in numbered.items()}
+    best: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+    fewest = math.inf
+    for distance in _DISTANCES:
+        found = _allocate(axis, places, points, taken, textsize=_SIZE, min_distance=distance)
+        boxes = [text.get_window_extent().padded(-1, -3) for text in found[0]]
+        crossed = sum(
+            Path(axis.transData.transform(leader.get_xydata())).intersects_bbox(box, False)
+            for n, leader in enumerate(found[1])
+            for k, box in enumerate(boxes)
+            if leader is not None and k != n
+        )
+        worse = found
+        if crossed < fewest:
+            fewest, worse, best = crossed, best, found
+        for artist in filter(None, (*worse[0], *worse[1])):
+            artist.remove()
+        if not fewest:
+            break
+    return best
 
 
 def _allocate(
     axis: Any,
-    places: Float[np.ndarray, "n 2"],
-    texts: Sequence[str],
+    texts: Mapping[str, Any],
     points: Float[np.ndarray, "m 2"],
-    lines: Sequence[np.ndarray],
-    *,
-    size: float,
+    taken: Sequence[Line],
     **more: Any,
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Write texts beside places, where they cover no point, line or each other if there is room."""
+    """Write texts beside their places, where they cover no point, line or each other if possible.
+
+    Returns:
+        The texts, and the lines that lead from them to their places.
+    """
     options: Any = {
-        "textsize": size,
         "fontweight": "bold",
         "max_distance": 0.3,
         "margin": 0.01,
@@ -356,55 +330,49 @@ def _allocate(
         "xlims": _ACROSS,
         "ylims": _UP,
     }
+    x, y = np.transpose(list(texts.values()))
+    lines: Any = dict(zip(("x_lines", "y_lines"), np.transpose(taken, (2, 0, 1)), strict=True))
+    scatter: Any = {"x_scatter": points[:, 0], "y_scatter": points[:, 1]}
     _, _, written, leaders = textalloc.allocate(
-        axis,
-        places[:, 0],
-        places[:, 1],
-        list(texts),
-        x_scatter=points[:, 0],
-        y_scatter=points[:, 1],
-        x_lines=[line[:, 0] for line in lines],
-        y_lines=[line[:, 1] for line in lines],
-        **(options | more),
+        axis, x, y, list(texts), **scatter, **lines, **(options | more)
     )
     return written, leaders
 
 
-def _say_quadrants(
-    axis: Any, points: Float[np.ndarray, "m 2"], lines: Sequence[np.ndarray]
-) -> None:
+def _say_quadrants(axis: Any, points: Float[np.ndarray, "m 2"], taken: Sequence[Line]) -> None:
     """Write what each quadrant means into it, where nothing stands."""
     look: Any = {"draw_lines": False, "draw_all": False, "textcolor": "0.72", "min_distance": 0.001}
     look |= {"linespacing": 1.1, "zorder": 0.5, "max_distance": 0.15, "auto_ha": False}
     look |= {"avoid_label_lines_overlap": False, "avoid_crossing_label_lines": False}
-    places = np.array(list(_QUADRANTS))
-    written, _ = _allocate(axis, places, list(_QUADRANTS.values()), points, lines, size=8, **look)
-    for text in written:
-        if text is not None:
-            text.set_gid(f"quadrant-{text.get_text().replace(chr(10), '-').replace(' ', '-')}")
+    written, _ = _allocate(axis, _QUADRANTS, points, taken, textsize=8, **look)
+    for text in filter(None, written):
+        text.set_gid(f"quadrant-{'-'.join(text.get_text().split())}")
 
 
 def _draw_list(
     figure: Figure,
-    box: Box,
+    box: tuple[float, float, float, float],
     points: Sequence[PlanePoint],
     space: ImageSpace,
     titles: Sequence[str],
 ) -> None:
     """Draw number, sign, images, name and naturalness of every method into a box of inches."""
     wide, tall, picture = box[2] - 0.17, box[3], _picture(space)
-    page = _axes_at(figure, box)
+    page = axes_at(figure, box)
     start = wide - _SCALE * box[2]
-    first = _NUMBER + _SIGN
-    columns = min(
-        int((start - first - 0.7) / (picture + _GAP)), max(len(point.shown) for point in points)
-    )
-    names = first + columns * (picture + _GAP) + 0.05
+    first, step = _NUMBER + _SIGN, picture + _GAP
+    columns = min(int((start - first - 0.7) / step), max(len(point.shown) for point in points))
+    names = first + columns * step + 0.05
     bar = (box[0] + start, box[1] + _FOOT, wide - start, tall - _FOOT)
-    axis = _axes_at(figure, bar, xlim=(0, 100), ylim=(_FOOT, tall), label="list", zorder=2)
-    _draw_scale(axis)
+    axis = axes_at(figure, bar, xlim=(0, 100), ylim=(_FOOT, tall), label="list", zorder=2)
+    axis.axvline(50, color="0.85", linewidth=0.8, zorder=0)
+    axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
+    axis.set_yticks([])
+    _dress(axis)
+    axis.spines["left"].set_visible(False)
+    axis.set_xlabel("naturalness", fontweight="bold", labelpad=1)
     for column, title in enumerate(titles[:columns]):
-        middle, look = first + column * (picture + _GAP) + picture / 2, {"ha": "center", **AS_IS}
+        middle, look = first + column * step + picture / 2, {"ha": "center", **AS_IS}
         page.text(middle, tall - _TITLES + 0.05, title, fontsize=6.5, fontweight="bold", **look)
     page.plot((0, wide), (tall - _TITLES,) * 2, color="0.85", linewidth=0.6)
     for n, point in enumerate(points, 1):
@@ -414,7 +382,7 @@ def _draw_list(
         sign: Any = {"color": family.colour, "markeredgewidth": 0, "markersize": 0.85 * family.size}
         page.plot(_NUMBER + _SIGN / 2 - 0.02, middle, family.marker, **sign)
         for column, image in enumerate(point.shown[:columns]):
-            left, high = first + column * (picture + _GAP), picture * proportion(space)
+            left, high = first + column * step, picture * proportion(space)
             drawn = draw_image(page, image, space)
             drawn.set_extent((left, left + picture, middle - high / 2, middle + high / 2))
             # Pixels of the picture are few to a pixel of the image: nearest ones would tear it.
@@ -430,16 +398,6 @@ def _draw_list(
 def _picture(space: ImageSpace) -> float:
     """Say how wide an image of the list is, inches."""
     return (_ROW - 0.015) / max(proportion(space), 1)
-
-
-def _draw_scale(axis: Any) -> None:
-    axis.axvline(50, color="0.85", linewidth=0.8, zorder=0)
-    axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
-    axis.set_yticks([])
-    axis.tick_params(labelsize=_SIZE, length=2.5, color="0.4")
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.spines["bottom"].set_color("0.4")
-    axis.set_xlabel("naturalness", fontsize=8, fontweight="bold", labelpad=1)
 
 
 def _draw_naturalness(axis: Any, point: PlanePoint, height: float) -> None:
@@ -462,12 +420,9 @@ def _write_name(page: Any, label: str, place: tuple[float, float], room: float) 
         size -= 0.25
     lines = [text]
     if text_width(text, size) > room:
-        # Before the bracket, else at the last place between words that fits.
         size = SMALLEST
-        cuts = [n for n in range(1, len(text)) if text[n - 1] in " ,=" or text[n] == "("]
-        fitting = [n for n in cuts if text_width(text[:n].rstrip(), size) <= room]
-        fitting = [n for n in fitting if text[n] == "("] or fitting or [len(text) // 2]
-        lines = [text[: fitting[-1]].rstrip(), text[fitting[-1] :].lstrip()]
+        first, *rest = _wrap(text.replace("(", " ("), size, room)
+        lines = [first, " ".join(rest)] if rest else [first]
     for n, line in enumerate(lines):
         y = place[1] + 0.088 * ((len(lines) - 1) / 2 - n)
         look: Any = {"va": "center_baseline", "fontsize": size, "gid": "name", **AS_IS}
@@ -479,8 +434,5 @@ def _wrap(text: str, size: float, room: float) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if text_width(longer, size) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+        lines[-1:] = [longer] if text_width(longer, size) <= room else [lines[-1], word]
     return lines

@@ -44,6 +44,15 @@ _PARAMETERS: dict[str, Any] = {
     "pdf.fonttype": 42,  # embedded as they are; journals refuse Type 3
     "ps.fonttype": 42,
     "svg.hashsalt": "jaxbq",  # the same names inside, every time
+    "axes.labelsize": 8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
 }
 # What says when or by what a file was made; without it the same figure is the same bytes.
 _UNDATED = {
@@ -71,14 +80,11 @@ class Style:
 
     def __post_init__(self) -> None:
         named = isinstance(self.width, str)
-        if named and self.width not in (NATURAL, *WIDTHS):
+        known = self.width in (NATURAL, *WIDTHS)
+        if not (known if named else _NARROWEST <= float(self.width) <= _WIDEST):
+            inches = f"{_NARROWEST:g} to {_WIDEST:g} inches"
             raise JaxbqError(
-                f"figure width {self.width!r}: use natural, column, page or inches, like 5.5"
-            )
-        if not named and not _NARROWEST <= float(self.width) <= _WIDEST:
-            raise JaxbqError(
-                f"figure width {self.width}: use {_NARROWEST:g} to {_WIDEST:g} inches, "
-                "or natural, column or page"
+                f"figure width {self.width!r}: use natural, column, page or {inches}, like 5.5"
             )
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
@@ -89,9 +95,7 @@ class Style:
     @property
     def inches(self) -> float | None:
         """The width to draw at; None for the figure's own."""
-        if isinstance(self.width, str):
-            return WIDTHS.get(self.width)
-        return float(self.width)
+        return WIDTHS.get(self.width) if isinstance(self.width, str) else float(self.width)
 
     @property
     def dpi(self) -> int:
@@ -100,8 +104,11 @@ class Style:
 
 
 @contextlib.contextmanager
-def styled() -> Iterator[None]:
+def styled(*, grid: bool = False) -> Iterator[None]:
     """Draw or write in the style of this package; also decorates a function that does.
+
+    Args:
+        grid: whether axes have one.
 
     matplotlib's own defaults come first, so that nobody's matplotlibrc changes a figure. Like all
     of matplotlib's parameters these are shared by threads, and restored at the end.
@@ -109,7 +116,7 @@ def styled() -> Iterator[None]:
     # Another backend would open windows, and is not needed: figures here have no window.
     defaults: Any = matplotlib.rcParamsDefault
     usual = {name: defaults[name] for name in defaults if not name.startswith("backend")}
-    with matplotlib.rc_context(usual | _PARAMETERS):
+    with matplotlib.rc_context(usual | _PARAMETERS | {"axes.grid": grid}):
         yield
 
 
@@ -188,12 +195,15 @@ def to_svg(figure: Figure, kind: str, name: str, words: str) -> str:
     return re.sub(r"<svg[^>]*>", lambda _: head, text, count=1)
 
 
-def two_plots(width: float, height: float) -> tuple[Figure, Any, Any]:
-    """Make a figure of two plots: side by side, or one below the other where there is little room.
+def axes_at(figure: Figure, box: tuple[float, float, float, float], **more: Any) -> Any:
+    """Add axes in a box of inches: left, bottom, width, height."""
+    width, height = figure.get_size_inches()
+    place = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+    return figure.add_axes(place, facecolor="none", **more)
 
-    Args:
-        width: inches.
-        height: inches of a plot.
+
+def two_plots(width: float, height: float) -> tuple[Figure, Any, Any]:
+    """Make two plots of a height: side by side, or one below the other in a little width; inches.
 
     Returns:
         The figure, and its two axes.
@@ -201,34 +211,19 @@ def two_plots(width: float, height: float) -> tuple[Figure, Any, Any]:
     beside = width >= _BESIDE
     size = (width, height if beside else 1.85 * height)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    axes: Any = figure.subplots(*((1, 2) if beside else (2, 1)))
-    return figure, axes[0], axes[1]
+    first, second = figure.subplots(*((1, 2) if beside else (2, 1)))
+    return figure, first, second
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Measure one line of text, no formula, without drawing it.
-
-    Args:
-        text: the line.
-        size: points.
-        weight: of the font.
-
-    Returns:
-        Inches.
-    """
+    """Measure one line of text of a size in points, no formula, without drawing it: inches."""
     font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
     return float(width) / 72
 
 
 def shorten(text: str, size: float, room: float) -> str:
-    """Cut a line of text to the room it has, ending in … where something is lost.
-
-    Args:
-        text: the line.
-        size: points.
-        room: inches.
-    """
+    """Cut a line of text, of a size in points, to inches of room; where it is cut it ends in …."""
     if text_width(text, size) <= room:
         return text
     while len(text) > 1 and text_width(text + "…", size) > room:

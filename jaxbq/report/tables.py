@@ -1,11 +1,9 @@
 r"""The tables of a run: every method's scores with intervals, and all pairs of methods.
 
 Each is written as CSV with all digits, as Markdown and as LaTeX that needs booktabs alone; numbers
-are rounded to their uncertainty. :func:`to_html` is for the page.
+are rounded to their uncertainty.
 """
 
-import html
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -15,16 +13,16 @@ from typing import Any
 import pandas as pd
 
 from ..errors import JaxbqError
-from ..evaluation.statistics import Comparison, Interval
+from ..evaluation.statistics import Interval
 from ..experiment.finished import GROUPS, Intervals, Run
 from ..runtime.files import make_folder, write_text
+from .words import rounded, written
 
-# Beyond these a number is written by powers of ten.
-_LARGEST, _MOST_DECIMALS = 1e6, 6
-# Decimals of a number that is not small; below it, powers of ten are shorter.
-_SMALL, _FEW_DECIMALS = 0.01, 4
-_PLAIN_DECIMALS = 3  # of a number without a known uncertainty
 _PAGE = 40  # rows of a LaTeX tabular, which does not break over pages
+_SUMMARY = (
+    "Mean and 95 % interval over {}, the best image of each target. Percentiles are among real "
+    "test images; seconds and operations are of all images of a network."
+)
 _PAIRS = (
     "Difference of means and its 95 % interval; p of a paired t-test with Holm's correction "
     "over all pairs of one score; effect: difference in standard deviations of the "
@@ -52,58 +50,6 @@ _TEX_MATH = dict(zip("±−×÷·≤≥≠≈∞→←√∇∂‖°µϕϵ", _TE
 _TEX_MATH |= {sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _TEX_MATH |= {sign: f"_{digit}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")}
 _GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
-
-
-def rounded(found: Interval) -> str:
-    """Write a mean and its interval, like ``0.87 [0.81, 0.92]``, in as many digits as it is known.
-
-    All three have the place of the last digit that half the interval's width has when it is written
-    in two significant digits where its first is 1 or 2, else in one; but at most four decimals
-    where a number is not small. A mean without an interval, or with one of no width, has three
-    decimals. Empty where there is no mean.
-    """
-    if math.isnan(found.mean):
-        return ""
-    half = (found.high - found.low) / 2
-    if not half > 0:
-        small = 0 < abs(found.mean) < 0.5 * 10**-_PLAIN_DECIMALS
-        if small or abs(found.mean) >= _LARGEST:
-            return f"{found.mean:.{_PLAIN_DECIMALS - 1}e}"
-        return f"{found.mean:z.{_PLAIN_DECIMALS}f}"
-    first, power = f"{half:e}"[0], int(f"{half:e}".partition("e")[2])
-    decimals = (1 if first in "12" else 0) - power
-    largest = max(abs(found.low), abs(found.high))
-    if largest >= _SMALL:
-        decimals = min(decimals, _FEW_DECIMALS)
-    powers = decimals > _MOST_DECIMALS or largest >= _LARGEST
-    mean, low, high = (_written(value, decimals, powers) for value in found[:3])
-    return f"{mean} [{low}, {high}]"
-
-
-def _written(value: float, decimals: int, powers: bool) -> str:
-    """Write a number down to a decimal place, which may be left of the point."""
-    value = round(value, decimals)
-    if not powers:
-        return f"{value:z.{max(decimals, 0)}f}"
-    if value == 0:
-        return "0"
-    return f"{value:.{max(0, math.floor(math.log10(abs(value))) + decimals)}e}"
-
-
-def written_p(p: float) -> str:
-    """Write a p-value with two to four decimals; empty for none."""
-    if math.isnan(p):
-        return ""
-    return "<0.0001" if p < 1e-4 else f"{p:.{2 if p >= 0.1 else 3 if p >= 0.01 else 4}f}"
-
-
-def written_effect(found: Comparison) -> str:
-    """Write an effect size; empty where it is not known."""
-    if math.isnan(found.effect):
-        return ""
-    if math.isinf(found.effect):
-        return "∞" if found.effect > 0 else "-∞"
-    return f"{found.effect:z.2f}"
 
 
 def write_tables(run: Run) -> list[Path]:
@@ -134,7 +80,7 @@ def _write_summaries(stem: Path, title: str, summaries: Mapping[str, Intervals])
     digits = pd.DataFrame(
         [
             {"network": network, "method": method, "unit": own["fidelity"].unit}
-            | {key: value for name in known for key, value in _cells(name, own[name]).items()}
+            | {name + end: cell for name in known for end, cell in _cells(own[name]).items()}
             for network, found in summaries.items()
             for method, own in found.items()
         ]
@@ -152,19 +98,15 @@ def _write_summaries(stem: Path, title: str, summaries: Mapping[str, Intervals])
         if set(names) & set(known)
     }
     most = max((own["fidelity"] for own in every), key=lambda each: each.number)
-    note = (
-        f"Mean and 95 % interval over {most.number} "
-        f"{'networks' if most.unit == 'networks' else 'classes of one network'}, the best image of "
-        "each target. Percentiles are among real test images; seconds and operations are of all "
-        "images of a network."
-    )
+    units = "networks" if most.unit == "networks" else "classes of one network"
+    note = _SUMMARY.format(f"{most.number} {units}")
     digits = digits if any(summaries) else digits.drop(columns="network")
     return write_all(stem, digits, title, note, texts)
 
 
-def _cells(name: str, found: Interval) -> dict[str, Any]:
-    ends = {f"{name}_{part}": getattr(found, part) for part in ("mean", "low", "high", "number")}
-    return {name: rounded(found)} | ends
+def _cells(found: Interval) -> dict[str, Any]:
+    parts = ("mean", "low", "high", "number")
+    return {"": rounded(found), **{f"_{part}": getattr(found, part) for part in parts}}
 
 
 def _write_pairs(stem: Path, run: Run) -> list[Path]:
@@ -179,12 +121,8 @@ def _write_pairs(stem: Path, run: Run) -> list[Path]:
     )
     texts = {
         score: pd.DataFrame(
-            {
-                "methods": [f"{one.first} − {one.second}" for one in found],
-                "difference": [rounded(one.difference) for one in found],
-                "p (Holm)": [written_p(one.p_holm) for one in found],
-                "effect": [written_effect(one) for one in found],
-            }
+            [[f"{one.first} − {one.second}", *written(one)] for one in found],
+            columns=["methods", "difference", "p (Holm)", "effect"],
         )
         for score, found in run.pairs.items()
     }
@@ -252,34 +190,6 @@ def to_latex(title: str, note: str, texts: Mapping[str, pd.DataFrame]) -> str:
             lines += ["", rf"\medskip\noindent\textbf{{{heading}}}\par\nopagebreak"]
             lines += [rf"\noindent{tabular.rstrip()}\par"]
     return "\n".join([*lines, r"\endgroup"]) + "\n"
-
-
-def to_html(table: pd.DataFrame, caption: str, *, shared: bool = False) -> str:
-    """Write a table of text as HTML, its first column as the headings of rows.
-
-    Args:
-        table: of text.
-        caption: what it shows.
-        shared: whether rows of the same heading that follow each other share it.
-    """
-    first = table.columns[0]
-    text = table.map(str).to_html(index=False, border=0, classes="facts", justify="unset")
-    text = re.sub(r"<tr[^>]*>\s*", "<tr>", text)
-    heads = list(table[first].map(str))
-    rows = iter(range(len(table)))
-
-    def heading(found: re.Match) -> str:
-        row = next(rows)
-        if shared and row and heads[row] == heads[row - 1]:
-            return "<tr>"
-        others = (n for n in range(row, len(heads)) if heads[n] != heads[row])
-        same = next(others, len(heads)) - row if shared else 1
-        span = f' rowspan="{same}"' if same > 1 else ""
-        return f'<tr><th scope="row{"group" if same > 1 else ""}"{span}>{found[1]}</th>'
-
-    text = re.sub(r"<tr><td>(.*?)</td>", heading, text, flags=re.DOTALL)
-    text = text.replace("<th>", '<th scope="col">')
-    return text.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
 
 
 def escape_markdown(text: str) -> str:

@@ -48,7 +48,9 @@ def kept(kind: str, identity: Any, make: Callable[[], Mapping[str, Any]]) -> dic
     Raises:
         TypeError: an array holds Python objects, or its name is taken by the cache.
     """
-    key = _key(kind, identity)
+    versions = {name: version_of(name) for name in _PACKAGES}
+    whole = [kind, identity, versions, platform.machine()]
+    key = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     path = cache_folder() / kind / f"{key}.npz"
     found = _read(path, key)
     if found is None:
@@ -66,12 +68,6 @@ def digest(*arrays: np.ndarray) -> str:
         found.update(f"{array.dtype.str}{array.shape}".encode())
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
-
-
-def _key(kind: str, identity: Any) -> str:
-    versions = {name: version_of(name) for name in _PACKAGES}
-    whole = [kind, identity, versions, platform.machine()]
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path, key: str) -> dict[str, np.ndarray] | None:

@@ -55,25 +55,19 @@ class Compiled:
     @functools.cached_property
     def thorough(self) -> Any:
         """Optimised fully: for what computes for longer than it compiles."""
-        import jax
-
         return jax.jit(self._function, static_argnums=self._static)
 
     @functools.cached_property
     def quick(self) -> Any:
         """Hardly optimised: for what computes for less time than that would take."""
-        import jax
-
         options = _quick_options()
         return jax.jit(self._function, static_argnums=self._static, compiler_options=options)
 
     def __call__(self, *given: Any) -> Any:
         """Compute quickly; within another program, as a part of that one."""
-        import jax
-
         # Only an outermost program may have options of its own. In another's trace all that is made
         # anew is traced; under a gradient alone, what is given is.
-        leaves = (jax.numpy.zeros(()), *jax.tree.leaves(given))
+        leaves = (jnp.zeros(()), *jax.tree.leaves(given))
         inside = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
         return (self._function if inside else self.quick)(*given)
 
@@ -81,8 +75,6 @@ class Compiled:
 @functools.cache
 def _quick_options() -> dict[str, Any] | None:
     """Return the options of a quick compilation; None where the compiler has none of that name."""
-    import jax
-
     if jax.default_backend() != "cpu":
         return None
     try:
@@ -100,7 +92,6 @@ def kept_programs() -> Iterator[None]:
     be written, or that others may write to, is not used: programs are run without a question. A
     damaged file is taken away and its program compiled anew.
     """
-    import jax
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
     folder = _folder() if _is_wanted() else None
@@ -127,16 +118,10 @@ def compiled_folder() -> Path:
 
     Programs are machine code: machines that share a home folder must not share them.
     """
-    return _root() / f"jaxlib-{version_of('jaxlib')}-{_processor()}"
-
-
-def _root() -> Path:
-    return cache_folder() / "compiled"
+    return cache_folder() / "compiled" / f"jaxlib-{version_of('jaxlib')}-{_processor()}"
 
 
 def _is_wanted() -> bool:
-    import jax
-
     told = _PLACE.upper() in os.environ or getattr(jax.config, _PLACE) is not None
     return not told and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
 

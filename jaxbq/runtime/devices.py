@@ -269,11 +269,6 @@ def rounds_products() -> bool:
     return _rounded.get()
 
 
-def tf32() -> contextlib.AbstractContextManager[Any]:
-    """Let accelerators round the factors of products of float32 to TF32."""
-    return jax.default_matmul_precision("tensorfloat32")
-
-
 def full_precision() -> contextlib.AbstractContextManager[Any]:
     """Multiply matrices in the precision of their type, on accelerators too.
 

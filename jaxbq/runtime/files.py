@@ -40,7 +40,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it into place.
 
     When this returns, the file is on the disk; of two files, the second is there after a power
@@ -106,11 +106,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
-    write_atomically(path, lambda temporary: _write_bytes(temporary, content))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def load_npz(path: Path) -> "dict[str, np.ndarray]":
+    """Load arrays by name from a file of our own; NumPy and zipfile raise what they like."""
+    import numpy as np
+
+    # Given a path, NumPy would leave a damaged file open.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def write_npz(path: Path, arrays: "dict[str, np.ndarray]") -> None:

@@ -58,10 +58,18 @@ def least_damping(dtype: Any) -> float:
     return 50 * float(jnp.finfo(dtype).eps)
 
 
-def _where(rows: Array, yes: Any, no: Any) -> Any:
+def where_rows(rows: Array, yes: Any, no: Any) -> Any:
     """Choose row by row between two trees of arrays of the same structure."""
-    wide = {n: rows.reshape((-1,) + (1,) * (n - 1)) for n in (1, 2)}
-    return jax.tree.map(lambda a, b: jnp.where(wide[a.ndim], a, b), yes, no)
+    return jax.tree.map(
+        lambda a, b: jnp.where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b), yes, no
+    )
+
+
+def _while_any(
+    one: Callable[..., tuple[Array, ...]], start: tuple[Array, ...], most: int
+) -> tuple[Array, ...]:
+    """Loop while any row is to go on, which the last of the carry says; the first counts."""
+    return jax.lax.while_loop(lambda c: (c[0] < most) & jnp.any(c[-1]), one, start)
 
 
 def linearise(residual: Rows, x: Array) -> tuple[Array, Array]:
@@ -117,7 +125,7 @@ def _bounded_step(
         # The dual is concave: halving the steps that lower it keeps the rounds from cycling.
         better = (new.value >= old.value) | (norm_of(new.slope) < norm_of(old.slope))
         length = jnp.where(better, 1, length / 2)
-        return count + 1, _where(unsolved(old) & better, new, old), length, factor
+        return count + 1, where_rows(unsolved(old) & better, new, old), length, factor
 
     def more(carry: Carry) -> Array:
         return (carry[0] < _ROUNDS) & jnp.any(unsolved(carry[1]))
@@ -131,7 +139,7 @@ def _bounded_step(
     start = (jnp.int32(0), first, jnp.ones_like(goal), factor)
     _, last, _, factor = jax.lax.while_loop(more, one_round, start)
     # A row cut short may hold a useless d; the projected gradient of `first` always descends.
-    return _where(gain(last) > gain(first), last, first), factor, unsolved(last)
+    return where_rows(gain(last) > gain(first), last, first), factor, unsolved(last)
 
 
 def _newton_path(residual: Rows, x: Array, descent: Array, rules: _Rules, go: Array) -> _Path:
@@ -158,11 +166,8 @@ def _newton_path(residual: Rows, x: Array, descent: Array, rules: _Rules, go: Ar
         along = left + (now / square)[:, None] * along
         return count + 1, step, left, along, now, seeking & (now > 1e-2 * first)
 
-    def more(carry: tuple[Array, ...]) -> Array:
-        return (carry[0] < _PRODUCTS) & jnp.any(carry[-1])
-
-    start: tuple[Array, ...] = (jnp.int32(0), jnp.zeros_like(x), left, left, first, go)
-    step = jax.lax.while_loop(more, one, start)[1]
+    start = (jnp.int32(0), jnp.zeros_like(x), left, left, first, go)
+    step = _while_any(one, start, _PRODUCTS)[1]
     full = jnp.clip(x + step, rules.low, rules.high)
     return _Path(full, step, _dot(descent, full - x))
 
@@ -185,15 +190,12 @@ def _search(
         # Least point of the parabola through both values and the slope; non-finite: far too long.
         parabola = slope * length**2 / (2 * (now - cost + slope * length))
         shorter = jnp.clip(jnp.nan_to_num(parabola), length / 10, length / 2)
-        best, left = _where(enough, (along, rest), (best, left))
+        best, left = where_rows(enough, (along, rest), (best, left))
         seeking &= ~enough
         return count + 1, jnp.where(seeking, shorter, length), best, left, seeking
 
-    def more(carry: tuple[Array, ...]) -> Array:
-        return (carry[0] < _TRIALS) & jnp.any(carry[-1])
-
-    start: tuple[Array, ...] = (jnp.int32(0), jnp.ones_like(cost), x, value, go)
-    _, length, best, left, seeking = jax.lax.while_loop(more, trial, start)
+    start = (jnp.int32(0), jnp.ones_like(cost), x, value, go)
+    _, length, best, left, seeking = _while_any(trial, start, _TRIALS)
     return best, left, length, go & ~seeking
 
 
@@ -208,16 +210,12 @@ def _go_on(
         further = jnp.clip(x + step, rules.low, rules.high)
         rest = residual(further)
         least, now = norm_of(value), norm_of(rest)
-        x, value = _where(go & (now < least), (further, rest), (x, value))
+        x, value = where_rows(go & (now < least), (further, rest), (x, value))
         return count + 1, x, value, go & (now < least / 2) & (now > rules.goal)
-
-    def more(carry: tuple[Array, ...]) -> Array:
-        return (carry[0] < _AGAIN) & jnp.any(carry[-1])
 
     norm = norm_of(value)
     go &= (norm < norm_of(local.residual) / 2) & (norm > rules.goal)
-    start: tuple[Array, ...] = (jnp.int32(0), x, value, go)
-    _, x, value, _ = jax.lax.while_loop(more, one, start)
+    _, x, value, _ = _while_any(one, (jnp.int32(0), x, value, go), _AGAIN)
     return x, value
 
 
@@ -257,7 +255,7 @@ def _iterate(
         residual, x, jnp.einsum("bop,bo->bp", jacobian, value), rules, go & curved
     )
     curved &= newton.slope > 0
-    path = _where(curved, newton, linear)
+    path = where_rows(curved, newton, linear)
     x, left, length, found = _search(residual, x, path, value, rules, go)
 
     ratio = (norm**2 - _dot(left, left)) / (2 * predicted)

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from .gauss_newton import where_rows
+
 _HALVINGS = 30
 _ARMIJO = 1e-4
 _NEAR = 1e-3  # most that a variable may be away from a bound to count as at it
@@ -70,7 +72,7 @@ def step(
     preconditioner = _preconditioner(memory)
     # A row that was stuck forgets its curvature and tries the plain gradient.
     fresh = jax.vmap(preconditioner.init)(u)
-    kept = jax.tree.map(lambda a, b: jnp.where(_wide(state.stuck, a), a, b), fresh, state.memory)
+    kept = where_rows(state.stuck, fresh, state.memory)
     free = _free(u, gradient, low, high)
     direction, kept = jax.vmap(lambda s, x, g, f: _direct(preconditioner, s, x, g, f))(
         kept, u, gradient, free
@@ -139,7 +141,3 @@ def _weight(step: Array, change: Array) -> Array:
     least = jnp.finfo(step.dtype).eps * jnp.linalg.norm(step) * jnp.linalg.norm(change)
     positive = curvature > least
     return jnp.where(positive, 1 / jnp.where(positive, curvature, 1), 0)
-
-
-def _wide(flags: Array, like: Array) -> Array:
-    return flags.reshape(flags.shape + (1,) * (like.ndim - 1))

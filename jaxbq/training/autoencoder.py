@@ -1,6 +1,8 @@
 """Fitting a network to pairs of input and image, with the compiled epoch of any training."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -27,48 +29,60 @@ def shares(
     return jnp.asarray((images - low) / (high - low), dtype)
 
 
-def fit(
-    network: Network,
-    params: Any,
-    inputs: Float[Array, "n inputs"],
-    wanted: Float[Array, "n pixels"],
-    *,
-    epochs: int,
-    batch_size: int,
-    optimiser: Optimiser,
-    noise: float,
-    key: Array,
-) -> tuple[Any, Float[Array, " epochs"]]:
-    """Train a network with sigmoid outputs to give images, as shares of the pixel range.
+class Fitted:
+    """What is trained by :func:`fit`."""
 
-    The cross-entropy of shares has the same minimiser as the squared error, the mean, and a
-    gradient that does not vanish where a sigmoid saturates.
+    epochs: int
+    batch_size: int
+    optimiser: Optimiser
+    noise: float
+
+    @property
+    def rule(self) -> Training:
+        """How: by the cross-entropy, with noise on the inputs if there is any."""
+        return Training(
+            loss="bce",
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimiser=self.optimiser,
+            noise=float(self.noise) or None,
+        )
+
+    def pairs(
+        self, inputs: Float[Array, "n inputs"], wanted: Float[Array, "n pixels"]
+    ) -> Iterable[TrainingArrays]:
+        """Make the data of every epoch; inputs may lie anywhere."""
+        return itertools.repeat(TrainingArrays(inputs, wanted, -jnp.inf, jnp.inf), self.epochs)
+
+
+def fit(
+    rule: Training, network: Network, params: Any, data: Iterable[TrainingArrays], key: Array
+) -> tuple[Any, list[Array]]:
+    """Train a network on what each epoch is given.
+
+    Images are answered as shares of the pixel range, by sigmoids: the cross-entropy of shares has
+    the same minimiser as the squared error, the mean, and a gradient that does not vanish where a
+    sigmoid saturates.
 
     Args:
+        rule: how; its noise is Gaussian, on the inputs, drawn anew for every batch.
         network: what is trained.
         params: its parameters at the start.
-        inputs: what it is given.
-        wanted: the image of each, see :func:`shares`.
-        epochs: passes over the pairs.
-        batch_size: pairs an update.
-        optimiser: of the parameters.
-        noise: standard deviation of Gaussian noise on the inputs, drawn anew for every batch.
+        data: of every epoch inputs and what is wanted of each, as ``codes``.
         key: random key of order and noise.
 
     Returns:
         The parameters, and the mean loss of every epoch.
     """
-    rule = Training(
-        loss="bce", epochs=epochs, batch_size=batch_size, optimiser=optimiser, noise=noise or None
-    )
-    data = TrainingArrays(inputs, wanted, -jnp.inf, jnp.inf)
-    state, losses = rule.start(network, params, len(inputs)), []
-    for epoch in range(epochs):
+    state, losses = None, []
+    for epoch, arrays in enumerate(data):
+        examples = len(arrays.images)
+        state = rule.start(network, params, examples) if state is None else state
         own = jax.random.fold_in(key, epoch)
-        order = rule.order(own, len(inputs))
-        params, state, sums = rule.epoch(network, params, state, data, order, own)
-        losses.append(sums.loss / len(inputs))
-    return params, jnp.stack(losses)
+        order = rule.order(own, examples)
+        params, state, sums = rule.epoch(network, params, state, arrays, order, own)
+        losses.append(sums.loss / examples)
+    return params, losses
 
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
@@ -102,7 +116,7 @@ class CodeSpace(NamedTuple):
 
 
 @options
-class Autoencoder:
+class Autoencoder(Fitted):
     """Encoder and decoder, mirror images of each other, with a linear code between them.
 
     Trained to give every training image back; labels and the network that is inverted have no part
@@ -211,15 +225,7 @@ class Autoencoder:
         images = shares(reference.need_images("an autoencoder"), reference.space, dtype)
         begin, orders = jax.random.split(jax.random.key(self.seed))
         params, curve = fit(
-            networks,
-            networks.init(begin, dtype),
-            images,
-            images,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimiser=self.optimiser,
-            noise=float(self.noise),
-            key=orders,
+            self.rule, networks, networks.init(begin, dtype), self.pairs(images, images), orders
         )
         encoder, decoder = params
         codes = np.asarray(_encode(networks.encoder, encoder, images), np.float64)
@@ -230,7 +236,7 @@ class Autoencoder:
         ends = reference.space.low, reference.space.high
         mean, root, inverse, low, high = (jnp.asarray(a, dtype) for a in (*arrays, *ends))
         decoder = networks.decoder.freeze(decoder)
-        return CodeSpace(encoder, decoder, mean, root, inverse, low, high, curve)
+        return CodeSpace(encoder, decoder, mean, root, inverse, low, high, jnp.stack(curve))
 
 
 @dataclasses.dataclass(frozen=True)

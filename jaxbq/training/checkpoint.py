@@ -17,7 +17,7 @@ from jaxtyping import Array, Int
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..runtime.files import remove, write_npz
+from ..runtime.files import load_npz, remove, write_npz
 from .losses import EpochMetrics
 
 # Seconds between checkpoints: what a stop may cost at most. Each is written to the disk, which
@@ -69,10 +69,7 @@ class Checkpoint:
         if not self.path.exists():
             return begin
         try:
-            # Given a path, NumPy would leave a damaged file open.
-            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            kept = _unpack(arrays, begin, self._fingerprint())
+            kept = _unpack(load_npz(self.path), begin, self._fingerprint())
         # What zipfile and NumPy raise on damaged files is no closed list.
         except Exception as fault:
             reason = (str(fault).splitlines() or [type(fault).__name__])[0]

@@ -1,8 +1,9 @@
-"""Training a network from start to end: epochs, metrics, the stop when numbers overflow."""
+"""Training a network from start to end, and attacking it: epochs, metrics, divergence."""
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,11 +20,13 @@ from ..options import check
 from ..runtime.devices import (
     Devices,
     device_count,
+    map_rows,
     on_devices,
     put_everywhere,
     shard_rows,
     to_one_device,
 )
+from .adversary import Adversary
 from .checkpoint import Checkpoint, Progress, fingerprint_of
 from .losses import EpochMetrics
 from .rare_pixels import part_images
@@ -109,58 +112,122 @@ def train(
     if params is None:
         params = model.init(init_key, jnp.dtype(dtype), training.initial_scale)
     model.check(params)
-    try:
-        with on_devices(devices, several=training.spreads):
-            trained = _train(
-                model, data, training, key, order_key, params, dtype, on_epoch, checkpoint
-            )
-    except TrainingDivergedError as fault:
-        fault.last_good = fault.last_good.on_one_device
-        raise
+
+    def heard(_: int, metrics: EpochMetrics) -> None:
+        if on_epoch:
+            on_epoch(metrics)
+
+    given = model, data, training, [key], [order_key], params, data.train_labels[None], dtype
+    with last_good_on_one_device(), on_devices(devices, several=training.spreads):
+        (trained,) = train_epochs(*given, heard, checkpoint)
     return trained.on_one_device
 
 
-def _train(
+@contextlib.contextmanager
+def last_good_on_one_device() -> Iterator[None]:
+    """Bring what an error carries where :func:`train` brings its result."""
+    try:
+        yield
+    except TrainingDivergedError as fault:
+        fault.last_good = fault.last_good.on_one_device
+        raise
+
+
+def train_epochs(
     model: MLP,
     data: Dataset,
     training: Training | BookTraining,
-    key: Array,
-    order_key: Array,
-    params: Params,
+    keys: Sequence[Array],
+    orders: Sequence[Array],
+    params: Any,
+    labels: Int[np.ndarray, "networks train"],
     dtype: str,
-    on_epoch: Callable[[EpochMetrics], None] | None,
+    heard: Callable[[int, EpochMetrics], None],
     checkpoint: Checkpoint | None,
-) -> Trained:
-    """Train epoch by epoch, on the devices at hand."""
-    arrays = put_everywhere(arrays_of(model, data, data.train_labels, training, dtype, alone=True))
-    state = training.start(model, params, len(arrays.images))
+    *,
+    together: bool = False,
+) -> tuple[Trained, ...]:
+    """Train a network epoch by epoch, or several in one program, arrays with a leading axis."""
+    number, examples = labels.shape
+    over, stack, part = (jax.vmap, _stack, _part) if together else (_same, _only, _same)
+    alike = [arrays_of(model, data, own, training, dtype, alone=not together) for own in labels]
+    arrays = put_everywhere(alike[0]._replace(codes=stack([each.codes for each in alike])))
+    state = over(lambda p: training.start(model, p, examples))(params)
     tested = put_everywhere((jnp.asarray(data.test_images, dtype), jnp.asarray(data.test_labels)))
-    trained = Trained(params, ())
+    histories: list[tuple[EpochMetrics, ...]] = [()] * number
     if checkpoint:
         what = (model, training, dtype)
-        fingerprint = partial(fingerprint_of, what, [key], params, data, data.train_labels)
-        begin = Progress(params, state, ((),))
-        params, state, (history,) = checkpoint.restore(begin, fingerprint)
-        trained = Trained(params, history)
+        fingerprint = partial(fingerprint_of, what, keys, params, data, labels)
+        begin = Progress(params, state, tuple(histories))
+        params, state, known = checkpoint.restore(begin, fingerprint)
+        histories = list(known)
     params, state = put_everywhere((params, state))
-    for epoch in range(len(trained.history) + 1, training.epochs + 1):
-        epoch_key = jax.random.fold_in(order_key, epoch)
-        order = training.order(epoch_key, len(arrays.images))
+    step = partial(_epoch_of_all, training) if together else training.epoch
+    for epoch in range(len(histories[0]) + 1, training.epochs + 1):
+        own_keys = [jax.random.fold_in(key, epoch) for key in orders]
+        order = stack([training.order(key, examples) for key in own_keys])
         begun = time.perf_counter()
-        params, state, sums = jax.block_until_ready(
-            training.epoch(model, params, state, arrays, order, epoch_key)
+        after, state, sums = jax.block_until_ready(
+            step(model, params, state, arrays, order, stack(own_keys))
         )
-        seconds = time.perf_counter() - begun
-        if not (np.isfinite(sums.loss) and bool(all_finite(params))):
-            raise TrainingDivergedError(explain_divergence(training, epoch), trained)
-        right = count_right(model, params, *tested)
-        metrics = metrics_of(epoch, sums, right, data, seconds)
-        trained = Trained(params, (*trained.history, metrics))
+        seconds = (time.perf_counter() - begun) / number
+        finite = np.atleast_1d(np.isfinite(sums.loss) & np.asarray(over(all_finite)(after)))
+        if not finite.all():
+            first = int(finite.argmin())
+            last_good = Trained(part(params, first), histories[first])
+            raise TrainingDivergedError(explain_divergence(training, epoch), last_good, first)
+        params = after
+        right = over(lambda p: count_right(model, p, *tested))(params)
+        for n in range(number):
+            metrics = metrics_of(epoch, part(sums, n), part(right, n), data, seconds)
+            histories[n] = (*histories[n], metrics)
         if checkpoint:
-            checkpoint.keep(Progress(params, state, (trained.history,)))
-        if on_epoch:
-            on_epoch(metrics)
-    return trained
+            # The last one of several always: some of them retrained later, in a smaller batch,
+            # would be the same only up to rounding.
+            progress = Progress(params, state, tuple(histories))
+            checkpoint.keep(progress, at_once=together and epoch == training.epochs)
+        for n in range(number):
+            heard(n, histories[n][-1])
+    return tuple(Trained(part(params, n), histories[n]) for n in range(number))
+
+
+@partial(jax.jit, static_argnums=1)
+def _epoch_of_all(
+    training: Training | BookTraining,
+    model: MLP,
+    params: Params,
+    state: Any,
+    arrays: TrainingArrays,
+    orders: Int[Array, "networks n"],
+    keys: Array,
+) -> Any:
+    def some(given: Any, params: Params, state: Any, codes: Array, *each: Array) -> Any:
+        training, arrays = given
+        # One set of images for all; labels of their own.
+        axes = TrainingArrays(None, 0, None, None)  # type: ignore[arg-type]
+        return jax.vmap(
+            lambda p, s, data, order, key: training.epoch(model, p, s, data, order, key),
+            in_axes=(0, 0, axes, 0, 0),
+        )(params, state, arrays._replace(codes=codes), *each)
+
+    alike = training, arrays._replace(codes=None)  # type: ignore[arg-type]
+    return map_rows(some, alike, params, state, arrays.codes, orders, keys)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _part(tree: Any, number: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[number], tree)
+
+
+def _only(one: Sequence[Any]) -> Any:
+    return one[0]
+
+
+def _same(one: Any, number: int = 0) -> Any:
+    return one
 
 
 def checked(
@@ -256,3 +323,73 @@ def count_right(model: MLP, params: Params, images: Array, labels: Array) -> Arr
 def all_finite(params: Params) -> Array:
     """Tell whether no parameter is NaN or infinite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """How a network stands an adversary.
+
+    Args:
+        adversary: the attack; of one trained with an adversary, the same with more steps.
+        clean: share of test images that are read right.
+        attacked: share of the worst images near them that are.
+    """
+
+    adversary: Adversary
+    clean: float
+    attacked: float
+
+
+# An attack takes so many more steps than that of the training, on so many images at a time.
+_HARDER, _ATTACKED = 4, 1000
+
+
+def robustness(
+    model: MLP, params: Params, data: Dataset, adversary: Adversary, key: Array | None = None
+) -> Robustness:
+    """Attack the test images, raising the cross-entropy of the true class against the rest.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        data: where the test images come from.
+        adversary: as in training; the attack takes four times its steps, of the same total length.
+        key: random key of its start; by default seed 0.
+
+    Raises:
+        JaxbqError: an option of the adversary is out of range.
+    """
+    adversary = check(adversary)
+    key = jax.random.key(0) if key is None else key
+    attack = dataclasses.replace(adversary, steps=_HARDER * adversary.steps, step_size=None)
+    dtype, right = params[0].weight.dtype, [0, 0]
+    for start in range(0, len(data.test_labels), _ATTACKED):
+        images = jnp.asarray(data.test_images[start : start + _ATTACKED], dtype)
+        labels = jnp.asarray(data.test_labels[start : start + _ATTACKED])
+        own = jax.random.fold_in(key, start)
+        worst = _attack(attack, model, params, images, labels, data.pixel_range, own)
+        for place, seen in enumerate((images, worst)):
+            right[place] += int(count_right(model, params, seen, labels))
+    clean, attacked = (count / len(data.test_labels) for count in right)
+    return Robustness(attack, clean, attacked)
+
+
+@partial(jax.jit, static_argnums=1)
+def _attack(
+    adversary: Adversary,
+    model: MLP,
+    params: Params,
+    images: Array,
+    labels: Array,
+    span: Any,
+    key: Array,
+) -> Array:
+    frozen = model.freeze(params)
+
+    def loss(x: Array) -> Array:
+        # The logits, whatever the output: a saturated sigmoid would hide its gradient.
+        chances = jax.nn.log_softmax(model.logits(frozen, x))
+        return -jnp.take_along_axis(chances, labels[:, None], axis=1).sum()
+
+    low, high = span
+    return adversary.perturb(loss, images, low, high, key)

@@ -1,7 +1,7 @@
 """Update rules: how an epoch, one compiled program, changes the parameters."""
 
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,32 @@ class EpochSums(NamedTuple):
     right: Int[Array, ""]
 
 
+class _Rule:
+    """What both rules have."""
+
+    on: float
+    off: float | None
+    initial_scale: Any = 1.0
+    spreads: ClassVar[bool] = False
+    """Whether several devices can share the work."""
+
+    @property
+    def codes(self) -> Codes:
+        """How labels become wanted outputs."""
+        return Codes(on=self.on, off=self.off)
+
+    def rare_from(self, model: MLP, examples: int) -> int | None:
+        """Say from how many rare pixels on it pays to hold them apart; None where it never does."""
+        return None
+
+    def check(self, model: MLP, examples: int) -> None:
+        """Refuse codes that the network cannot be trained towards, and what else does not fit."""
+        matrix = self.codes.matrix(model.sizes[-1], model.output)
+        check_targets(matrix, model.output, model.sizes[-1], closed=True)
+        if len(matrix) > 1 and not matrix[0, 0] > matrix[0, 1]:
+            raise JaxbqError(f"on = {matrix[0, 0]:g} must be above off = {matrix[0, 1]:g}")
+
+
 _ADAM = Optimiser(learning_rate=3e-3)
 # Multiplications a batch that each of the first layer's two products has to spare, for rare pixels
 # to be held apart. Their own loops take as long as 2.5 million for 215 uses a batch (two cores).
@@ -54,7 +80,7 @@ _WORTHWHILE = 2_000_000
 
 
 @options
-class Training:
+class Training(_Rule):
     """Gradient descent on minibatches.
 
     Args:
@@ -87,21 +113,13 @@ class Training:
     jacobian: Annotated[float, Ge(0)] | None = None
     initial_scale: Annotated[float, Gt(0)] = 1.0
 
-    @property
-    def spreads(self) -> bool:
-        """Whether several devices can share the work: each takes a part of every batch."""
-        return True
-
-    @property
-    def codes(self) -> Codes:
-        """How labels become wanted outputs."""
-        return Codes(on=self.on, off=self.off)
+    spreads = True
 
     def check(self, model: MLP, examples: int) -> None:
         """Refuse a loss or an optimiser that cannot work with this network."""
         check_loss(self.loss, model.output)
         self.optimiser.check()
-        _check_codes(self.codes, model)
+        super().check(model, examples)
 
     def rare_from(self, model: MLP, examples: int) -> int | None:
         """Say from how many rare pixels on it pays to hold them apart; None where it never does."""
@@ -112,7 +130,11 @@ class Training:
 
     def start(self, model: Network, params: Any, examples: int) -> Any:
         """Make the state that goes from epoch to epoch beside the parameters."""
-        return self.optimiser.build(self._updates(examples)).init(params)
+        return self.built(examples).init(params)
+
+    def built(self, examples: int) -> Any:
+        """Make the optax transformation for a training on so many images."""
+        return self.optimiser.build(self.epochs * -(-examples // self.batch_size))
 
     def order(self, key: Array, examples: int) -> Int[Array, " n"]:
         """Draw the order in which an epoch meets the images."""
@@ -135,12 +157,9 @@ class Training:
         shown = data._replace(rare=None)
         return _gradient_epoch(self, model, params, state, shown, rare, order, key)
 
-    def _updates(self, examples: int) -> int:
-        return self.epochs * -(-examples // self.batch_size)
-
 
 @options
-class BookTraining:
+class BookTraining(_Rule):
     """The book's own rule: one image at a time in file order, no biases.
 
     The error of a hidden layer is W(t − o), the output error sent back through the weights
@@ -163,32 +182,13 @@ class BookTraining:
     on: float = 0.99
     off: float | None = None
 
-    @property
-    def spreads(self) -> bool:
-        """Whether several devices can share the work: not where one image follows another."""
-        return False
-
-    def rare_from(self, model: MLP, examples: int) -> int | None:
-        """Never hold rare pixels apart."""
-        return None
-
-    @property
-    def codes(self) -> Codes:
-        """How labels become wanted outputs."""
-        return Codes(on=self.on, off=self.off)
-
-    @property
-    def initial_scale(self) -> float:
-        """The book's."""
-        return 1.0
-
     def check(self, model: MLP, examples: int) -> None:
         """Refuse what the book's rule does not have."""
         if model.bias:
             raise JaxbqError("the book's rule has no biases; set bias = false for the network")
         if model.output == "softmax":
             raise JaxbqError("the book's rule is for separate outputs; use output = 'sigmoid'")
-        _check_codes(self.codes, model)
+        super().check(model, examples)
 
     def start(self, model: MLP, params: Params, examples: int) -> Any:
         """Return nothing: plain descent has no state."""
@@ -212,19 +212,10 @@ class BookTraining:
         return params, state, sums
 
 
-def _check_codes(codes: Codes, model: MLP) -> None:
-    """Refuse codes that the network cannot be trained towards."""
-    matrix = codes.matrix(model.sizes[-1], model.output)
-    check_targets(matrix, model.output, model.sizes[-1], closed=True)
-    if len(matrix) > 1 and not matrix[0, 0] > matrix[0, 1]:
-        raise JaxbqError(f"on = {matrix[0, 0]:g} must be above off = {matrix[0, 1]:g}")
-
-
 def rule(given: Any) -> str:
     """Tell which rule a table or an object means; a table without ``rule`` means the gradient."""
-    if isinstance(given, dict):
-        return str(given.get("rule", "gradient"))
-    return getattr(given, "rule", "gradient")
+    named = given.get if isinstance(given, dict) else partial(getattr, given)
+    return str(named("rule", "gradient"))
 
 
 TrainingRule = Annotated[
@@ -245,7 +236,7 @@ def _gradient_epoch(
     key: Array,
 ) -> tuple[Any, Any, EpochSums]:
     """One scan over the full batches, then the rest as a smaller batch of its own."""
-    optimiser = training.optimiser.build(training._updates(len(order)))
+    optimiser = training.built(len(order))
     size = training.batch_size
     full = len(order) // size
     if rare is not None:

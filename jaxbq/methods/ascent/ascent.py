@@ -18,7 +18,7 @@ from ...options import options
 from ...runtime.devices import device_count, gather_rows, map_devices
 from ..base import Inversion, Reason, Targets
 from .choices import Choices
-from .climbing import Climb, Climber, Record, Scene
+from .climbing import Climb, Climber, Scene
 from .parameterisations import range_of
 from .presets import PRESETS
 from .starts import start_images
@@ -76,10 +76,7 @@ class Ascent(Choices):
             return self.label, self
         return self.kind, Ascent(path=self.path, lanes=self.lanes)
 
-    @property
-    def spreads(self) -> bool:
-        """Rows."""
-        return True
+    spreads = True
 
     @property
     def independent_samples(self) -> int:
@@ -145,39 +142,30 @@ class Ascent(Choices):
     ) -> Any:
         """Let every device do something with its share of the rows.
 
-        Args:
-            do: is given what makes the climber of the share from a key, and the device's own part
-                of ``what``.
-            model: the network.
-            state: what was prepared.
-            targets: one a row.
-            what: first what every device has whole, then what each has of its own.
+        ``do`` is given the climber of the share and the device's own part of ``what``: first what
+        every device has whole (to begin, the key), then the ascent so far, if it has begun.
         """
         devices = device_count()
 
         def own(device: Any, given: Any, *mine: Any) -> Any:
-            *parts, more = given
-            method, state, targets = parts
+            method, state, targets, whole = given
+            key = mine[0].key if mine else whole
+            return do(Climber(method, model, state, targets, key, device, devices), whole, *mine)
 
-            def climber(key: Array) -> Climber:
-                return Climber(method, model, state, targets, key, device, devices)
-
-            return do(climber, more, *mine)
-
-        given, *mine = what
-        return map_devices(own, (self, state, targets, given), *mine)
+        whole, *mine = what
+        return map_devices(own, (self, state, targets, whole), *mine)
 
     def begin(self, model: Network, params: Any, state: Any, targets: Targets, key: Array) -> Climb:
         """Lay out targets × restarts as rows."""
-        return self._apart(lambda climber, key: climber(key).begin(), model, state, targets, key)
+        return self._apart(lambda climber, _: climber.begin(), model, state, targets, key)
 
     def advance(
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb, number: Any
     ) -> Climb:
         """Climb on, every device through its own rows."""
 
-        def advance(climber: Callable[..., Climber], number: Any, own: Climb) -> Climb:
-            return climber(own.key).advance(own, number)
+        def advance(climber: Climber, number: Any, own: Climb) -> Climb:
+            return climber.advance(own, number)
 
         return self._apart(advance, model, state, targets, number, carry)
 
@@ -186,9 +174,8 @@ class Ascent(Choices):
     ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
         """Tell whether a row has no reason to stop yet or still waits, and how far all are."""
 
-        def tell(climber: Callable[..., Climber], _: Any, own: Climb) -> tuple[Array, Array]:
-            climbing = climber(own.key)
-            return climbing.running(own), climbing.share_done(own)
+        def tell(climber: Climber, _: Any, own: Climb) -> tuple[Array, Array]:
+            return climber.running(own), climber.share_done(own)
 
         running, share = self._apart(tell, model, state, targets, None, carry)
         return running.any(), share.mean()
@@ -197,11 +184,7 @@ class Ascent(Choices):
         self, model: Network, params: Any, state: Any, targets: Array, carry: Climb
     ) -> Inversion:
         """Look at the last iterate too, then order the restarts of each target, best first."""
-
-        def finish(climber: Callable[..., Climber], _: Any, own: Climb) -> Record:
-            return climber(own.key).finish(own)
-
-        shares = self._apart(finish, model, state, targets, None, carry)
+        shares = self._apart(lambda c, _, own: c.finish(own), model, state, targets, None, carry)
         climber = Climber(self, model, state, targets, carry.key)
         rows = gather_rows(shares, climber.group)
         record = jax.tree.map(lambda a: a[: climber.all_rows], rows)
@@ -216,7 +199,7 @@ class Ascent(Choices):
         diagnostics = {
             "objective": found["best_value"],
             "curve": found["curve"],
-            "restart": order if state.first is None else order + state.first,
+            "restart": order + state.first,
         }
         if self.path:
             diagnostics["path"] = found["path"]

@@ -7,11 +7,10 @@ from annotated_types import Ge, Gt, Le
 
 from ...data import Reference, grid_of
 from ...errors import JaxbqError
-from ...network.mlp import MLP, Network
-from ...network.targets import check_targets
+from ...network.mlp import Network
 from ...options import defaulting_to, options
 from ...training.optimisers import LBFGS, AnyOptimiser, Optimiser
-from ..base import Iterative
+from ..base import Iterative, check_asked
 from .constraints import Constraint, Projection
 from .objectives import Objective, Target
 from .parameterisations import AnyParameterisation, Pixels
@@ -68,8 +67,7 @@ class Choices(Iterative):
         """Refuse what does not go with the network, the images, or each other."""
         self.objective.check(model)
         self.optimiser.check()
-        outputs = model.sizes[-1] if isinstance(model, MLP) else None
-        check_targets(targets, model.output, outputs, closed=True)
+        check_asked(model, targets, closed=True)
         for part in (self.parameterisation, *self.regularisers, *self.operators):
             part.check(reference)
         if self.transforms:
@@ -94,7 +92,8 @@ class Choices(Iterative):
             raise JaxbqError("regularisers: one diversity is enough; add up the weights")
         if self.diversity and self.restarts == 1:
             raise JaxbqError("regulariser 'diversity' parts restarts, and there is one; set more")
-        if any(isinstance(r, OutOfRange) for r in self.regularisers) and self._inside_anyway:
+        inside = self.is_box or self.parameterisation.is_squashed
+        if inside and any(isinstance(r, OutOfRange) for r in self.regularisers):
             raise JaxbqError(
                 "regulariser 'out_of_range' has nothing to do: this parameterisation and "
                 "constraint keep the variable in the range"
@@ -111,6 +110,6 @@ class Choices(Iterative):
             raise JaxbqError(f"path must hold rising steps from 0 to {self.steps}")
 
     @property
-    def _inside_anyway(self) -> bool:
-        box = self.parameterisation.is_pixels and isinstance(self.constraint, Projection)
-        return box or self.parameterisation.is_squashed
+    def is_box(self) -> bool:
+        """Whether the pixel range bounds the variable itself."""
+        return self.parameterisation.is_pixels and isinstance(self.constraint, Projection)

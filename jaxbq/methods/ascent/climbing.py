@@ -18,10 +18,11 @@ from ...data.grids import Grid
 from ...network.activations import activation
 from ...network.mlp import Network
 from ...solvers import projected_lbfgs
+from ...solvers.gauss_newton import where_rows
 from ...training.optimisers import LBFGS, Optimiser
 from ..base import Reason
 from .choices import Choices
-from .constraints import Penalty, Projection, Range
+from .constraints import Penalty, Range
 from .objectives import Answer, ask
 from .regularisers import Diversity, Picture
 from .starts import start_of
@@ -42,7 +43,7 @@ class Scene(NamedTuple):
         regularisers: their states.
         operators: their states.
         grid: rows and columns of pixels, for transforms; None without any.
-        first: number of the first restart; None where it is 0.
+        first: number of the first restart.
     """
 
     params: Any
@@ -52,7 +53,7 @@ class Scene(NamedTuple):
     regularisers: tuple[Any, ...]
     operators: tuple[Any, ...]
     grid: Grid | None
-    first: Int[Array, ""] | int | None = None
+    first: Int[Array, ""] | int = 0
 
 
 class Lanes(NamedTuple):
@@ -158,8 +159,7 @@ class Climber:
 
     def _restart(self, number: Int[Array, " lanes"]) -> Int[Array, " lanes"]:
         """Which restart of its target each of these rows is."""
-        restart = number % self.method.restarts
-        return restart if self.scene.first is None else restart + self.scene.first
+        return number % self.method.restarts + self.scene.first
 
     @property
     def group(self) -> int:
@@ -235,7 +235,7 @@ class Climber:
         lanes = climb.lanes
         if climb.record is None:
             lanes = self._record(lanes, *self._look(lanes, lanes.u), None, climb.turns)
-            record = Record(*(getattr(lanes, name) for name in Record._fields))
+            record = _kept(lanes)
         else:
             record = self._store(climb.record, lanes, jnp.ones_like(lanes.row, bool))
         # Beyond the end of a row, its curve stays at its last value and its path at its image.
@@ -278,7 +278,7 @@ class Climber:
             return start, options.parameterisation.init(scene.parameterisation, raw)
 
         start, u = self._each(begin, lanes, self._restart(which))
-        raw = jax.vmap(partial(method.parameterisation.to_image, scene.parameterisation))(u)
+        raw = self._raw(u)
         pixels = raw.shape[1]
         if isinstance(method.optimiser, LBFGS):
             optimiser: Any = projected_lbfgs.init(u.reshape(number, -1), method.optimiser.memory)
@@ -305,15 +305,11 @@ class Climber:
         """Compute what is climbed, its value, logits and image before the range, of every lane."""
         method, span = self.method, self.scene.span
         raw = self._raw(u)
-        images = (
-            raw
-            if self._is_box
-            else self._each(lambda o, v: o.constraint.during(v, span), lanes, raw)
-        )
+        images = raw
+        if not self.method.is_box:
+            images = self._each(lambda o, v: o.constraint.during(v, span), lanes, raw)
         views = self._views(lanes, images) if method.transforms else images[:, None]
-        answer = ask(
-            self.model, self.scene.params, views.reshape(-1, images.shape[1]), self._inside
-        )
+        answer = self._ask(views.reshape(-1, images.shape[1]))
         answer = jax.tree.map(lambda a: a.reshape(*views.shape[:2], -1), answer)
         value = self._objective(lanes, answer).mean(axis=1)
         cost = self._each(lambda o, v: jnp.asarray(o.constraint.cost(v, span), v.dtype), lanes, raw)
@@ -324,16 +320,19 @@ class Climber:
         """Compute value, logits and image of what would be returned, of every lane."""
         raw = self._raw(u)
         images = self._returned(raw)
-        answer = ask(self.model, self.scene.params, images, self._inside)
+        answer = self._ask(images)
         value = self._objective(lanes, jax.tree.map(lambda a: a[:, None], answer))[:, 0]
         return value - self._regularisers(lanes, images, raw, u), answer.logits, images
+
+    def _ask(self, images: Array) -> Answer:
+        return ask(self.model, self.scene.params, images, self.method.objective.looks_inside)
 
     def _raw(self, u: Array) -> Array:
         state = self.scene.parameterisation
         return jax.vmap(partial(self.method.parameterisation.to_image, state))(u)
 
     def _returned(self, raw: Array) -> Array:
-        if self._is_box:
+        if self.method.is_box:
             return raw
         return jax.vmap(lambda v: self.method.constraint.returned(v, self.scene.span))(raw)
 
@@ -380,18 +379,8 @@ class Climber:
         return total
 
     @property
-    def _inside(self) -> bool:
-        return self.method.objective.looks_inside
-
-    @property
-    def _is_box(self) -> bool:
-        """Whether the pixel range bounds the variable itself."""
-        method = self.method
-        return method.parameterisation.is_pixels and isinstance(method.constraint, Projection)
-
-    @property
     def _bounds(self) -> Range:
-        if self._is_box:
+        if self.method.is_box:
             return self.scene.span
         ends = (jnp.asarray(end, self.scene.starts.dtype) for end in (-jnp.inf, jnp.inf))
         return tuple(ends)  # type: ignore[return-value]
@@ -432,7 +421,7 @@ class Climber:
             u = u + change.astype(u.dtype)
             for operator, prepared in zip(options.operators, self.scene.operators, strict=True):
                 u = operator.apply(prepared, u, step, self.scene.span)
-            return jnp.clip(u, *bounds) if self._is_box else u, state
+            return jnp.clip(u, *bounds) if self.method.is_box else u, state
 
         u, state = self._each(move, lanes, gradient, lanes.optimiser, lanes.u, lanes.taken)
         return lanes._replace(u=u, optimiser=state)
@@ -485,6 +474,9 @@ class Climber:
         reason = lanes.reason
         if stop.patience:
             reason = _stop(reason, waited >= stop.patience, Reason.STALLED)
+        if gradient is not None:
+            none = (gradient.reshape(len(values), -1) == 0).all(axis=1)
+            reason = _stop(reason, none & (lanes.taken == 0), Reason.FLAT)
         if stop.gradient is not None and gradient is not None:
             low, high = self._bounds
             measure = jnp.abs(jnp.clip(lanes.u + gradient, low, high) - lanes.u)
@@ -527,17 +519,11 @@ class Climber:
         return ~(lanes.reason == Reason.RUNNING).reshape(-1, self.group).any(axis=1)
 
     def _empty(self, lanes: Lanes) -> Record:
-        shapes = [getattr(lanes, name) for name in Record._fields]
-        return Record(*(jnp.zeros((self.rows, *a.shape[1:]), a.dtype) for a in shapes))
+        return jax.tree.map(lambda a: jnp.zeros((self.rows, *a.shape[1:]), a.dtype), _kept(lanes))
 
     def _store(self, record: Record, lanes: Lanes, which: Bool[Array, " lanes"]) -> Record:
         row = jnp.where(which, lanes.row, self.rows)
-        return Record(
-            *(
-                getattr(record, name).at[row].set(getattr(lanes, name), mode="drop")
-                for name in Record._fields
-            )
-        )
+        return jax.tree.map(lambda a, b: a.at[row].set(b, mode="drop"), record, _kept(lanes))
 
     def _refill(self, climb: Climb) -> Climb:
         """Keep what is done, and give its lanes to the rows that wait."""
@@ -546,12 +532,7 @@ class Climber:
         free = jnp.repeat(done, self.group)
         place = jnp.cumsum(free) - 1
         row = jnp.minimum(climb.following + place, self.rows).astype(jnp.int32)
-        entered = self._enter(row)
-        lanes = jax.tree.map(
-            lambda new, old: jnp.where(free.reshape(-1, *(1,) * (new.ndim - 1)), new, old),
-            entered,
-            climb.lanes,
-        )
+        lanes = where_rows(free, self._enter(row), climb.lanes)
         following = jnp.minimum(climb.following + free.sum(), self.rows).astype(jnp.int32)
         return climb._replace(
             lanes=lanes,
@@ -569,6 +550,10 @@ def _write(curve: Array, value: Array, taken: Array, count: Array | None) -> Arr
         return curve.at[jnp.arange(len(value)), taken].set(value)
     # Beyond the end of a row its value stays what it was; one slice is faster than a scatter.
     return jax.lax.dynamic_update_slice_in_dim(curve, value[:, None], count, axis=1)
+
+
+def _kept(lanes: Lanes) -> Record:
+    return Record(*(getattr(lanes, name) for name in Record._fields))
 
 
 def _same(value: Any) -> Any:

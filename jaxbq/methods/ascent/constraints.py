@@ -1,5 +1,6 @@
 """Range constraints: how an image comes to lie in the pixel range, exactly."""
 
+import abc
 from typing import Annotated, Any, Literal
 
 import jax
@@ -12,19 +13,12 @@ from ...options import BY_KIND, KIND_SHORTHAND, options
 Range = tuple[Array, Array]
 
 
-@options
-class Projection:
-    """The nearest image in the range: clip. The gradient that points back inside passes.
+class _Constraint(abc.ABC):
+    """A map from any image to one in the range; by default it clips what is returned."""
 
-    With the parameterisation ``pixels`` the variable itself is clipped after every step, which is
-    projected gradient ascent.
-    """
-
-    kind: Literal["projection"] = "projection"
-
+    @abc.abstractmethod
     def during(self, raw: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
         """Make the image that the network sees while it is climbed."""
-        return _project(raw, *span)
 
     def returned(self, raw: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
         """Make the image that is returned and scored, inside the range."""
@@ -35,12 +29,27 @@ class Projection:
         return image
 
     def cost(self, raw: Float[Array, " pixels"], span: Range) -> Any:
-        """Nothing."""
+        """Say what an image costs while it is climbed."""
         return 0.0
 
 
 @options
-class Squash:
+class Projection(_Constraint):
+    """The nearest image in the range: clip. The gradient that points back inside passes.
+
+    With the parameterisation ``pixels`` the variable itself is clipped after every step, which is
+    projected gradient ascent.
+    """
+
+    kind: Literal["projection"] = "projection"
+
+    def during(self, raw: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
+        """Clip; the gradient of an end leads back inside."""
+        return _project(raw, *span)
+
+
+@options
+class Squash(_Constraint):
     """x = middle + half · tanh((v − middle) / half): the whole line into the range, slope 1 inside.
 
     Args:
@@ -68,13 +77,9 @@ class Squash:
         most = 1 - 2 * self.margin
         return middle + half * jnp.arctanh(jnp.clip((image - middle) / half, -most, most))
 
-    def cost(self, raw: Float[Array, " pixels"], span: Range) -> Any:
-        """Nothing."""
-        return 0.0
-
 
 @options
-class Penalty:
+class Penalty(_Constraint):
     """Pay for the distance to the range while climbing; the returned image is clipped.
 
     Args:
@@ -87,14 +92,6 @@ class Penalty:
     def during(self, raw: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
         """Take the image as it is."""
         return raw
-
-    def returned(self, raw: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
-        """Clip."""
-        return jnp.clip(raw, *span)
-
-    def before(self, image: Float[Array, " pixels"], span: Range) -> Float[Array, " pixels"]:
-        """Take the image as it is."""
-        return image
 
     def cost(self, raw: Float[Array, " pixels"], span: Range) -> Any:
         """Measure the distance to the range."""

@@ -1,7 +1,8 @@
 """Objectives: what an ascent maximises, as a function of one image's answer and its target."""
 
+import abc
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,37 @@ class Answer(NamedTuple):
     activations: tuple[Array, ...] = ()
 
 
+class OneImage(abc.ABC):
+    """An objective: a function J of what a network makes of one image, and of the target."""
+
+    aims_at_target: ClassVar[bool] = False
+    """Whether the outputs themselves are to equal the target; else its class counts, or nothing."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it needs more than the logits."""
+        return False
+
+    def check(self, model: Network) -> None:  # noqa: B027 — most take every network
+        """Refuse a network that it is not for; by default none.
+
+        Raises:
+            JaxbqError: one line that says what to do.
+        """
+
+    @abc.abstractmethod
+    def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
+        """Compute J of one image.
+
+        Args:
+            output: name of the output activation.
+            answer: what the network makes of the image.
+            target: what was asked.
+        """
+
+
 @options
-class Target:
+class Target(OneImage):
     """Answer the target vector: J = −divergence(target, outputs), 0 when it is reached.
 
     Args:
@@ -45,16 +75,7 @@ class Target:
 
     kind: Literal["target"] = "target"
     loss: Literal["auto", "cross_entropy", "squared_error"] = "auto"
-
-    @property
-    def aims_at_target(self) -> bool:
-        """Whether the outputs themselves are to equal the target."""
-        return True
-
-    @property
-    def looks_inside(self) -> bool:
-        """Whether it needs more than the logits."""
-        return False
+    aims_at_target = True
 
     def check(self, model: Network) -> None:
         """Refuse the cross-entropy of outputs that are not probabilities."""
@@ -65,13 +86,7 @@ class Target:
             )
 
     def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
-        """Compute J of one image.
-
-        Args:
-            output: name of the output activation.
-            answer: what the network makes of the image.
-            target: what was asked.
-        """
+        """Compute J of one image."""
         logits = answer.logits
         if self.loss == "squared_error" or output not in _PROBABILISTIC:
             return -jnp.square(activation(output).apply(logits) - target).sum()
@@ -81,25 +96,8 @@ class Target:
         return (entr(target) + entr(1 - target)).sum() - cross
 
 
-class _OfClass:
-    """An objective that every network has, and that takes the target for its class alone."""
-
-    @property
-    def aims_at_target(self) -> bool:
-        """No: only the class of the target counts, its largest entry."""
-        return False
-
-    @property
-    def looks_inside(self) -> bool:
-        """No: the logits are enough."""
-        return False
-
-    def check(self, model: Network) -> None:
-        """Accept every network."""
-
-
 @options
-class Logit(_OfClass):
+class Logit(OneImage):
     """Raise the logit of the target's class: J = zₖ. It has no upper bound."""
 
     kind: Literal["logit"] = "logit"
@@ -110,7 +108,7 @@ class Logit(_OfClass):
 
 
 @options
-class LogProb(_OfClass):
+class LogProb(OneImage):
     """Raise the log-probability of the target's class, its largest entry; 0 at most.
 
     For sigmoid outputs log σ(zₖ), the class by itself; for any other the log-softmax of the
@@ -127,7 +125,7 @@ class LogProb(_OfClass):
 
 
 @options
-class Margin(_OfClass):
+class Margin(OneImage):
     """Raise the target's class above its runner-up: J = zₖ − max over j ≠ k of zⱼ."""
 
     kind: Literal["margin"] = "margin"
@@ -138,21 +136,12 @@ class Margin(_OfClass):
         return answer.logits[target.argmax()] - jnp.where(own, -jnp.inf, answer.logits).max()
 
 
-class _Inside:
+class _Inside(OneImage):
     """An objective about one layer of an MLP; it asks the same of every target."""
 
     layer: int
     before: bool
-
-    @property
-    def aims_at_target(self) -> bool:
-        """No: the target does not count at all."""
-        return False
-
-    @property
-    def looks_inside(self) -> bool:
-        """Yes."""
-        return True
+    looks_inside = True
 
     def units(self, model: Network) -> int:
         """Count the units of the layer.
@@ -256,7 +245,7 @@ class Term:
 
 
 @options
-class Sum:
+class Sum(OneImage):
     """A weighted sum of objectives.
 
     Args:
@@ -265,11 +254,6 @@ class Sum:
 
     kind: Literal["sum"] = "sum"
     terms: Annotated[tuple[Term, ...], MinLen(1)] = (Term(objective=Target()),)
-
-    @property
-    def aims_at_target(self) -> bool:
-        """No: reaching the target is not all that counts."""
-        return False
 
     @property
     def looks_inside(self) -> bool:

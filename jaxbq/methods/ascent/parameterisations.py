@@ -4,7 +4,8 @@ All work on one image; `prepare` makes, once per network, what does not depend o
 image that a parameterisation gives may lie outside the pixel range: a constraint brings it in.
 """
 
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+import abc
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,75 +18,33 @@ from ...data.grids import Grid, grid_of
 from ...errors import JaxbqError
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from ...training import Autoencoder
+from .parts import Part
 
 
-@runtime_checkable
-class Parameterisation(Protocol):
+class Parameterisation(Part):
     """A map from a variable u to an image, and back for the images that it can give."""
 
-    @property
-    def is_pixels(self) -> bool:
-        """Whether u is the image itself, so that the pixel range is a box for u."""
-        ...
+    family = "parameterisation"
+    is_pixels: ClassVar[bool] = False
+    """Whether u is the image itself, so that the pixel range is a box for u."""
+    is_squashed: ClassVar[bool] = False
+    """Whether every u gives an image in the pixel range."""
 
-    @property
-    def is_squashed(self) -> bool:
-        """Whether every u gives an image in the pixel range."""
-        ...
-
-    def check(self, reference: Reference) -> None:
-        """Refuse image shapes that it cannot give, and training images that are not there."""
-        ...
-
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Compute the arrays that ``init`` and ``to_image`` need, as ``state``."""
-        ...
-
+    @abc.abstractmethod
     def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
         """Find the u of an image, or of the nearest image that it can give."""
-        ...
 
+    @abc.abstractmethod
     def to_image(self, state: Any, u: Array) -> Float[Array, " pixels"]:
         """Compute the image of u."""
-        ...
-
-
-class _Free:
-    """A parameterisation whose images may lie anywhere."""
-
-    @property
-    def is_pixels(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def is_squashed(self) -> bool:
-        """No."""
-        return False
 
 
 @options
-class Pixels:
+class Pixels(Parameterisation):
     """The pixels themselves."""
 
     kind: Literal["pixels"] = "pixels"
-
-    @property
-    def is_pixels(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def is_squashed(self) -> bool:
-        """No."""
-        return False
-
-    def check(self, reference: Reference) -> None:
-        """Accept every image."""
-
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Nothing to prepare."""
-        return ()
+    is_pixels = True
 
     def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
         """Take the image."""
@@ -97,7 +56,7 @@ class Pixels:
 
 
 @options
-class SigmoidPixels:
+class SigmoidPixels(Parameterisation):
     """Pixels through a sigmoid: x = low + (high − low) σ(u), in the range whatever u is.
 
     Args:
@@ -107,19 +66,7 @@ class SigmoidPixels:
 
     kind: Literal["sigmoid"] = "sigmoid"
     margin: Annotated[float, Gt(0), Lt(0.5)] = 0.01
-
-    @property
-    def is_pixels(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def is_squashed(self) -> bool:
-        """Yes."""
-        return True
-
-    def check(self, reference: Reference) -> None:
-        """Accept every image."""
+    is_squashed = True
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Note the pixel range."""
@@ -138,7 +85,7 @@ class SigmoidPixels:
 
 
 @options
-class LowResolution(_Free):
+class LowResolution(Parameterisation):
     """A smaller image, enlarged linearly: nothing finer than it can be drawn.
 
     Args:
@@ -147,10 +94,12 @@ class LowResolution(_Free):
 
     kind: Literal["low_resolution"] = "low_resolution"
     factor: Annotated[int, Ge(2), Le(64)] = 2
+    needs_grid = True
 
     def check(self, reference: Reference) -> None:
         """Refuse images without a grid, or too small for the factor."""
-        grid = grid_of(reference.space, f"parameterisation {self.kind!r}")
+        super().check(reference)
+        grid = grid_of(reference.space, self.kind)
         if min(grid.sides) < 2 * self.factor:
             raise JaxbqError(
                 f"low_resolution: factor {self.factor} leaves fewer than two rows or columns of "
@@ -182,7 +131,7 @@ class LowResolution(_Free):
 
 
 @options
-class Fourier(_Free):
+class Fourier(Parameterisation):
     """Coefficients of a real 2-D Fourier transform, each scaled by 1 / frequency^decay.
 
     Source: C. Olah et al., "Feature visualization", Distill 2017; the lowest frequencies, which
@@ -194,10 +143,7 @@ class Fourier(_Free):
 
     kind: Literal["fourier"] = "fourier"
     decay: Annotated[float, Ge(0), Le(4)] = 1.0
-
-    def check(self, reference: Reference) -> None:
-        """Refuse images without a grid."""
-        grid_of(reference.space, f"parameterisation {self.kind!r}")
+    needs_grid = True
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Scale every coefficient; u = 0 is the middle of the pixel range."""
@@ -223,7 +169,7 @@ class Fourier(_Free):
 
 
 @options
-class FixedSpectrum(_Free):
+class FixedSpectrum(Parameterisation):
     """MACO: the magnitudes of the training images' mean spectrum, fixed; only phases move.
 
     Source: T. Fel et al., "Unlocking feature visualization for deeper networks with magnitude
@@ -231,11 +177,8 @@ class FixedSpectrum(_Free):
     """
 
     kind: Literal["fixed_spectrum"] = "fixed_spectrum"
-
-    def check(self, reference: Reference) -> None:
-        """Refuse images without a grid, or without training images."""
-        grid_of(reference.space, f"parameterisation {self.kind!r}")
-        reference.need_images(f"parameterisation {self.kind!r}")
+    needs_grid = True
+    needs_images = True
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Average the magnitudes over the training images."""
@@ -259,8 +202,24 @@ class FixedSpectrum(_Free):
         return _to_space(spectrum, grid)
 
 
+class _Affine(Parameterisation):
+    """x = mean + u S, and back by another matrix; made from training images."""
+
+    needs_images = True
+
+    def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
+        """Go back."""
+        mean, _, analyse = state
+        return (image - mean) @ analyse
+
+    def to_image(self, state: Any, u: Array) -> Float[Array, " pixels"]:
+        """Go forward."""
+        mean, synthesise, _ = state
+        return mean + u @ synthesise
+
+
 @options
-class Whitened(_Free):
+class Whitened(_Affine):
     """x = μ + Σ^½ u, with mean and covariance of the training images, all classes together.
 
     A step in u moves along what images vary in; ‖u‖² is the Mahalanobis distance. No label goes
@@ -274,29 +233,15 @@ class Whitened(_Free):
     kind: Literal["whitened"] = "whitened"
     shrinkage: Annotated[float, Gt(0), Le(1)] = 1e-3
 
-    def check(self, reference: Reference) -> None:
-        """Refuse to work without training images."""
-        reference.need_images(f"parameterisation {self.kind!r}")
-
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Compute μ, Σ^½ and Σ^−½."""
         moments = reference.moments
         root = (moments.power(float(self.shrinkage), power) for power in (0.5, -0.5))
         return tuple(jnp.asarray(each, dtype) for each in (moments.mean, *root))
 
-    def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
-        """Whiten the image."""
-        mean, _, inverse_root = state
-        return (image - mean) @ inverse_root
-
-    def to_image(self, state: Any, u: Array) -> Float[Array, " pixels"]:
-        """Colour u."""
-        mean, root, _ = state
-        return mean + u @ root
-
 
 @options
-class PrincipalComponents(_Free):
+class PrincipalComponents(_Affine):
     """x = μ + Eₖ diag(σ) u: the first k principal components of the training images.
 
     Args:
@@ -308,7 +253,7 @@ class PrincipalComponents(_Free):
 
     def check(self, reference: Reference) -> None:
         """Refuse to work without training images, and more components than they have."""
-        reference.need_images(f"parameterisation {self.kind!r}")
+        super().check(reference)
         rank = reference.moments.rank
         if self.components > rank:
             raise JaxbqError(
@@ -324,19 +269,9 @@ class PrincipalComponents(_Free):
         parts = (moments.mean, (axes * deviation).T, axes / deviation)
         return tuple(jnp.asarray(each, dtype) for each in parts)
 
-    def init(self, state: Any, image: Float[Array, " pixels"]) -> Array:
-        """Project the image onto the components."""
-        mean, _, analyse = state
-        return (image - mean) @ analyse
-
-    def to_image(self, state: Any, u: Array) -> Float[Array, " pixels"]:
-        """Add them up."""
-        mean, synthesise, _ = state
-        return mean + u @ synthesise
-
 
 @options
-class AutoencoderCode:
+class AutoencoderCode(Parameterisation):
     """The code of an autoencoder trained on the training images: x = decoder(μ + R u).
 
     μ and R Rᵀ are mean and covariance of the training images' codes, so that ``parameter_norm`` is
@@ -351,16 +286,7 @@ class AutoencoderCode:
 
     kind: Literal["autoencoder"] = "autoencoder"
     autoencoder: Autoencoder = Autoencoder()
-
-    @property
-    def is_pixels(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def is_squashed(self) -> bool:
-        """Yes."""
-        return True
+    is_squashed = True
 
     def check(self, reference: Reference) -> None:
         """Refuse what the autoencoder refuses."""

@@ -4,6 +4,7 @@ Each is a number an image, per pixel and in units of the pixel range, so that it
 same for every image size; it is subtracted from the objective.
 """
 
+import abc
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from ...data import Reference
 from ...data.grids import grid_of
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from .constraints import Range, outside
+from .parts import Part
 from .starts import start_image
 
 Weight = Annotated[float, Ge(0)]
@@ -45,19 +47,19 @@ class Picture(NamedTuple):
         return (self.image - low) / (high - low)
 
 
-class _Plain:
-    """A regulariser that needs nothing but the image."""
+class Regulariser(Part):
+    """A number an image, which is subtracted from the objective."""
 
-    def check(self, reference: Reference) -> None:
-        """Accept every image."""
+    family = "regulariser"
+    weight: float
 
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Nothing to prepare."""
-        return ()
+    @abc.abstractmethod
+    def value(self, state: Any, picture: Picture) -> Array:
+        """Measure one image."""
 
 
 @options
-class L1(_Plain):
+class L1(Regulariser):
     """Mean of |x| over pixels, x counted from the lower end of the range: sparse ink."""
 
     kind: Literal["l1"] = "l1"
@@ -69,7 +71,7 @@ class L1(_Plain):
 
 
 @options
-class L2(_Plain):
+class L2(Regulariser):
     """Mean of x² over pixels, x counted from the lower end of the range: little ink."""
 
     kind: Literal["l2"] = "l2"
@@ -81,7 +83,7 @@ class L2(_Plain):
 
 
 @options
-class PNorm(_Plain):
+class PNorm(Regulariser):
     """Mean of |x − ½|^p, x in units of the range: for a large p, only extreme pixels pay.
 
     Source: A. Mahendran and A. Vedaldi, "Understanding deep image representations by inverting
@@ -101,7 +103,7 @@ class PNorm(_Plain):
 
 
 @options
-class TotalVariation:
+class TotalVariation(Regulariser):
     """Differences between neighbouring pixels.
 
     Args:
@@ -114,14 +116,7 @@ class TotalVariation:
     weight: Weight = 1.0
     form: Literal["anisotropic", "smooth"] = "anisotropic"
     beta: Annotated[float, Gt(0), Le(4)] = 2.0
-
-    def check(self, reference: Reference) -> None:
-        """Refuse images without a grid."""
-        grid_of(reference.space, f"regulariser {self.kind!r}")
-
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Note the grid."""
-        return grid_of(reference.space, self.kind)
+    needs_grid = True
 
     def value(self, state: Any, picture: Picture) -> Array:
         """Measure one image."""
@@ -138,7 +133,7 @@ class TotalVariation:
 
 
 @options
-class HighFrequency:
+class HighFrequency(Regulariser):
     """Mean energy a pixel of what lies above a spatial frequency.
 
     Args:
@@ -148,10 +143,7 @@ class HighFrequency:
     kind: Literal["high_frequency"] = "high_frequency"
     weight: Weight = 1.0
     cutoff: Annotated[float, Ge(0), Le(0.71)] = 0.25
-
-    def check(self, reference: Reference) -> None:
-        """Refuse images without a grid."""
-        grid_of(reference.space, f"regulariser {self.kind!r}")
+    needs_grid = True
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Note every coefficient's frequency, and how many of the full transform it stands for."""
@@ -173,7 +165,7 @@ class HighFrequency:
 
 
 @options
-class Mahalanobis:
+class Mahalanobis(Regulariser):
     """Half the squared Mahalanobis distance to the training images, a pixel: ½‖Σ^−½(x − μ)‖² / n.
 
     μ and Σ are of all classes together, so it carries no label. With the parameterisation
@@ -187,10 +179,7 @@ class Mahalanobis:
     kind: Literal["mahalanobis"] = "mahalanobis"
     weight: Weight = 1.0
     shrinkage: Annotated[float, Gt(0), Le(1)] = 1e-3
-
-    def check(self, reference: Reference) -> None:
-        """Refuse to work without training images."""
-        reference.need_images(f"regulariser {self.kind!r}")
+    needs_images = True
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Compute μ and Σ^−½."""
@@ -204,7 +193,7 @@ class Mahalanobis:
 
 
 @options
-class Distance:
+class Distance(Regulariser):
     """Mean squared distance to a given image.
 
     Args:
@@ -233,7 +222,7 @@ class Distance:
 
 
 @options
-class OutOfRange(_Plain):
+class OutOfRange(Regulariser):
     """Mean squared distance of pixels to the range, before the range constraint."""
 
     kind: Literal["out_of_range"] = "out_of_range"
@@ -245,7 +234,7 @@ class OutOfRange(_Plain):
 
 
 @options
-class ParameterNorm(_Plain):
+class ParameterNorm(Regulariser):
     """Half the mean square of the variable u: ½‖u‖² / n. For ``whitened``, the prior itself."""
 
     kind: Literal["parameter_norm"] = "parameter_norm"
@@ -257,7 +246,7 @@ class ParameterNorm(_Plain):
 
 
 @options
-class Diversity(_Plain):
+class Diversity(Regulariser):
     """Mean cosine of an image with the other restarts of its target, each less their mean.
 
     Paid by every restart, so that they part. Each compares with where the others stand.

@@ -4,6 +4,7 @@ Pure functions of a key and an image; the variable of the ascent is never touche
 from beyond an edge repeats the edge. Lengths are shares of the image's side, angles degrees.
 """
 
+import abc
 from typing import Annotated, Any, Literal
 
 import jax
@@ -14,10 +15,10 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
 from ...data import Reference
-from ...data.grids import grid_of
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from ...runtime.compiled import normal
 from .constraints import Range
+from .parts import Part
 
 _Image = Float[Array, "height width channels"]
 
@@ -150,8 +151,18 @@ def _warp(image: _Image, matrix: Float[Array, "2 2"]) -> _Image:
     return jax.vmap(one, in_axes=-1, out_axes=-1)(image)
 
 
+class Operator(Part):
+    """What is done to the pixels themselves after every step."""
+
+    family = "operator"
+
+    @abc.abstractmethod
+    def apply(self, state: Any, x: Array, step: Array, span: Range) -> Float[Array, " pixels"]:
+        """Change one image."""
+
+
 @options
-class Decay:
+class Decay(Operator):
     """Shrink towards the lower end of the range: x ← low + (1 − rate)(x − low).
 
     Args:
@@ -161,20 +172,13 @@ class Decay:
     kind: Literal["decay"] = "decay"
     rate: Annotated[float, Ge(0), Le(1)] = 1e-4
 
-    def check(self, reference: Reference) -> None:
-        """Accept every image."""
-
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Nothing to prepare."""
-        return ()
-
     def apply(self, state: Any, x: Array, step: Array, span: Range) -> Float[Array, " pixels"]:
         """Shrink one image."""
         return span[0] + (1 - self.rate) * (x - span[0])
 
 
 @options
-class Blurring:
+class Blurring(Operator):
     """Blur every few steps.
 
     Args:
@@ -185,14 +189,7 @@ class Blurring:
     kind: Literal["blur"] = "blur"
     deviation: Annotated[float, Gt(0), Le(64)] = 1.0
     every: Annotated[int, Ge(1)] = 4
-
-    def check(self, reference: Reference) -> None:
-        """Refuse images without a grid."""
-        grid_of(reference.space, f"operator {self.kind!r}")
-
-    def prepare(self, reference: Reference, dtype: Any) -> Any:
-        """Note the grid."""
-        return grid_of(reference.space, self.kind)
+    needs_grid = True
 
     def apply(self, state: Any, x: Array, step: Array, span: Range) -> Float[Array, " pixels"]:
         """Blur one image if it is its turn."""
@@ -201,7 +198,7 @@ class Blurring:
 
 
 @options
-class Sphere:
+class Sphere(Operator):
     """Scale the image to a fixed norm ρ: x ← ρ x / ‖x‖, counted from the lower end of the range.
 
     Args:
@@ -211,9 +208,6 @@ class Sphere:
 
     kind: Literal["sphere"] = "sphere"
     radius: Annotated[float, Gt(0)] | None = None
-
-    def check(self, reference: Reference) -> None:
-        """Accept every image."""
 
     def prepare(self, reference: Reference, dtype: Any) -> Any:
         """Find the default radius."""

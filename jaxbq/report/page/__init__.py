@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from ...experiment.finished import Run
 from ...runtime.files import make_folder, write_text
+from ..images import proportion
 from .images import BLANK, PageImages
 from .sections import class_sections, controls, method_sections
 from .view import LEVEL, chart, differences, head, summary
@@ -40,47 +39,52 @@ def write_page(run: Run) -> Path:
 
 def render(run: Run) -> str:
     """Make the text of the page; see :func:`write_page`."""
-    images = PageImages(run)
+    images, found = PageImages(run), summary(run)
     # In the order of what is kept where there is no room for all images.
     grid = [images.row(name, run.trained[0], n) for n, name in enumerate(run.methods)]
-    classes, held = class_sections(images), controls(images)
+    classes, held = class_sections(images), controls(images, found)
     methods = method_sections(images)
     script = _file("script.js")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_file("index.html.j2")).render(
-        head=head(run),
-        run=run,
-        titles=run.titles,
-        grid=grid,
-        summary=summary(run),
-        chart=chart(run),
-        differences=differences(run),
-        level=LEVEL,
-        controls=held,
-        methods=methods,
-        classes=classes,
-        blank=BLANK,
-        ratio=images.pictures.ratio,
-        rules=list(images.pictures.rules()),
-        style=_file("style.css"),
-        script=script,
-        script_hash=_hash(script),
-        data=inline_json(images.data()),
-    )
-
-
-def inline_json(value: Any) -> str:
-    """Write plain data so that no text in it can end the element that holds it."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(script: str) -> str:
-    """Name a script as a content security policy does, which lets no other run."""
+    # A content security policy names the script by this, and lets no other run.
     digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+    return (
+        environment()
+        .get_template("index.html.j2")
+        .render(
+            head=head(run),
+            run=run,
+            titles=run.titles,
+            grid=grid,
+            summary=found,
+            chart=chart(run),
+            differences=differences(run),
+            level=LEVEL,
+            controls=held,
+            methods=methods,
+            classes=classes,
+            ratio=proportion(run.space),
+            rules=list(images.pictures.rules()),
+            style=_file("style.css"),
+            script=script,
+            script_hash=f"sha256-{base64.b64encode(digest).decode('ascii')}",
+            data=images.data(),
+            play=(run.folder.report.parent / "play.html").exists(),
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Make what renders the templates of this folder: all but their own text is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    made.globals["blank"] = BLANK
+    return made
 
 
 def _file(name: str) -> str:

@@ -1,8 +1,9 @@
-"""Images as the page shows them: a tiny PNG, each once, what is read in it, and words for it."""
+"""Images as the page shows them: a tiny PNG, each once, what is read in it, and its scores."""
 
 import base64
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ from PIL import Image
 
 from ...data import ImageSpace
 from ...experiment.finished import Run
-from ..images import as_bytes, check_drawable, proportion
-from .words import UNKNOWN, cell, class_word, network_name, plain, share, shown_columns
+from ..images import as_bytes, check_drawable
+from ..words import UNKNOWN, plain, share
 
 # What an <img> holds whose picture is in the style sheet: one transparent pixel.
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -21,6 +22,66 @@ _AROUND, _SCORES = 500, 450
 
 Key = tuple[str, int, int, int]
 """Which image: network, number of the method, target, sample."""
+CONTROL_NAMES = {
+    "permuted_labels": "network trained on permuted labels",
+    "random_weights": "network with random weights",
+}
+# Headings, and under each the columns of scores.csv with what they are called; a percentile among
+# test images follows what it is of.
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "Fidelity": {
+        "fidelity": "fidelity",
+        "right": "read as asked",
+        "predicted": "the network reads",
+        "target_probability": "probability of the class asked for",
+        "largest_error": "largest output error",
+        "mean_error": "mean output error",
+        "divergence": "divergence from the target",
+    },
+    "Readability": {
+        "readability": "readability",
+        "judge_probability": "judges' mean probability",
+        "dense_reads": "dense judge reads",
+        "convolutional_reads": "convolutional judge reads",
+        "given_reads": "given network reads",
+        "judged": "the judge reads",
+        "judged_right": "read as asked by the judge",
+        "judged_probability": "the judge's probability",
+        "template_right": "nearest class mean is the class asked for",
+        "correlation_own": "correlation with the mean of the class",
+        "correlation_other": "largest correlation with another mean",
+        "other_class": "which other class",
+    },
+    "Naturalness": {
+        "naturalness": "naturalness",
+        "nearest": "distance to the nearest training image",
+        "nearest_index": "which training image",
+        "nearest_label": "its class",
+        "mahalanobis": "Mahalanobis distance",
+        "components_residual": "outside the principal components",
+        "autoencoder_residual": "outside the autoencoder",
+        "ssim": "SSIM with the nearest training image",
+        "total_variation": "total variation",
+        "high_frequency": "high-frequency energy",
+    },
+    "Transfer": {
+        "transfer": "transfer",
+        "transfer_probability": "mean probability of the class",
+    },
+    "Image and search": {
+        "reason": "why the method stopped",
+        "iterations": "steps",
+        "pixels_outside": "pixels out of range",
+        "amount_outside": "how far the worst is out",
+        "right_before": "read as asked before clipping",
+        "largest_error_before": "largest error before clipping",
+        "outside_before": "share out of range before clipping",
+    },
+}
+# Columns that say which image; they are part of its title.
+_IMAGE = ("network", "method", "target", "sample", "intended")
+_CLASSES = ("predicted", "judged", "other_class", "nearest_label")
+_YES_NO = ("right", "right_before", "template_right", "judged_right")
 
 
 class Pictures:
@@ -60,11 +121,6 @@ class Pictures:
         for content, name in self._names.items():
             yield name, data_uri(content)
 
-    @property
-    def ratio(self) -> str:
-        """Width of a picture by its height, as a style sheet says it."""
-        return f"1 / {proportion(self.space):.4g}"
-
 
 def data_uri(png: bytes) -> str:
     """Write a PNG file as an address that holds all of it."""
@@ -72,30 +128,15 @@ def data_uri(png: bytes) -> str:
 
 
 class PageImage(NamedTuple):
-    """One image.
+    """One image."""
 
-    Args:
-        picture: name of its rule in the style sheet.
-        alt: what it is, in words.
-        row: number of its scores in the page's data; empty where it has none.
-        right: whether the network reads what was asked.
-        reads: what it reads.
-        output: its output for that.
-        caption: a second line.
-    """
-
-    picture: str
-    alt: str
-    row: str = ""
-    right: bool = True
-    reads: str = ""
-    output: str = ""
-    caption: str = ""
-
-    @property
-    def sign(self) -> str:
-        """A tick or a cross."""
-        return "✓" if self.right else "✗"
+    picture: str  # name of its rule in the style sheet
+    alt: str  # what it is, in words
+    row: str = ""  # number of its scores in the page's data; empty where it has none
+    right: bool = True  # whether the network reads what was asked
+    reads: str = ""  # what it reads
+    output: str = ""  # its output for that
+    caption: str = ""  # a second line
 
 
 class PageRow(NamedTuple):
@@ -115,10 +156,9 @@ class PageImages:
     def __init__(self, run: Run):
         self.run = run
         self.pictures = Pictures(run.space)
-        self.scores: dict[Key, dict[str, Any]] = {
-            (each["network"], run.methods.index(each["method"]), each["target"], each["sample"]): {
-                str(name): value for name, value in each.items()
-            }
+        numbers = {name: n for n, name in enumerate(run.methods)}
+        self.scores: dict[Key, dict[Any, Any]] = {
+            (each["network"], numbers[each["method"]], each["target"], each["sample"]): each
             for each in run.scores.to_dict("records")
         }
         self._columns = shown_columns(list(run.scores.columns))
@@ -143,15 +183,16 @@ class PageImages:
             f"{run.methods[method]}, asked for {run.titles[target]}"
             + (f", sample {sample}" if sample else ""),
             f"{network_name(network)} reads {reads} with {output}, {'right' if right else 'wrong'}",
-            *self._judged(scores),
+            self._judged(scores),
         ]
+        alt = "; ".join(filter(None, words))
         if key not in self._rows:
             self._rows[key] = str(len(self._data))
             cells = [cell(name, scores[name], run.class_names) for _, name, _ in self._columns]
             self._data.append([*key, cells, [plain(float(value)) for value in outputs]])
         self._shown += 1
         picture = self.pictures.add(result.images[target, sample])
-        return PageImage(picture, "; ".join(words), self._rows[key], right, reads, output)
+        return PageImage(picture, alt, self._rows[key], right, reads, output)
 
     def row(self, label: str, network: str, method: int, sample: int = 0) -> PageRow:
         """Show what a method returned for every target."""
@@ -163,20 +204,16 @@ class PageImages:
         nearest, images = self.run.nearest, []
         if nearest is None:
             return []
-        for place, index in enumerate(nearest.found.get((network, method, target), ())):
+        for place, index in enumerate(nearest.found.get((network, method, target), ()), 1):
             if index in nearest.images:
                 label = class_word(nearest.labels[index], self.run.class_names)
                 far = (
-                    f"training image {place + 1} by distance" if place else "nearest training image"
+                    f"training image {place} by distance" if place > 1 else "nearest training image"
                 )
                 alt = f"{far}, number {index}, labelled {label}"
                 picture = self.pictures.add(nearest.images[index])
                 images.append(PageImage(picture, alt, reads=label, caption=f"#{index}"))
         return images
-
-    def bare(self, image: np.ndarray, alt: str) -> PageImage:
-        """Show an image without scores."""
-        return PageImage(self.pictures.add(image), alt)
 
     def data(self) -> dict[str, Any]:
         """Give all scores of what was shown, for the page's script."""
@@ -189,13 +226,61 @@ class PageImages:
             "rows": self._data,
         }
 
-    def _judged(self, scores: dict[str, Any]) -> list[str]:
+    def _judged(self, scores: dict[Any, Any]) -> str:
         """Say what the judges read."""
-        words = []
-        for column, value in scores.items():
-            name, ending = column.removesuffix("_reads"), column.endswith("_reads")
-            if ending or column == "judged":
-                read = class_word(value, self.run.class_names)
-                who = f"{name} judge" if ending else "judge"
-                words += [f"{who} reads {read}"] if read != UNKNOWN else []
-        return [", ".join(words)] if words else []
+        read = {
+            column.removesuffix("_reads"): class_word(value, self.run.class_names)
+            for column, value in scores.items()
+            if column.endswith("_reads") or column == "judged"
+        }
+        return ", ".join(
+            f"{'judge' if judge == 'judged' else f'{judge} judge'} reads {what}"
+            for judge, what in read.items()
+            if what != UNKNOWN
+        )
+
+
+def shown_columns(columns: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Put the columns of scores.csv in the order of the page.
+
+    Returns:
+        Heading, column and what it is called; unknown columns come last, under their own names.
+    """
+    known = [
+        (heading, each, words)
+        for heading, group in COLUMNS.items()
+        for name, label in group.items()
+        for each, words in ((name, label), (f"{name}_percentile", "… percentile"))
+        if each in columns
+    ]
+    names = {name for _, name, _ in known}
+    others = [name for name in columns if name not in names and name not in _IMAGE]
+    return known + [("Other", name, name.replace("_", " ")) for name in others]
+
+
+def cell(column: str, value: Any, class_names: Sequence[str], digits: int = 4) -> str:
+    """Write a value of scores.csv for a reader, a number in so many significant digits."""
+    if isinstance(value, str):
+        return value.replace("_", " ") or UNKNOWN
+    if math.isnan(value):
+        return UNKNOWN
+    if column in _CLASSES or column.endswith("_reads"):
+        return class_word(value, class_names)
+    if column in _YES_NO:
+        return {1.0: "yes", 0.0: "no"}.get(float(value), plain(value, digits))
+    return str(int(value)) if column.endswith("_index") else plain(value, digits)
+
+
+def class_word(value: float, class_names: Sequence[str]) -> str:
+    """Name a class that a table has by its index; − 1 is none."""
+    index = -1 if math.isnan(value) else int(value)
+    if index < 0:
+        return UNKNOWN
+    return class_names[index] if index < len(class_names) else str(index)
+
+
+def network_name(name: str) -> str:
+    """Say which network a name means."""
+    if name.isdecimal():
+        return f"network {name}"
+    return CONTROL_NAMES.get(name, name.replace("_", " "))

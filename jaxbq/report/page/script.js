@@ -1,12 +1,12 @@
 'use strict';
 (() => {
   const all = (selector, base = document) => [...base.querySelectorAll(selector)];
-  const make = (tag, text = '', name = '') => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    if (name) element.className = name;
+  const make = (tag, given = {}, ...children) => {
+    const element = Object.assign(document.createElement(tag), given);
+    element.append(...children);
     return element;
   };
+  const button = (text, onclick) => make('button', { type: 'button', onclick }, text);
   const data = JSON.parse(document.getElementById('data').textContent);
   document.documentElement.classList.add('js');
 
@@ -15,24 +15,21 @@
     const heads = all('thead th', table);
     const body = table.tBodies[0];
     heads.forEach((head, column) => {
-      const button = make('button', head.textContent);
-      button.type = 'button';
-      head.replaceChildren(button);
-      button.addEventListener('click', () => {
-        const first = head.dataset.first || 'ascending';
+      const { kind, first = 'ascending' } = head.dataset;
+      const sort = () => {
         const other = first === 'ascending' ? 'descending' : 'ascending';
         const way = head.getAttribute('aria-sort') === first ? other : first;
         heads.forEach((each) => each.removeAttribute('aria-sort'));
         head.setAttribute('aria-sort', way);
         const turn = way === 'ascending' ? 1 : -1;
-        const value = (row) => row.cells[column].dataset.value;
-        const compare = (a, b) => {
-          const [x, y] = [value(a), value(b)];
+        const compare = (...rows) => {
+          const [x, y] = rows.map((row) => row.cells[column].dataset.value);
           if (x === '' || y === '') return (x === '') - (y === '');
-          return turn * (head.dataset.kind === 'number' ? x - y : x < y ? -1 : +(x > y));
+          return turn * (kind === 'number' ? x - y : x < y ? -1 : +(x > y));
         };
         body.append(...[...body.rows].sort(compare));
-      });
+      };
+      head.replaceChildren(button(head.textContent, sort));
     });
   }
 
@@ -40,58 +37,40 @@
   const dialog = document.querySelector('dialog');
   const [title, large, answers, numbers] = ['h2', '.large .p', '.answers', '.numbers'].map((s) =>
     dialog.querySelector(s));
-  let opener = null;
   let shown = null;
 
   const pairs = (columns, cells) => {
-    const sections = new Map();
+    const lists = new Map();
     columns.forEach(([heading, name, label], k) => {
       if (cells[k] === '–') return;
-      if (!sections.has(heading)) {
-        const section = make('section');
-        section.append(make('h3', heading), make('dl'));
-        sections.set(heading, section);
-      }
-      const line = make('div');
-      const term = make('dt', label);
-      term.title = `column ${name} of scores.csv`;
-      line.append(term, make('dd', cells[k]));
-      sections.get(heading).lastChild.append(line);
+      if (!lists.has(heading)) lists.set(heading, make('dl'));
+      const term = make('dt', { title: `column ${name} of scores.csv` }, label);
+      lists.get(heading).append(make('div', {}, term, make('dd', {}, cells[k])));
     });
-    return [...sections.values()];
+    return [...lists].map(([heading, list]) => make('section', {}, make('h3', {}, heading), list));
   };
 
   const bars = (outputs, target) => {
-    const table = make('table');
-    table.append(make('caption', 'What the network answers'));
-    const body = table.createTBody();
-    outputs.forEach((text, k) => {
-      const row = body.insertRow();
-      if (data.classes[k] === target) row.className = 'asked';
-      const head = make('th', data.classes[k]);
-      head.scope = 'row';
+    const rows = outputs.map((text, k) => {
       const bar = make('i');
       bar.style.width = `${100 * Math.min(1, Math.max(0, Number(text.replace('−', '-')) || 0))}%`;
-      const cell = make('td');
-      cell.append(bar);
-      row.append(head, cell, make('td', text));
+      const className = data.classes[k] === target ? 'asked' : '';
+      const head = make('th', { scope: 'row' }, data.classes[k]);
+      return make('tr', { className }, head, make('td', {}, bar), make('td', {}, text));
     });
-    return table;
+    return make('table', {}, make('caption', {}, 'What the network answers'), ...rows);
   };
 
   const show = (image) => {
     shown = image;
     const address = getComputedStyle(image).backgroundImage;
     large.src = address.slice(address.indexOf('data:'), -2);
-    large.alt = image.alt;
+    large.alt = title.textContent = image.alt;
     answers.replaceChildren();
     numbers.replaceChildren();
-    const row = image.dataset.row && data.rows[image.dataset.row];
+    const row = data.rows[image.dataset.row];
     dialog.querySelector('.large').classList.toggle('alone', !row);
-    if (!row) {
-      title.textContent = image.alt;
-      return;
-    }
+    if (!row) return;
     const [network, method, target, sample, cells, outputs] = row;
     const asked = `${data.methods[method]}, asked for ${data.targets[target]}`;
     const which = sample ? `sample ${sample}` : 'best sample';
@@ -106,64 +85,49 @@
     show(images[(images.indexOf(shown) + by + images.length) % images.length]);
   };
 
-  dialog.querySelector('.close').addEventListener('click', () => dialog.close());
-  dialog.querySelector('.previous').addEventListener('click', () => step(-1));
-  dialog.querySelector('.next').addEventListener('click', () => step(1));
-  dialog.addEventListener('keydown', (event) => {
-    if (event.key === 'ArrowLeft') step(-1);
-    if (event.key === 'ArrowRight') step(1);
-  });
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close();
-  });
-  dialog.addEventListener('close', () => opener && opener.focus());
+  dialog.querySelector('.previous').onclick = () => step(-1);
+  dialog.querySelector('.next').onclick = () => step(1);
+  dialog.onkeydown = ({ key }) => {
+    if (key === 'ArrowLeft') step(-1);
+    if (key === 'ArrowRight') step(1);
+  };
+  dialog.onclick = ({ target }) => {
+    if (target === dialog || target.matches('.close')) dialog.close();
+  };
 
   // Of every group of images one is reached by Tab, the others from it by the arrows.
   const beside = (image, group, key) => {
     const images = all('.p', group);
-    const place = images.indexOf(image);
     const row = image.closest('tr');
     const line = row ? all('.p', row) : images;
-    const next = row && (key === 'ArrowUp' ? row.previousElementSibling : row.nextElementSibling);
-    const column = line.indexOf(image);
-    return {
-      ArrowLeft: () => images[place - 1],
-      ArrowRight: () => images[place + 1],
-      ArrowUp: () => next ? all('.p', next)[column] : images[place - line.length],
-      ArrowDown: () => next ? all('.p', next)[column] : images[place + line.length],
-      Home: () => line[0],
-      End: () => line[line.length - 1],
-    }[key]?.();
+    if (key === 'Home') return line[0];
+    if (key === 'End') return line[line.length - 1];
+    const down = line.length;
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -down, ArrowDown: down }[key];
+    return by && images[images.indexOf(image) + by];
   };
   for (const group of all('[data-roving]')) {
     all('.p', group).forEach((image, k) => {
-      image.tabIndex = k ? -1 : 0;
-      image.title = image.alt;
+      Object.assign(image, { tabIndex: k ? -1 : 0, title: image.alt });
       image.setAttribute('role', 'button');
       image.setAttribute('aria-haspopup', 'dialog');
     });
     const open = (image) => {
-      opener = image;
+      if (!image.matches('.p')) return;
       show(image);
       dialog.showModal();
     };
-    group.addEventListener('click', (event) => {
-      if (event.target.matches('.p')) open(event.target);
-    });
+    group.addEventListener('click', (event) => open(event.target));
     group.addEventListener('keydown', (event) => {
-      if (!event.target.matches('.p')) return;
-      if (event.key === 'Enter' || event.key === ' ') {
-        event.preventDefault();
-        open(event.target);
-        return;
-      }
-      const next = beside(event.target, group, event.key);
-      if (next) {
-        event.preventDefault();
-        event.target.tabIndex = -1;
-        next.tabIndex = 0;
-        next.focus();
-      }
+      const enters = event.key === 'Enter' || event.key === ' ';
+      const image = event.target;
+      const next = image.matches('.p') && (enters ? image : beside(image, group, event.key));
+      if (!next) return;
+      event.preventDefault();
+      image.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+      if (enters) open(image);
     });
   }
 
@@ -184,13 +148,12 @@
     tip.style.top = `${at.bottom - box.top + 8}px`;
   };
   const watch = (each, number, mark) => {
-    for (const [kind, act] of [['pointerenter', () => light(number, mark)],
-      ['pointerleave', () => light(null)]]) {
-      each.addEventListener(kind, act);
-      each.addEventListener(kind === 'pointerenter' ? 'focusin' : 'focusout', act);
-    }
+    for (const kind of ['pointerenter', 'focusin'])
+      each.addEventListener(kind, () => light(number, mark));
+    for (const kind of ['pointerleave', 'focusout'])
+      each.addEventListener(kind, () => light(null));
   };
-  for (const row of chart ? all('.legend tr[data-method]', chart) : []) {
+  for (const row of all('.chart .legend tr[data-method]')) {
     const number = row.dataset.method;
     watch(row, number, null);
     for (const part of ['whisker', 'leader', 'sign', 'number']) {
@@ -201,8 +164,7 @@
         const link = document.createElementNS(drawn.namespaceURI, 'a');
         link.setAttribute('href', `#method-${number}`);
         link.setAttribute('aria-label', row.dataset.words);
-        if (part === 'number') link.setAttribute('class', 'mark');
-        else link.setAttribute('tabindex', '-1');
+        link.setAttribute(...(part === 'number' ? ['class', 'mark'] : ['tabindex', '-1']));
         drawn.replaceWith(link);
         link.append(drawn);
         watch(link, number, drawn);
@@ -221,82 +183,62 @@
   addEventListener('hashchange', arrive);
   if (location.hash) arrive();
   // A second click on the same link changes no hash.
-  document.addEventListener('click', (event) => {
-    const link = event.target.closest('a[href^="#"]');
+  document.addEventListener('click', ({ target }) => {
+    const link = target.closest('a[href^="#"]');
     if (link && link.getAttribute('href') === location.hash) arrive();
   });
+  const set = (sections, open) => sections.forEach((each) => { each.open = open; });
   for (const place of all('.open-all')) {
-    for (const [text, open] of [['Open all', true], ['Close all', false]]) {
-      const button = make('button', text);
-      button.type = 'button';
-      button.addEventListener('click', () => {
-        all(':scope > details', place.parentElement).forEach((each) => { each.open = open; });
-      });
-      place.append(button);
-    }
+    const sections = all(':scope > details', place.parentElement);
+    place.append(button('Open all', () => set(sections, true)));
+    place.append(button('Close all', () => set(sections, false)));
   }
-  let closed = [];
-  const unfold = () => {
-    if (!closed.length) closed = all('details:not([open])');
-    closed.forEach((each) => { each.open = true; });
+  const opened = [];
+  const unfold = (begins) => {
+    if (begins) opened.push(...all('details:not([open])'));
+    set(begins ? opened : opened.splice(0), begins);
   };
-  const fold = () => {
-    closed.forEach((each) => { each.open = false; });
-    closed = [];
-  };
-  addEventListener('beforeprint', unfold);
-  addEventListener('afterprint', fold);
-  matchMedia('print').addEventListener('change', (event) => (event.matches ? unfold() : fold()));
+  addEventListener('beforeprint', () => unfold(true));
+  addEventListener('afterprint', () => unfold(false));
+  matchMedia('print').addEventListener('change', ({ matches }) => unfold(matches));
 
   // The way of the images: one step of all targets at a time.
   for (const table of all('table[data-way]')) {
     const steps = all('thead th', table).slice(1).map((head) => head.textContent);
-    const rows = [...table.tBodies[0].rows].map((row) => all('.p', row));
-    const frames = make('div', '', 'frames');
-    const images = rows.map((row, k) => {
-      const image = row[0].cloneNode();
-      ['tabindex', 'role', 'title', 'aria-haspopup'].forEach((name) => image.removeAttribute(name));
-      const frame = make('div');
-      frame.append(image, make('span', table.tBodies[0].rows[k].cells[0].textContent));
-      frames.append(frame);
-      return image;
-    });
-    const slider = make('input');
-    Object.assign(slider, { type: 'range', min: 0, max: steps.length - 1, value: 0 });
-    const label = make('label');
+    const last = steps.length - 1;
+    const rows = [...table.tBodies[0].rows];
+    const images = rows.map((row) => make('img', { src: all('.p', row)[0].src }));
+    const frames = rows.map((row, k) =>
+      make('div', {}, images[k], make('span', {}, row.cells[0].textContent)));
+    const slider = make('input', { type: 'range', min: 0, max: last, value: 0 });
     const words = make('span');
-    label.append(slider, words);
-    const play = make('button', 'Play');
-    play.type = 'button';
-    const go = () => {
-      words.textContent = `step ${steps[slider.value]}`;
+    const go = (at) => {
+      slider.value = at;
+      words.textContent = `step ${steps[at]}`;
       slider.setAttribute('aria-valuetext', words.textContent);
       images.forEach((image, k) => {
-        image.className = rows[k][slider.value].className;
-        image.alt = rows[k][slider.value].alt;
+        const { className, alt } = all('.p', rows[k])[at];
+        Object.assign(image, { className, alt });
       });
     };
     let timer = 0;
     const stop = () => {
-      clearInterval(timer);
-      timer = 0;
+      timer = clearInterval(timer);
       play.textContent = 'Play';
     };
-    play.addEventListener('click', () => {
+    const play = button('Play', () => {
       if (timer) return stop();
-      if (Number(slider.value) === steps.length - 1) slider.value = 0;
-      go();
+      if (slider.valueAsNumber === last) go(0);
       play.textContent = 'Stop';
       timer = setInterval(() => {
-        slider.value = Number(slider.value) + 1;
-        go();
-        if (Number(slider.value) === steps.length - 1) stop();
+        go(slider.valueAsNumber + 1);
+        if (slider.valueAsNumber === last) stop();
       }, 350);
     });
-    slider.addEventListener('input', () => { stop(); go(); });
-    go();
-    const player = make('div', '', 'player');
-    player.append(frames, play, label);
+    slider.addEventListener('input', () => { stop(); go(slider.value); });
+    go(0);
+    const player = make('div', { className: 'player' });
+    player.append(make('div', { className: 'frames' }, ...frames), play, make('label', {}, slider, words));
     table.closest('.scroll').before(player);
   }
 })();

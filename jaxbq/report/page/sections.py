@@ -1,9 +1,12 @@
 """What the page shows in detail: controls, a section a method, and a section a class."""
 
+import contextlib
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,22 +15,10 @@ from markupsafe import Markup
 from ...experiment.finished import Run, damaged
 from ...methods import Result
 from ..curves import steps_figure
+from ..images import shared_start
 from ..style import to_svg
-from ..tables import to_html
-from .images import PageImages, PageRow, data_uri
-from .words import (
-    COLUMNS,
-    UNKNOWN,
-    accuracy,
-    cell,
-    count,
-    flat_options,
-    listed,
-    network_name,
-    plain,
-    plural,
-    share,
-)
+from ..words import UNKNOWN, accuracy, count, flat, listed, plain, plural, share
+from .images import COLUMNS, PageImage, PageImages, PageRow, cell, data_uri, network_name
 
 # Bytes of a page beyond which no more images of further networks are taken in.
 ROOM = 6_500_000
@@ -62,6 +53,7 @@ _REASONS = {
     "reached": "reached the target",
     "stationary": "at a stationary point",
     "stalled": "no further gain",
+    "flat": "no gradient at the start: nothing there excites what is to be raised",
     "max_iterations": "all steps allowed were taken",
     "diverged": "numbers overflowed; the best image before that",
     "constant": "a vector with all values equal could not be rescaled; the image means nothing",
@@ -70,44 +62,58 @@ _LAYER = ["layer", "units", "rank", "condition", "inputs found", "share outside"
 _LAYER += ["residual before", "residual after", "asked − given"]
 
 
+class Table(NamedTuple):
+    """A table of text: its headings, and cells by the heading that lines share."""
+
+    caption: str
+    heads: Sequence[str]
+    groups: Sequence[tuple[str, Sequence[Sequence[str]]]]
+
+    @classmethod
+    def of(
+        cls, caption: str, heads: Sequence[str], lines: Iterable[Sequence[str]], share: bool = False
+    ) -> "Table":
+        """Take lines, the first cell of each its heading, which those that follow may share."""
+        if not share:
+            return cls(caption, heads, [(head, [cells]) for head, *cells in lines])
+        groups = itertools.groupby(lines, key=operator.itemgetter(0))
+        return cls(caption, heads, [(head, [own[1:] for own in same]) for head, same in groups])
+
+
 def method_sections(images: PageImages) -> list[dict[str, Any]]:
     """Make a section a method, with the images of as many networks as there is room for."""
     run, first = images.run, images.run.trained[0]
     numbers = range(len(run.methods))
     samples = [
         [
-            images.row(_sample_name(run.first[n], k), first, n, k)
-            for k in range(min(run.first[n].images.shape[1], _MOST_SAMPLES))
+            images.row(_sample_name(result, k), first, n, k)
+            for k in range(min(result.images.shape[1], _MOST_SAMPLES))
         ]
-        for n in numbers
+        for n, result in enumerate(run.first)
     ]
     ways = [_way(images, n) if images.size < ROOM else None for n in numbers]
     several = run.networks if len(run.networks) > 1 else []
-    networks: list[list[PageRow]] = [[] for _ in numbers]
-    shown = 0
+    networks: list[list[PageRow]] = []  # by network, then by method
     for name in several:
-        if images.size > ROOM and shown:
-            break
-        shown += 1
-        for n in numbers:
-            networks[n].append(images.row(network_name(name), name, n))
-    by_class = _by_class(run)
+        if images.size <= ROOM or not networks:
+            networks.append([images.row(network_name(name), name, n) for n in numbers])
     sections = []
     for n in numbers:
-        more, missing = run.first[n].images.shape[1] - len(samples[n]), len(several) - shown
+        more = run.first[n].images.shape[1] - len(samples[n])
+        missing = len(several) - len(networks)
         left_out = [plural(more, "more sample")] if more > 0 else []
         left_out += [plural(missing, "more network")] if missing > 0 else []
-        options = dataclasses.asdict(run.first[n].method)  # type: ignore[call-overload]
+        options = flat(dataclasses.asdict(run.first[n].method))  # type: ignore[call-overload]
         sections.append(
             {
                 "number": n + 1,
                 "name": run.methods[n],
-                "options": list(flat_options(options)),
+                "options": [(name, _option(value)) for name, value in options.items()],
                 "samples": samples[n],
-                "networks": networks[n],
+                "networks": [rows[n] for rows in networks],
                 "left_out": listed(left_out) + " in inversions/, not on this page" * bool(left_out),
-                "by_class": by_class[run.methods[n]],
-                "sentences": [*_reasons(run, n), *_cost(run, n), *_spread(run, n)],
+                "by_class": _by_class(run, n),
+                "sentences": list(_sentences(run, n)),
                 "drawings": list(_drawings(run, n)),
                 "way": ways[n],
                 "figures": list(_figures(run, n)),
@@ -142,75 +148,69 @@ def class_sections(images: PageImages) -> list[dict[str, Any]]:
     ]
 
 
-def _by_class(run: Run) -> dict[str, tuple[list[str], list[tuple[str, list[str]]]]]:
-    """Write the means over trained networks of every method and target: headings, and rows."""
-    table = run.scores[run.scores["network"].isin(run.trained) & (run.scores["sample"] == 0)]
-    columns = [name for name in _BY_CLASS if name in table]
-    means = table.groupby(["method", "target"])[columns].mean()
-    found = {}
-    for method in run.methods:
-        own = means.loc[method].dropna(axis="columns", how="all")
-        rows = [[plain(float(value)) for value in row] for row in own.itertuples(index=False)]
-        heads = [_BY_CLASS[str(name)] for name in own.columns]
-        found[method] = heads, list(zip(run.titles, rows, strict=True))
-    return found
+def _option(value: Any) -> str:
+    if value is None or value in ("", (), []) or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(map(_option, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _of_method(table: pd.DataFrame, run: Run, n: int) -> pd.DataFrame:
+    """Take the rows of a method, of the trained networks."""
+    return table[(table["method"] == run.methods[n]) & table["network"].isin(run.trained)]
+
+
+def _best(run: Run, n: int) -> pd.DataFrame:
+    """Take the scores of the best images of a method, of the trained networks."""
+    own = _of_method(run.scores, run, n)
+    return own[own["sample"] == 0]
+
+
+def _by_class(run: Run, n: int) -> Table:
+    """Write the means over trained networks of every target."""
+    columns = [name for name in _BY_CLASS if name in run.scores]
+    means = _best(run, n).groupby("target")[columns].mean().dropna(axis="columns", how="all")
+    over = f", means over {len(run.trained)} networks" if len(run.trained) > 1 else ""
+    heads = ["Target", *(_BY_CLASS[str(name)] for name in means)]
+    rows = zip(run.titles, means.itertuples(index=False), strict=True)
+    lines = [[title, *map(plain, row)] for title, row in rows]
+    return Table.of(f"Scores by class{over}", heads, lines)
 
 
 def _sample_name(result: Result, sample: int) -> str:
+    start = shared_start(result, sample)
     if result.images.shape[1] == 1:
         return ""
-    starts = result.diagnostics.get("start", result.diagnostics.get("restart"))
-    # Where the order differs by target, a row has no one start.
-    if starts is not None and (starts[:, sample] == starts[0, sample]).all():
-        return f"sample {sample}: start {starts[0, sample]}"
-    return f"sample {sample}" + (": best" if sample == 0 else "")
+    more = ": best" * (sample == 0) if start is None else f": start {start}"
+    return f"sample {sample}{more}"
 
 
-def _reasons(run: Run, n: int) -> Iterator[str]:
-    """Say why a method stopped, over the trained networks."""
-    table = run.scores
-    if "reason" not in table:
-        return
-    of = (table["method"] == run.methods[n]) & (table["sample"] == 0)
-    found = table[of & table["network"].isin(run.trained)]["reason"].value_counts()
-    ordered = sorted(found.items(), key=lambda each: (-each[1], str(each[0])))
-    words = [
-        f"{_REASONS.get(str(reason), str(reason))} ({number} of {found.sum()} images)"
-        for reason, number in ordered
-    ]
-    yield f"Why it stopped: {'; '.join(words)}."
-
-
-def _cost(run: Run, n: int) -> Iterator[str]:
-    """Say what a method took for the first network."""
-    table = run.cost
-    mine = table[(table["method"] == run.methods[n]) & (table["network"] == run.trained[0])]
-    for row in mine.to_dict("records")[:1]:
-        known = {str(name): value for name, value in row.items() if value == value}  # noqa: PLR0124
+def _sentences(run: Run, n: int) -> Iterator[str]:
+    """Say why a method stopped, what it took for the first network, and how samples differ."""
+    if "reason" in run.scores:
+        found = _best(run, n)["reason"].value_counts()
+        ordered = sorted(found.items(), key=lambda each: (-each[1], str(each[0])))
         words = [
-            f"{label} {plain(known[name])} s"
-            for name, label in (
-                ("prepare", "preparing"),
-                ("compile", "compiling"),
-                ("run", "running"),
-            )
-            if name in known
+            f"{_REASONS.get(str(reason), str(reason))} ({number} of {found.sum()} images)"
+            for reason, number in ordered
         ]
+        yield f"Why it stopped: {'; '.join(words)}."
+    cost = _of_method(run.cost, run, n)
+    for _, row in cost[cost["network"] == run.trained[0]].head(1).iterrows():
+        known = row.dropna()
+        phases = {"prepare": "preparing", "compile": "compiling", "run": "running"}
+        words = [f"{label} {plain(known[key])} s" for key, label in phases.items() if key in known]
         words += [f"{plural(int(known['steps']), 'step')} at most"] if "steps" in known else []
         words += [f"about {count(known['operations'])} operations"] if "operations" in known else []
         yield f"Cost for {network_name(run.trained[0])}: {', '.join(words)}."
-
-
-def _spread(run: Run, n: int) -> Iterator[str]:
-    """Say how the samples of a target differ, over the trained networks."""
-    table = run.spread
-    mine = table[(table["method"] == run.methods[n]) & table["network"].isin(run.trained)]
-    for column, words in (
+    spread = _of_method(run.spread, run, n)
+    for column, what in (
         ("distinct", "distinct images among its samples, mean over targets"),
         ("mean_correlation", "mean correlation between samples"),
     ):
-        if column in mine and mine[column].notna().any():
-            yield f"{plain(float(mine[column].mean()))}: {words}."
+        if column in spread and spread[column].notna().any():
+            yield f"{plain(spread[column].mean())}: {what}."
 
 
 def _drawings(run: Run, n: int) -> Iterator[tuple[str, Markup]]:
@@ -234,15 +234,15 @@ def _way(images: PageImages, n: int) -> dict[str, Any] | None:
     path, steps = result.diagnostics.get("path"), getattr(result.method, "path", ())
     if path is None or path.ndim != 4 or path.shape[2] != len(steps) or not steps:
         return None
-    ends = np.linspace(0, len(steps) - 1, min(len(steps), _MOST_STEPS)).round().astype(int).tolist()
-    words = [f"{run.methods[n]}, {title}, at step " for title in run.titles]
-    rows = [
-        PageRow(title, [images.bare(path[k, 0, at], f"{words[k]}{steps[at]}") for at in ends])
-        for k, title in enumerate(run.titles)
-    ]
+    chosen = np.linspace(0, len(steps) - 1, min(len(steps), _MOST_STEPS)).round().astype(int)
+    rows = []
+    for k, title in enumerate(run.titles):
+        words = f"{run.methods[n]}, {title}, at step "
+        pictures = [(images.pictures.add(path[k, 0, at]), f"{words}{steps[at]}") for at in chosen]
+        rows.append(PageRow(title, [PageImage(*each) for each in pictures]))
     name = f"path-{n:02d}.gif"
     link = f"../figures/{name}" if (run.folder.figures / name).exists() else ""
-    return {"steps": [steps[at] for at in ends], "rows": rows, "animation": link}
+    return {"steps": [steps[at] for at in chosen], "rows": rows, "animation": link}
 
 
 def _figures(run: Run, n: int) -> Iterator[tuple[str, str]]:
@@ -252,80 +252,91 @@ def _figures(run: Run, n: int) -> Iterator[tuple[str, str]]:
         yield data_uri(path.read_bytes()), words
 
 
-def _trace(run: Run, n: int) -> Markup | None:
+def _trace(run: Run, n: int) -> Table | None:
     """Make the table of the way back through the layers, the output first; None without a trace."""
-    try:
-        rows = [
+    with _named_damage(run, "traces.json"):
+        lines = [
             [title, *_layer(layer)]
             for each in run.traces
             if each["method_number"] == n
             for title in [run.titles[each["target"]]]
             for layer in reversed(each["layers"])
         ]
-    except (KeyError, IndexError, TypeError, ValueError) as fault:
-        raise damaged(run.path / "traces.json", fault) from None
-    if not rows:
-        return None
     which = "the first network" if len(run.trained) > 1 else "the network"
     caption = f"The way back through the layers of {which}, output first"
-    return Markup(to_html(pd.DataFrame(rows, columns=["Target", *_LAYER]), caption, shared=True))
+    return Table.of(caption, ["Target", *_LAYER], lines, share=True) if lines else None
+
+
+@contextlib.contextmanager
+def _named_damage(run: Run, file: str) -> Iterator[None]:
+    """Say which file is damaged where its content is not what is expected of it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+        raise damaged(run.path / file, fault) from None
 
 
 def _layer(layer: Mapping[str, Any]) -> list[str]:
-    def number(value: Any) -> str:
-        return UNKNOWN if value is None else plain(float(value))
-
     facts, ends = layer.get("facts") or {}, layer.get("found_range")
     wide, outside = [facts.get("fan_in"), facts.get("fan_out")], layer.get("outside_share")
     return [
         f"{layer['number']} ({layer['activation']})",
         f"{wide[0]} → {wide[1]}" if None not in wide else UNKNOWN,
-        number(facts.get("rank")),
-        number(facts.get("condition")),
-        f"{number(ends[0])} to {number(ends[1])}" if ends else UNKNOWN,
+        plain(facts.get("rank")),
+        plain(facts.get("condition")),
+        f"{plain(ends[0])} to {plain(ends[1])}" if ends else UNKNOWN,
         UNKNOWN if outside is None else f"{100 * outside:.0f} %",
-        *(number(layer.get(name)) for name in ("residual_before", "residual_after", "apart")),
+        *(plain(layer.get(name)) for name in ("residual_before", "residual_after", "apart")),
     ]
 
 
-def controls(images: PageImages) -> dict[str, Any]:
+def controls(images: PageImages, found: Mapping[str, Any]) -> dict[str, Any]:
     """Gather what a result is to be held against: networks that learnt nothing, noise, judges.
+
+    Args:
+        images: of the page.
+        found: the summary of all methods.
 
     Raises:
         JaxbqError: a file is damaged.
     """
     run = images.run
     known = [name for name in ("readability", "judged_right") if name in run.scores]
-    kinds = [getattr(result.method, "kind", "") for result in run.first]
+    best = run.scores[run.scores["sample"] == 0]
     methods = []
     for n, name in enumerate(run.methods if run.controls else ()):
         rows: list[tuple[PageRow, str]] = []
         for network in (run.trained[0], *run.controls):
             label = "trained" if network in run.trained else network.replace("_", " ")
-            of = run.scores[(run.scores["network"] == network) & (run.scores["method"] == name)]
-            mean = float(of[of["sample"] == 0][known[0]].mean()) if known else math.nan
-            rows.append((images.row(label, network, n), share(mean)))
+            own = best[(best["network"] == network) & (best["method"] == name)]
+            mean = share(own[known[0]].mean()) if known else UNKNOWN
+            rows.append((images.row(label, network, n), mean))
         methods.append({"number": n + 1, "name": name, "rows": rows})
+    kinds = [getattr(result.method, "kind", "") for result in run.first]
+    lines = [[line["name"], *(text for text, *_ in line["cells"])] for line in found["lines"]]
+    baselines = Table.of(
+        "Methods that ask no network: what is to be beaten",
+        ["Method", *(column.label for column in found["columns"])],
+        [line for line, kind in zip(lines, kinds, strict=True) if kind in _BASELINES],
+    )
     return {
         "score": "readability" if known else "",
         "methods": methods,
-        "baselines": [n for n, kind in enumerate(kinds) if kind in _BASELINES],
-        "tables": [Markup(table) for table in _control_tables(run)],
+        "baselines": baselines if baselines.groups and found["columns"] else None,
+        "tables": list(_control_tables(run)),
     }
 
 
-def _control_tables(run: Run) -> Iterator[str]:
+def _control_tables(run: Run) -> Iterator[Table]:
     """Write the tables of who measured, and of what: the first is wide, the others are not."""
 
     def table(
         file: str, caption: str, heads: Sequence[str], entries: Any, make: Any
-    ) -> Iterator[str]:
-        try:
-            rows = [make(each) for each in entries]
-        except (TypeError, ValueError, KeyError, AttributeError) as fault:
-            raise damaged(run.path / file, fault) from None
-        if rows:
-            yield to_html(pd.DataFrame(rows, columns=list(heads)), caption)
+    ) -> Iterator[Table]:
+        with _named_damage(run, file):
+            lines = [make(each) for each in entries]
+        if lines:
+            yield Table.of(caption, heads, lines)
 
     chance = share(1 / len(run.class_names))
     noise = ["Noise read as a class asked at random", "Mean largest probability on noise"]
@@ -341,28 +352,23 @@ def _control_tables(run: Run) -> Iterator[str]:
         "Independently trained networks that transfer is measured with",
         ["Network", "Test accuracy"],
         run.transfer,
-        lambda each: [str(each["name"]), _share(each, "test_accuracy")],
+        lambda each: [str(each["name"]), accuracy(each.get("test_accuracy"))],
     )
-    attacked = ["The same under attack"] if run.robustness else []
     yield from table(
         "networks",
         "Networks of this run",
-        ["Network", "Test accuracy", *attacked],
+        ["Network", "Test accuracy", *["The same under attack"] * bool(run.robustness)],
         run.networks,
-        lambda name: [
-            network_name(name),
-            accuracy(run.histories[name][-1].test_accuracy if name in run.histories else None),
-            *(_share(run.robustness.get(name, {}), "attacked") for _ in attacked),
-        ],
+        lambda name: _network(run, name),
     )
     yield from table(
         "naturalness.json",
         "What real test images score",
         ["Measure", "5 %", "median", "95 %"],
-        run.naturalness.items(),
-        lambda each: [
-            COLUMNS["Naturalness"].get(each[0], each[0].replace("_", " ")),
-            *map(plain, each[1]),
+        run.naturalness,
+        lambda name: [
+            COLUMNS["Naturalness"].get(name, name.replace("_", " ")),
+            *map(plain, run.naturalness[name]),
         ],
     )
     yield from table(
@@ -372,23 +378,24 @@ def _control_tables(run: Run) -> Iterator[str]:
         run.autoencoders,
         lambda each: [
             f"code of {plural(each['autoencoder']['code'], 'number')}",
-            *(plain(float(each[key])) for key in ("error", "pca", "mean_image")),
+            *(plain(each[key]) for key in ("error", "pca", "mean_image")),
         ],
     )
 
 
+def _network(run: Run, name: str) -> list[str]:
+    reached = run.histories[name][-1].test_accuracy if name in run.histories else None
+    found = [network_name(name), accuracy(reached)]
+    attacked = accuracy(run.robustness.get(name, {}).get("attacked"))
+    return [*found, attacked] if run.robustness else found
+
+
 def _judge(each: Mapping[str, Any], class_names: Sequence[str]) -> list[str]:
     shares = zip(class_names, each.get("noise_shares") or [], strict=False)
-    known = each.get("parameters")
     return [
         str(each["name"]),
         str(each.get("description", "")),
-        UNKNOWN if known is None else plain(float(known)),
-        *(_share(each, key) for key in ("test_accuracy", "noise_right", "noise_confidence")),
-        ", ".join(f"{name}: {accuracy(float(value))}" for name, value in shares if value >= 0.005),
+        plain(each.get("parameters")),
+        *(accuracy(each.get(key)) for key in ("test_accuracy", "noise_right", "noise_confidence")),
+        ", ".join(f"{name}: {accuracy(value)}" for name, value in shares if value >= 0.005),
     ]
-
-
-def _share(each: Mapping[str, Any], key: str) -> str:
-    value = each.get(key)
-    return UNKNOWN if value is None else accuracy(float(value))

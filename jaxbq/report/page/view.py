@@ -9,26 +9,15 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
-from ...evaluation.statistics import Interval
+from ...evaluation.statistics import Comparison, Interval
 from ...experiment.finished import SCORES, Run
 from ..plane import plane_figure, points_of
 from ..style import to_svg
-from .words import (
-    CONTROL_NAMES,
-    UNKNOWN,
-    accuracy,
-    count,
-    estimate,
-    listed,
-    percent,
-    plain,
-    plural,
-    share,
-)
+from ..words import UNKNOWN, accuracy, count, estimate, listed, percent, plain, plural, share
+from .images import CONTROL_NAMES
 
 LEVEL = 0.05
 _MOST_CLASSES, _MOST_NAMED = 20, 3
-_NOTHING = Interval(math.nan, math.nan, math.nan, 0, "")
 # Inches of the plane: on a wide screen, and on a narrow one.
 _PLANES = {"wide": 5.4, "narrow": 3.4}
 _PLANE = "Fidelity and readability of every method; the same numbers are in the list and the table."
@@ -87,7 +76,7 @@ def head(run: Run) -> dict[str, Any]:
         "Data": _data(run),
         "Classes": _classes(run.class_names),
         "Network": _network(run),
-        "Training": _training(run.config.get("training")),
+        "Training": _training(_table(run.config.get("training"))),
         "Controls": listed([CONTROL_NAMES.get(name, name) for name in run.controls]),
         "Targets": _targets(run),
         "Environment": _environment(run.environment),
@@ -100,15 +89,19 @@ def head(run: Run) -> dict[str, Any]:
         f"{plural(len(run.titles), 'target')}: what image makes you answer this?",
         "lines": [line for line in lines.items() if line[1]],
         "command": command if isinstance(command, str) else "",
-        "config": _pretty(run.config),
-        "environment": _pretty(about),
+        "config": json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
+        "environment": json.dumps(about, indent=2, ensure_ascii=False) if about else "",
         "files": list(_files(run)),
     }
 
 
+def _table(value: Any) -> Mapping[str, Any]:
+    """Take a table of a config, which is empty where there is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def _data(run: Run) -> str:
-    about = run.config.get("data")
-    table = about if isinstance(about, Mapping) else {}
+    table = _table(run.config.get("data"))
     said = [str(table.get("kind", ""))]
     # Its defaults say nothing.
     said += [
@@ -128,14 +121,12 @@ def _classes(names: Sequence[str]) -> str:
 
 
 def _network(run: Run) -> str:
-    model = run.network.model
+    model, table = run.network.model, _table(run.config.get("network"))
     inner = f"{model.hidden} hidden units, " if len(model.sizes) > 2 else ""
     biases = "with" if model.bias else "without"
     said = [f"{'–'.join(map(str, model.sizes))}, {inner}{model.output} outputs, {biases} biases"]
-    table = run.config.get("network")
-    if isinstance(table, Mapping) and table.get("file"):
-        said.append(f"from {table['file']}")
-    if isinstance(table, Mapping) and table.get("control", "none") != "none":
+    said += [f"from {table['file']}"] if table.get("file") else []
+    if table.get("control", "none") != "none":
         said.append(CONTROL_NAMES.get(str(table["control"]), str(table["control"])))
     known = [run.histories[k][-1].test_accuracy for k in run.trained if k in run.histories]
     if known:
@@ -145,16 +136,12 @@ def _network(run: Run) -> str:
     return "; ".join(said)
 
 
-def _training(table: Any) -> str:
-    if not isinstance(table, Mapping):
-        return ""
-    optimiser = table.get("optimiser")
+def _training(table: Mapping[str, Any]) -> str:
+    optimiser = _table(table.get("optimiser"))
     said = [f"{table['loss']} loss"] if table.get("loss") else []
-    if table.get("rule") not in (None, "gradient"):
-        said.append(f"{table['rule']} rule")
-    if isinstance(table.get("epochs"), int):
-        said.append(plural(table["epochs"], "epoch"))
-    if isinstance(optimiser, Mapping):
+    said += [f"{table['rule']} rule"] if table.get("rule") not in (None, "gradient") else []
+    said += [plural(table["epochs"], "epoch")] if isinstance(table.get("epochs"), int) else []
+    if optimiser:
         said.append(f"{optimiser.get('name')} at {optimiser.get('learning_rate')}")
     elif table.get("learning_rate") is not None:
         said.append(f"learning rate {table['learning_rate']}")
@@ -166,24 +153,20 @@ def _training(table: Any) -> str:
 def _targets(run: Run) -> str:
     targets = run.first[0].targets
     on, off = float(targets.max()), float(targets.min())
-    codes = all(
-        math.isclose(row.max(), on)
-        and np.isclose(row, off, rtol=0, atol=1e-9).sum() == len(row) - 1
-        for row in targets
-    )
-    if codes and len(targets[0]) > 1:
+    highest = np.isclose(targets.max(axis=1), on, rtol=1e-9, atol=0)
+    others = np.isclose(targets, off, rtol=0, atol=1e-9).sum(axis=1) == targets.shape[1] - 1
+    if (highest & others).all() and targets.shape[1] > 1:
         ends = f"{plain(on)} of the class asked for, {plain(off)} of every other"
-        return f"{listed(run.titles)}: {ends}"
-    return f"{listed(run.titles)}: outputs between {plain(off)} and {plain(on)}"
+    else:
+        ends = f"outputs between {plain(off)} and {plain(on)}"
+    return f"{listed(run.titles)}: {ends}"
 
 
 def _environment(table: Mapping[str, Any]) -> str:
-    packages, device = table.get("packages"), table.get("device")
+    packages, device = _table(table.get("packages")), table.get("device")
     said = [f"Python {table['python']}"] if table.get("python") else []
-    if isinstance(packages, Mapping):
-        said += [f"{name} {packages[name]}" for name in ("jaxbq", "jax") if packages.get(name)]
-    if isinstance(device, Mapping):
-        said.append(str(device.get("kind", UNKNOWN)))
+    said += [f"{name} {packages[name]}" for name in ("jaxbq", "jax") if packages.get(name)]
+    said += [str(device.get("kind", UNKNOWN))] if isinstance(device, Mapping) else []
     said += [str(table["precision"])] if table.get("precision") else []
     commit, _, changed = str(table.get("commit") or "").partition("-")
     said += [f"commit {commit[:12]}" + (" with changes" if changed else "")] if commit else []
@@ -196,16 +179,17 @@ def _word(value: Any) -> str:
     return ", ".join(map(_word, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _pretty(table: Mapping[str, Any]) -> str:
-    return json.dumps(table, indent=2, ensure_ascii=False) if table else ""
-
-
 def _files(run: Run) -> Iterator[tuple[str, str, str]]:
     """Give the address from the page, the name and the content of every file of the run."""
     for path in sorted(run.path.iterdir()):
         if not path.name.startswith(".") and path.name != "report":
             name = f"{path.name}/" if path.is_dir() else path.name
             yield f"../{quote(name)}", name, _FILES.get(path.name, "")
+
+
+def has_all_scores(run: Run) -> bool:
+    """Whether scores.csv has every column; runs of older versions lack some."""
+    return set(SCORES) <= set(run.scores.columns)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -216,31 +200,24 @@ def summary(run: Run) -> dict[str, Any]:
         interval and what it is sorted by; ``qualities``, who has most and least of each, and
         ``basis``, what the intervals are over.
     """
-    found = run.intervals() if set(SCORES) <= set(run.scores.columns) else {}
-    scores = [found.get(name, {}) for name in run.methods]
-    known = [c for c in _SCORES if any(not math.isnan(_mean(own, c.key)) for own in scores)]
+    scores = list(run.intervals().values()) if has_all_scores(run) else []
+    known = [c for c in _SCORES if any(own[c.key].number for own in scores)]
     costs = run.cost[run.cost["network"].isin(run.trained)].groupby("method")
     dear = [c for c in _COSTS if c.key in run.cost and run.cost[c.key].notna().any()]
     spent = {c.key: costs[c.key].max() if c.key == "steps" else costs[c.key].mean() for c in dear}
     lines = []
-    for n, own in enumerate(scores):
-        cells = [
-            (*estimate(one), _value(one.mean)) for one in (own.get(c.key, _NOTHING) for c in known)
-        ]
+    for n, name in enumerate(run.methods):
+        cells = [(*estimate(scores[n][c.key]), _value(scores[n][c.key].mean)) for c in known]
         for column in dear:
-            value = float(spent[column.key].get(run.methods[n], math.nan))
-            cells.append((column.write(value), "", _value(value)))
-        lines.append({"number": n + 1, "name": run.methods[n], "cells": cells})
+            mean = float(spent[column.key].get(name, math.nan))
+            cells.append((column.write(mean), "", _value(mean)))
+        lines.append({"number": n + 1, "name": name, "cells": cells})
     return {
         "columns": [*known, *dear],
         "lines": lines,
         "qualities": [_quality(c, run.methods, scores) for c in _QUALITIES if c in known],
         "basis": _basis(scores),
     }
-
-
-def _mean(own: Mapping[str, Interval], key: str) -> float:
-    return own.get(key, _NOTHING).mean
 
 
 def _value(number: float) -> str:
@@ -251,17 +228,17 @@ def _quality(
     column: Column, methods: Sequence[str], scores: Sequence[Mapping[str, Interval]]
 ) -> tuple[str, str, str]:
     """Name the methods with most and with least of something, by the number that is written."""
-    means = dict(zip(methods, (_mean(own, column.key) for own in scores), strict=True))
-    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+    means = [own[column.key].mean for own in scores]
 
     def who(value: float) -> str:
-        names = [name for name, mean in known.items() if column.write(mean) == column.write(value)]
+        text = column.write(value)
+        names = [m for m, mean in zip(methods, means, strict=True) if column.write(mean) == text]
         more = len(names) - _MOST_NAMED
         if more > 1:
             names = [*names[:_MOST_NAMED], f"{more} more"]
-        return f"{column.write(value)} ({listed(names)})"
+        return f"{text} ({listed(names)})"
 
-    return column.label, who(max(known.values())), who(min(known.values()))
+    return column.label, who(float(np.nanmax(means))), who(float(np.nanmin(means)))
 
 
 def _basis(scores: Sequence[Mapping[str, Interval]]) -> str:
@@ -280,49 +257,38 @@ def chart(run: Run) -> dict[str, Any]:
     natural = run.naturalness.get("naturalness", [])
     found: dict[str, Any] = {"planes": [], "list": [], "natural": [percent(v) for v in natural]}
     found["band"] = natural if len(natural) == 3 and not np.isnan(natural).any() else None
-    if not set(SCORES) <= set(run.scores.columns):
+    if not has_all_scores(run):
         return found
     points = points_of(run)
     for n, (point, own) in enumerate(zip(points, run.intervals().values(), strict=True), 1):
         if point.place is not None:
-            parts = [
-                (key, " ".join(estimate(own[key])))
+            said = ", ".join(
+                f"{key} {' '.join(estimate(own[key])).strip()}"
                 for key in ("fidelity", "readability", "naturalness")
-            ]
-            said = ", ".join(f"{key} {text.strip()}" for key, text in parts)
+            )
             each = {"number": n, "name": point.label, "words": f"{n}. {point.label}: {said}"}
-            mean, low, high = (float(min(max(v, 0), 100)) for v in own["naturalness"][:3])
-            low, high = (mean if math.isnan(end) else end for end in (low, high))
-            strip = None if math.isnan(mean) else [round(v, 1) for v in (mean, low, high - low)]
-            found["list"].append(each | {"strip": strip})
+            found["list"].append(each | {"strip": _strip(*own["naturalness"][:3])})
     for name, width in _PLANES.items() if found["list"] else ():
         figure = plane_figure(points, run.space, width=width, listed=False)
         found["planes"].append(Markup(to_svg(figure, f"plane {name}", name, _PLANE)))
     return found
 
 
+def _strip(*ends: float) -> list[float] | None:
+    """Say where a mean and its interval lie from 0 to 100: the mean, the low end, the width."""
+    mean, low, high = (float(min(max(end, 0), 100)) for end in ends)
+    low, high = (mean if math.isnan(end) else end for end in (low, high))
+    return None if math.isnan(mean) else [round(v, 1) for v in (mean, low, high - low)]
+
+
 def differences(run: Run) -> list[dict[str, Any]]:
     """Make a table a score, every method against every; without rows where nothing holds."""
-    if not set(SCORES) <= set(run.scores.columns) or len(run.methods) < 2:
+    if not has_all_scores(run) or len(run.methods) < 2:
         return []
     squares = []
     for score, pairs in run.pairs.items():
-        signs = {}
-        for one in pairs:
-            difference = one.difference
-            back = difference._replace(
-                mean=-difference.mean, low=-difference.high, high=-difference.low
-            )
-            for first, second, found, effect in (
-                (one.first, one.second, difference, one.effect),
-                (one.second, one.first, back, -one.effect),
-            ):
-                # NaN is not below the level either.
-                sign = "+−"[found.mean < 0] if one.p_holm < LEVEL else "·"
-                ends = " ".join(estimate(found))
-                said = f"{first} less {second}: {ends}, p {plain(one.p_holm)}"
-                words = f"{said} after Holm’s correction, effect {plain(effect)}"
-                signs[first, second] = sign, words
+        both = [side for one in pairs for side in (one, _turned(one))]
+        signs = {(side.first, side.second): _sign(side) for side in both}
         rows = [
             (n, first, [signs.get((first, second), ("", "")) for second in run.methods])
             for n, first in enumerate(run.methods, 1)
@@ -330,3 +296,19 @@ def differences(run: Run) -> list[dict[str, Any]]:
         holds = any(sign in "+−" for sign, _ in signs.values())
         squares.append({"score": score.capitalize(), "rows": rows if holds else []})
     return squares
+
+
+def _turned(one: Comparison) -> Comparison:
+    """Compare the second with the first."""
+    mean, high, low = (-value for value in one.difference[:3])
+    back = one.difference._replace(mean=mean, low=low, high=high)
+    return one._replace(first=one.second, second=one.first, difference=back, effect=-one.effect)
+
+
+def _sign(one: Comparison) -> tuple[str, str]:
+    """Say by a sign whether a difference holds, and in words how large it is."""
+    # NaN is not below the level either.
+    sign = "+−"[one.difference.mean < 0] if one.p_holm < LEVEL else "·"
+    said = f"{one.first} less {one.second}: {' '.join(estimate(one.difference))}"
+    p = f"p {plain(one.p_holm)} after Holm’s correction"
+    return sign, f"{said}, {p}, effect {plain(one.effect)}"

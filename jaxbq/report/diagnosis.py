@@ -1,15 +1,18 @@
-"""The picture of a trace: each layer's vector going backward beside the one going forward."""
+"""Figures of the diagnosis: a trace, and what the options of the pseudo-inverse do."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..diagnosis import LayerTrace, Trace
+from ..diagnosis import Fidelity, LayerTrace, Trace
 from .images import draw_image
-from .style import AS_IS, BLUE, DPI, ORANGE, shorten, styled
+from .style import AS_IS, BLUE, DPI, GREEN, ORANGE, shorten, styled
 
-_NARROW = 5.0  # inches
+_NARROW = 5.0  # inches: in less, an option of the sensitivity is a row
+_LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "^:"))  # of the pixel policies
+Curve = Sequence[tuple[float, Fidelity, float]]
 
 
 @styled()
@@ -44,35 +47,31 @@ def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float) -> Non
     # Outputs keep their order, a target is read by class; hidden units have none to keep.
     if layer.asked is not None and layer.number < last:
         order = np.argsort(layer.asked, kind="stable")
-    units = np.arange(len(order))
     given: Any = {"color": ORANGE, "marker": "o", "markersize": 3.5, "linewidth": 0.8}
     if len(order) > 30:
         # Many units: a line through all of them would hide how many lie near what is asked.
         given |= {"linestyle": "none", "markersize": 2}
-    axis.plot(units, layer.answered[order], label="forward: what the image gives", **given)
+    axis.plot(layer.answered[order], label="forward: what the image gives", **given)
     if layer.asked is not None:
         label = "backward: what is asked"
-        axis.plot(units, layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
+        axis.plot(layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
         apart = f"farthest apart {layer.apart:.3g}"
     else:
         apart = "this method asks nothing of this layer"
     name = "output" if layer.number == last else f"hidden {layer.number}"
     axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=points, loc="left")
     axis.set_xlabel("unit" if layer.number == last else "unit, by what is asked", fontsize=7)
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
     if layer.number == last:
-        axis.legend(fontsize=7, frameon=False)
+        axis.legend()
 
 
 def _draw_agreement(axis: Any, layer: LayerTrace) -> None:
-    axis.tick_params(labelsize=7)
     if layer.asked_z is None:
         axis.set_axis_off()
         return
     axis.plot(layer.asked_z, layer.answered_z, ".", color=BLUE, markersize=3)
-    ends = [min(layer.asked_z.min(), layer.answered_z.min())]
-    ends.append(max(layer.asked_z.max(), layer.answered_z.max()))
+    both = np.array([layer.asked_z, layer.answered_z])
+    ends = (both.min(), both.max())
     axis.plot(ends, ends, color="0.6", linewidth=0.8)
     axis.set_xlabel("z asked", fontsize=7)
     axis.set_ylabel("z given", fontsize=7)
@@ -83,20 +82,54 @@ def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
     first, space = trace.layers[0], trace.space
     if first.found is not None:
         order = np.argsort(first.found, kind="stable")
-        pixels = np.arange(len(order))
-        left.plot(pixels, first.found[order], color=BLUE, ls="--", label="before the policy")
-        left.plot(pixels, trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
+        left.plot(first.found[order], color=BLUE, ls="--", label="before the policy")
+        left.plot(trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
         outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
         left.set_title(outside, fontsize=points, loc="left")
-        left.legend(fontsize=7, frameon=False)
+        left.legend()
     else:
         left.plot(np.sort(trace.image), color=ORANGE)
         left.set_title("pixels of the image", fontsize=points, loc="left")
     left.axhspan(space.low, space.high, color="0.92", zorder=0)
     left.set_xlabel("pixel, by value", fontsize=7)
-    left.tick_params(labelsize=7)
-    left.spines[["top", "right"]].set_visible(False)
-    right.set_xticks([])
-    right.set_yticks([])
     draw_image(right, trace.image, space)
     right.set_title("the image", fontsize=points)
+
+
+@styled(grid=True)
+def sensitivity_figure(
+    curves: Mapping[str, Mapping[str, Curve]], width: float | None = None
+) -> Figure:
+    """Draw fidelity and likeness against an option.
+
+    Args:
+        curves: by option (margin, ridge, rcond), then by pixel policy, what
+            :func:`jaxbq.diagnosis.sensitivity` returned.
+        width: inches, 2.8 an option by default. Where that is little, an option is a row.
+
+    Returns:
+        Above (or at the left), the mean over targets of the largest output error; below, the mean
+        correlation of the images with those of the option's default.
+    """
+    turned = width is not None and width < _NARROW
+    size = (width or 2.8 * len(curves), 1.7 * len(curves) if turned else 4.2)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    if turned:
+        grid: Any = figure.subplots(len(curves), 2, sharex="row", sharey="col", squeeze=False).T
+    else:
+        grid = figure.subplots(2, len(curves), sharex="col", sharey="row", squeeze=False)
+    above, below = grid
+    for column, (knob, lines) in enumerate(curves.items()):
+        for (policy, curve), (colour, style) in zip(lines.items(), _LOOKS, strict=False):
+            values, errors, alike = zip(*curve, strict=True)
+            look: Any = {"color": colour, "markersize": 3, "linewidth": 1, "label": policy}
+            above[column].plot(values, [each.mean_largest_error for each in errors], style, **look)
+            below[column].plot(values, alike, style, **look)
+        below[column].set(xscale="log", xlabel=knob)
+        if turned:
+            above[column].set_xlabel(knob)
+    gap = "\n" if turned else " "
+    above[0].set_ylabel(f"output error{gap}(mean of largest)")
+    below[0].set_ylabel("correlation with default")
+    above[0].legend(title="pixel policy", title_fontsize=7)
+    return figure
