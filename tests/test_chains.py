@@ -165,6 +165,7 @@ def test_small_and_whole_numbers_become_floats():
         ({"W0": np.ones((4, 3)), "images": np.ones((3, 2, 2))}, "is images, it seems"),
         ({"fc.weight": np.ones((4, 3)), "ln.weight": np.ones(3)}, "perhaps of LayerNorm"),
         ({"W0": np.ones((4, 3)), "mean": np.ones(3)}, "a step of the network's own"),
+        ({"W0": np.ones((4, 3)), "W1": np.ones((3, 3)), "cm": np.ones((3, 3))}, "'cm', beside W0"),
         ({"W0": np.full((4, 3), np.nan)}, "'W0': holds values that are not finite"),
         ({"W0": np.full((4, 3), np.inf, "f2")}, "not finite"),
         ({"W0": np.ones((4, 3), complex)}, "complex128, not real"),

@@ -176,8 +176,8 @@ def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise JaxbqError(
-            f"{path}: is no text, so no config; a network has its place in one, "
-            f'network = "file:{path.name}", or in the other commands, like jaxbq import'
+            f"{path}: cannot be read as TOML, for it is no text; a network has its place in a "
+            f'config, network = "file:{path.name}", or in other commands, like jaxbq import'
         ) from None
     except (OSError, tomllib.TOMLDecodeError, RecursionError) as fault:
         raise JaxbqError(f"{path}: cannot be read as TOML: {fault}") from None

@@ -57,6 +57,7 @@ def arrange_named(
 ) -> list[tuple[str, RawLayer]]:
     """Do as :func:`arrange`, and name the weights of every layer."""
     weights, biases = _sorted_out(_placed(arrays), where)
+    _check_names(weights, where)
     names = _order(weights, biases, where, orientation, inputs, ordered)
     ways = _ways(weights, biases, names, orientation, inputs)
     if len(ways) > 1:
@@ -222,6 +223,17 @@ def _sorted_out(
     if max(len(weights), len(biases)) > _MOST_LAYERS:
         raise JaxbqError(f"{where}: {len(weights)} layers are more than jaxbq reads")
     return weights, biases
+
+
+def _check_names(weights: Mapping[str, np.ndarray], where: str) -> None:
+    """Refuse a matrix of another name beside W0, W1, which may be a table of results."""
+    numbered = [name for name in weights if re.fullmatch(r"(w|weights?)_?\d+", name.lower())]
+    others = [name for name in weights if name not in numbered and not layer_name(name)]
+    if len(numbered) > 1 and others:
+        raise JaxbqError(
+            f"{where}: is {others[0]!r}, beside {numbered[0]} and {numbered[1]}, a layer? If so, "
+            "number it likewise; if not, save the layers apart from it"
+        )
 
 
 def _why_not(name: str, array: np.ndarray) -> str:

@@ -118,8 +118,12 @@ def from_arrays(
     arrays = {str(name): as_array(value, f"{where}: {name}") for name, value in named.items()}
     kept, notes = passed_over(arrays)
     if thetas := _thetas(kept, where):
-        said = f"the first column of {', '.join(kept)} taken for biases"
-        return Found(what, thetas, notes=(said, *notes))
+        said = (
+            f"the first column of {', '.join(kept)} taken for biases",
+            "Ng's course has images column after column, and the digit 0 last: for its networks "
+            "give --axes columns --class-names 1,2,3,4,5,6,7,8,9,0",
+        )
+        return Found(what, thetas, notes=(*said, *notes))
     layers = arrange(kept, where, orientation=orientation, inputs=inputs, ordered=ordered)
     return Found(what, layers, notes=notes)
 
