@@ -93,6 +93,7 @@ def _do(
 
     def draw(folder: "RunFolder") -> None:
         drawn[folder] = Run(folder.path)
+        assert data is not None
         _write_play(drawn[folder], data)
         build(drawn[folder])
 

@@ -539,6 +539,7 @@ def _play(chosen: argparse.Namespace) -> None:
         raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
     if chosen.weights is None and chosen.data is not None:
         raise JaxbqError("--data is for a network of yours; name its file too")
+    data: Dataset | None
     with computing(chosen.precision), Terminal() as terminal:
         if chosen.weights is None:
             terminal.say("no network named: one of 784-200-10 units, trained on mnist-10k")

@@ -111,7 +111,7 @@ function whitenedAscent(net, prior, target, start) {
 
 // v Σ^½: whole, or c v + E ((s − c) Eᵀv) with the leading eigenvectors in the rows of E.
 function colour(prior, v) {
-  if (prior.root) return symmetric(v, prior.root);
+  if (prior.root) return timesRows(v, prior.root, v.length);
   const { rows, scale, rest } = prior, n = v.length, out = v.map((each) => rest * each);
   scale.forEach((s, k) => {
     const row = rows.subarray(k * n, (k + 1) * n), share = (s - rest) * dot(row, v);

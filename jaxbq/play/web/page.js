@@ -1,7 +1,7 @@
 // The page itself: what is clicked, dragged, drawn and typed, and a frame that shows all of it.
 
 const VIEW = { run: null, image: null, trace: null, before: null, start: null, at: 0, others: [] };
-const MARGIN_MS = 9, calm = matchMedia("(prefers-reduced-motion: reduce)");
+const MARGIN_MS = 12, calm = matchMedia("(prefers-reduced-motion: reduce)");
 let stale = true, scheduled = false, playing = null, undo = [], cursor = [HEIGHT >> 1, WIDTH >> 1];
 
 // What changed says what has to be done again: "ask" everything, "unit" and "at" only the showing.

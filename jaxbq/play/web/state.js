@@ -6,7 +6,7 @@ const floats = (text) => new Float32Array(bytesOf(text).buffer);
 const doubles = (text) => new Float64Array(bytesOf(text).buffer);
 
 function fullSquare(triangle, size) {
-  const full = new Float64Array(size * size);
+  const full = new triangle.constructor(size * size);
   for (let i = 0, at = 0; i < size; i++) {
     for (let j = 0; j <= i; j++, at++) full[i * size + j] = full[j * size + i] = triangle[at];
   }
