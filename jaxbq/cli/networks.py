@@ -543,7 +543,6 @@ def _play(chosen: argparse.Namespace) -> None:
     with computing(chosen.precision), Terminal() as terminal:
         if chosen.weights is None:
             terminal.say("no network named: one of 784-200-10 units, trained on mnist-10k")
-            data: Dataset | None
             network, data = demo_network()
             source = str(page.with_suffix(".safetensors"))
             save_network(source, network)
