@@ -161,11 +161,11 @@ def all_changes() -> list[Change]:
 def stages(change: Change) -> list[list[str]]:
     """Tests in the order in which they are likely to notice: lists of files, one after another."""
     stem = change.file.stem
-    tests = sorted((ROOT / "tests").glob("test_*.py"))
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
     named = {f"test_{stem}", f"test_{change.file.parent.name}"}
     own = [f for f in tests if f.stem in named]
     near = [f for f in tests if f not in own and re.search(rf"\b{stem}\b", f.read_text())]
-    core = ROOT / "tests" / "test_methods.py"
+    core = ROOT / "tests" / "methods" / "test_methods.py"
     near += [core] if core not in (*own, *near) else []
     rest = [f for f in tests if f not in (*own, *near)]
     return [[str(f.relative_to(ROOT)) for f in part] for part in (own, near, rest) if part]

@@ -14,7 +14,7 @@ from jaxbq.experiment import Experiment, load_config, run
 from jaxbq.experiment.inversions import InversionCell
 from jaxbq.runtime.compiled import kept_programs
 
-ALL = Path(__file__).parent.parent / "configs" / "all_methods.toml"
+ALL = Path(__file__).parents[2] / "configs" / "all_methods.toml"
 # What compiles within a second or so; `make slow` runs the others too.
 SHORT = ("transpose", "ascent", "exemplars", "exemplar_mean", "class_mean", "grey", "noise")
 # Settings of the config for 120 images of 12 × 10, as short as can be.

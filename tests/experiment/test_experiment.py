@@ -27,7 +27,7 @@ from jaxbq.experiment.reading import apply_change
 from jaxbq.methods import Ascent, Transpose
 from jaxbq.network.files import NetworkFile, load_network, save_network
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 CONFIG = """
 name = "small"
 scores = "quick"
@@ -267,7 +267,7 @@ def test_damaged_files_are_named(config, done, tmp_path, name):
         (["name=../up"], "name: string should match pattern"),
         (["network.hiden=[3]"], "network.hiden: unknown key; did you mean 'hidden'?"),
         (["network.hidden=[0]"], "network.hidden.0: input should be greater than 0"),
-        (["network.output=softmx"], "network.output: no activation 'softmx'; known: sigmoid"),
+        (["network.output=softmx"], "network.output: no activation 'softmx'"),
         (["training.rule=books"], "training: unknown rule 'books'; did you mean 'book'?"),
         (["training.epochs=1.5"], "training.epochs: "),
         (["training.optimiser.learning_rat=1"], "training.optimiser.learning_rat: unknown key"),
@@ -344,7 +344,9 @@ def test_a_sweep_is_every_combination(config):
         load_config(config)
     with pytest.raises(JaxbqError, match="sweep must hold lists"):
         load_configs(config, ["sweep=3"])
-    with pytest.raises(JaxbqError, match=r"network.activation: no activation 'tan'; known: sigmoid"):
+    with pytest.raises(
+        JaxbqError, match=r"network.activation: no activation 'tan'; known: sigmoid"
+    ):
         load_configs(config, ['sweep={"network.activation"=["tan"]}'])
 
 

@@ -34,7 +34,7 @@ from jaxbq.runtime.devices import (
     type_of,
 )
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def compared(which):

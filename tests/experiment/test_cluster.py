@@ -95,6 +95,9 @@ if cluster.run_cell.__name__ == "run_cell":
     cluster.run_cell = slow(cluster.run_cell)
 """
 
+# Where workers find this module and what it imports.
+TESTS = [str(Path(__file__).parents[n]) for n in (0, 1)]
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -332,7 +335,7 @@ class Machines:
         (folder / "waiting.py").write_text(WAITING)
         self.environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(root), str(Path(__file__).parent))),
+            "PYTHONPATH": os.pathsep.join((str(root), *TESTS)),
             # So that many losses of one cell are no end.
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "100",
         }
@@ -692,7 +695,7 @@ class Nothing:
 
 @pytest.mark.slow
 def test_memory_of_the_leader_does_not_grow_with_the_number_of_cells(job, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(TESTS))
 
     def resident():
         status = Path("/proc/self/status").read_text()

@@ -17,7 +17,7 @@ from jaxbq.cli import main
 from jaxbq.data import ImageSpace
 from jaxbq.network.files import NetworkFile, load_network, save_network
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "run",
     "report",
