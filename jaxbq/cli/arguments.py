@@ -300,10 +300,13 @@ def said_of_file(chosen: argparse.Namespace) -> list[str]:
 
 def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """Read what was said about a network file; None for what was not."""
+    from ..network.inputs import Inputs
+
     hidden = chosen.hidden.split(",") if chosen.hidden else None
     inputs: dict[str, Any] = {name: getattr(chosen, name) for name in ("ink", "axes", "channels")}
     for name in ("scale", "offset"):
         inputs[name] = _input_numbers(f"--input-{name}", getattr(chosen, f"input_{name}"))
+    inputs = {name: value for name, value in inputs.items() if value is not None}
     return {
         "hidden": hidden[0] if hidden and len(hidden) == 1 else hidden,
         "output": chosen.output,
@@ -312,7 +315,7 @@ def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
         "pixel_range": chosen.pixel_range,
         "image_shape": chosen.shape,
         "class_names": chosen.class_names and [n.strip() for n in chosen.class_names.split(",")],
-        "inputs": {name: value for name, value in inputs.items() if value is not None} or None,
+        "inputs": Inputs(**inputs) if inputs else None,
     }
 
 
@@ -328,6 +331,9 @@ def _input_numbers(option: str, given: str | None) -> Any:
         return float(given)
     except ValueError:
         raise JaxbqError(f"{option} {given}: give a number, or an .npy file") from None
+
+
+_MOST_FIXES = 3  # of --fix, one after another
 
 
 class Opened(NamedTuple):
@@ -359,18 +365,22 @@ def open_with_images(
         default: data to check the network on where none is named, if they fit it.
     """
     from ..data import Reference
-    from ..diagnosis import ClassesDisagreeError
-    from ..network.files import is_native
+    from ..diagnosis import ClassesDisagreeError, open_mended
+    from ..network.files import is_native, open_network
+    from ..runtime.devices import type_of
 
     said, own = read_foreign_options(chosen), is_native(Path(chosen.weights))
+    dtype, name = type_of(chosen.precision), chosen.data or default
     network = found = seen = None
-    name = chosen.data or default
     if chosen.data is None or own:
-        network = _open(chosen, said)
+        network = open_network(chosen.weights, dtype, **said)
     if name is not None:
         try:
             data = load_named(name, chosen.shape, chosen.pixel_range, network)
-            network, seen, found = _checked(chosen, said, data, say)
+            most = _MOST_FIXES if chosen.fix else 0
+            network, seen, found, fixes = open_mended(chosen.weights, data, dtype, said, most)
+            for changes in fixes:
+                say(f"fixed: {show_flags(changes)}")
         except JaxbqError as fault:
             if chosen.data is not None:
                 raise
@@ -388,48 +398,6 @@ def open_with_images(
     return Opened(network, seen, reference, found)
 
 
-def _checked(
-    chosen: argparse.Namespace, said: dict[str, Any], data: "Dataset", say: Callable[[str], None]
-) -> tuple["NetworkFile", "Dataset", "Plausibility"]:
-    """Open a network for data and let it read them; mend what is found, if that is wanted."""
-    from ..diagnosis import ClassesDisagreeError, plausibility
-
-    fixes = _MOST_FIXES if chosen.fix else 0
-    while True:
-        try:
-            network, seen = _opened(chosen, said, data)
-            found = plausibility(network.model, network.params, seen, network.settled)
-            if not (found.causes and fixes):
-                return network, seen, found
-            changes = found.causes[0].changes
-        except ClassesDisagreeError as fault:
-            if not fixes:
-                raise
-            changes = {"class_names": fault.likely}
-        fixes -= 1
-        said |= _taken(said, changes)
-        say(f"fixed: {show_flags(changes)}")
-
-
-_MOST_FIXES = 3
-_OF_INPUTS = ("ink", "axes", "channels", "scale", "offset")
-
-
-def _taken(said: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Say otherwise what is to be changed; of two ways of drawing, the other than was said."""
-    new: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name in _OF_INPUTS:
-            inputs = said["inputs"] or {}
-            undone = inputs.get(name) == value
-            new["inputs"] = {k: v for k, v in inputs.items() if k != name} | (
-                {} if undone else {name: value}
-            )
-        else:
-            new[name] = value
-    return new
-
-
 def show_flags(changes: Mapping[str, Any]) -> str:
     """Write changes to what was said of a network as the options to give."""
 
@@ -440,43 +408,6 @@ def show_flags(changes: Mapping[str, Any]) -> str:
         return " ".join(part if isinstance(part, str) else f"{part:g}" for part in parts)
 
     return " ".join(f"--{name.replace('_', '-')} {written(v)}" for name, v in changes.items())
-
-
-def _opened(
-    chosen: argparse.Namespace, said: dict[str, Any], data: "Dataset"
-) -> tuple["NetworkFile", "Dataset"]:
-    """Open a network for data, and bring these into its pixel range and order of classes.
-
-    Raises:
-        JaxbqError: the network does not take these images, or answer these classes.
-    """
-    from ..data import rescaled
-    from ..diagnosis import matched
-    from ..network.files import is_native
-
-    if not is_native(Path(chosen.weights)):
-        # The images say what neither the file nor the user does.
-        said = said | {
-            "image_shape": said["image_shape"] or data.space.shape,
-            "pixel_range": said["pixel_range"] or data.pixel_range,
-        }
-    network = _open(chosen, said)
-    if network.space.shape != data.space.shape:
-        raise JaxbqError(
-            f"the network's images have shape {network.space.shape}, "
-            f"those of the data {data.space.shape}"
-        )
-    data = rescaled(data, network.space.low, network.space.high)
-    return matched(network, data, chosen.weights)
-
-
-def _open(chosen: argparse.Namespace, said: Mapping[str, Any]) -> "NetworkFile":
-    from ..network.files import open_network
-    from ..network.inputs import Inputs
-    from ..runtime.devices import type_of
-
-    inputs = Inputs(**said["inputs"]) if said["inputs"] else None
-    return open_network(chosen.weights, type_of(chosen.precision), **{**said, "inputs": inputs})
 
 
 def _say_assumed(

@@ -15,6 +15,8 @@ from .losses import sensitivity as sensitivity
 from .losses import share_in_range as share_in_range
 from .matching import ClassesDisagreeError as ClassesDisagreeError
 from .matching import matched as matched
+from .matching import open_for as open_for
+from .matching import open_mended as open_mended
 from .plausibility import Plausibility as Plausibility
 from .plausibility import Reading as Reading
 from .plausibility import plausibility as plausibility

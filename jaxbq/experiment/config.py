@@ -11,13 +11,13 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from pydantic import Discriminator, StringConstraints, Tag
 
-from ..data import Dataset, Mnist10k, Source, rescaled
-from ..diagnosis import matched
+from ..data import Dataset, Mnist10k, Source
+from ..diagnosis import open_for
 from ..errors import JaxbqError
 from ..evaluation import Judge, NaturalnessScale, Panel, given_judge, trained_judges
 from ..methods import AnyMethod
 from ..network.activations import HiddenName, OutputName
-from ..network.files import NetworkFile, Orientation, is_native, open_network
+from ..network.files import NetworkFile, Orientation
 from ..network.inputs import Inputs
 from ..network.mlp import MLP
 from ..network.targets import Codes
@@ -100,21 +100,17 @@ class FileNetwork:
         return data.once((self, wide), lambda: self._read(data))
 
     def _read(self, data: Dataset) -> tuple[NetworkFile, Dataset]:
-        path = Path(self.file).expanduser()
-        said: dict[str, Any] = {
-            "hidden": self.activation,
-            "output": self.output,
-            "orientation": self.orientation,
-            "pixel_range": self.pixel_range,
-            "inputs": None if self.inputs == Inputs() else self.inputs,
-            "turned": self.turned or None,
-            "class_names": self.class_names or None,
-        }
-        if not is_native(path):
-            said |= {"image_shape": data.space.shape, "turned": self.turned}
-            said["pixel_range"] = self.pixel_range or data.pixel_range
-        network = open_network(path, **said)
-        return matched(network, rescaled(data, network.space.low, network.space.high), self.file)
+        return open_for(
+            str(Path(self.file).expanduser()),
+            data,
+            hidden=self.activation,
+            output=self.output,
+            orientation=self.orientation,
+            pixel_range=self.pixel_range,
+            inputs=None if self.inputs == Inputs() else self.inputs,
+            turned=self.turned or None,
+            class_names=self.class_names or None,
+        )
 
     def build(self, data: Dataset) -> MLP:
         """Read the specification of the network."""
