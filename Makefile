@@ -28,10 +28,11 @@ test: $(DEV)
 	$(PYTEST) -m "not slow"
 
 # The tests that `make test` leaves out because they take longest: a browser, real processes, the
-# full MNIST. With them, types and shapes of every call are checked.
+# full MNIST. With them, types and shapes of every call are checked. Few share programs, so a worker
+# that is done takes over what another has left.
 slow: export JAXBQ_CHECK_TYPES = 1
 slow: $(DEV)
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --dist worksteal
 
 # What `make test` covers, by line and branch.
 coverage: $(DEV)
