@@ -85,7 +85,7 @@ def _invert(chosen: argparse.Namespace) -> None:
 
     from ..evaluation import score
     from ..experiment.folder import write_npz
-    from ..methods import invert
+    from ..methods import Reason, invert
     from ..runtime.devices import computing
     from .console import Terminal
 
@@ -108,6 +108,11 @@ def _invert(chosen: argparse.Namespace) -> None:
         )
         scores = score(result, network.model.output, data)
     _show_scores(terminal, result, scores, network)
+    if (result.reasons == Reason.FLAT).any():
+        terminal.say(
+            "flat: the gradient of the objective is zero where the image starts, so no step raises "
+            "it (a ReLU unit that is never on, say); the image is the start"
+        )
     if result.images.shape[1] > 1:
         _show_spread(terminal, result, network.class_names)
     if chosen.out:

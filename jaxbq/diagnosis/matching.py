@@ -13,7 +13,14 @@ from ..errors import JaxbqError
 from ..network.files import NetworkFile, is_native, open_network
 from ..network.inputs import Inputs
 from ..training import check_ends
-from .plausibility import Plausibility, at_chance, class_order, most_frequent, plausibility
+from .plausibility import (
+    Plausibility,
+    at_chance,
+    class_order,
+    most_frequent,
+    plausibility,
+    some_images,
+)
 
 
 class ClassesDisagreeError(JaxbqError):
@@ -53,7 +60,7 @@ def matched(network: NetworkFile, data: Dataset, where: str) -> tuple[NetworkFil
         return network, reordered(data, names)
     check_ends(network.model, data)
     unnamed = "class_names" in network.assumed
-    images, labels = data.test_images[:1000], data.test_labels[:1000]
+    images, labels = some_images(data)
     logits = np.asarray(network.model.logits(network.params, images))
     order = class_order(logits, labels)
     likely = tuple(theirs[k] for k in order)

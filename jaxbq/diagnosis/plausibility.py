@@ -8,7 +8,7 @@ mean what they say.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -28,11 +28,12 @@ _RANGES = ((0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 255.0))
 _BETTER = 0.05  # a gain in accuracy that is worth telling
 _CLEARER = 0.75  # what a distance must shrink to, to be worth telling
 _TOLD = 0.01  # and by how much: of a network that is never wrong nothing can be told
+_SURE = 3.0  # standard errors
 _ALIKE = 0.015  # accuracies that do not differ
 _SATURATED = 50.0  # root mean square of a first pre-activation that no training aims at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What a network reads of some images, taken in one way.
 
@@ -43,6 +44,7 @@ class Reading:
         accuracy: share of images that it reads right.
         distance: squared distance of its outputs from the one-hot codes, mean over images.
         size: root mean square of the first layer's pre-activations.
+        distances: of every image, shape (n,).
     """
 
     what: str
@@ -50,6 +52,7 @@ class Reading:
     accuracy: float
     distance: float
     size: float = 1.0
+    distances: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0), repr=False)
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,17 @@ def _explains(other: Reading, own: Reading, chance: float) -> bool:
     if "output" in other.changes:
         return own.distance > _TOLD
     if other.distance < min(_CLEARER * own.distance, own.distance - _TOLD):
-        return True
+        return _surely_nearer(other, own)
     calmer = own.size > _SATURATED > 2 * other.size
     return calmer and "pixel_range" in other.changes and other.distance < 1.1 * own.distance
+
+
+def _surely_nearer(other: Reading, own: Reading) -> bool:
+    """Tell whether fewer images than there are would have shown the same, by a paired test."""
+    gained = own.distances - other.distances
+    if len(gained) < 2:
+        return True
+    return bool(gained.mean() > _SURE * gained.std(ddof=1) / len(gained) ** 0.5)
 
 
 def plausibility(
@@ -156,7 +167,7 @@ def plausibility(
         JaxbqError: the network does not take these images or answer these classes.
     """
     check_ends(model, data)
-    images, labels = data.test_images[:_MOST_READ], data.test_labels[:_MOST_READ]
+    images, labels = some_images(data)
     layers = [
         (np.asarray(layer.weight), None if layer.bias is None else np.asarray(layer.bias))
         for layer in params
@@ -188,6 +199,13 @@ def plausibility(
     )
 
 
+def some_images(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Take test images to read, and training images where these are few; with their labels."""
+    more = max(_MOST_READ - len(data.test_labels), 0)
+    images = np.concatenate([data.test_images[:_MOST_READ], data.train_images[:more]])
+    return images, np.concatenate([data.test_labels[:_MOST_READ], data.train_labels[:more]])
+
+
 def class_order(
     logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, " classes"]:
@@ -207,12 +225,14 @@ def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
     logits of an image, so that as sigmoids they sum to several. Sigmoids do as softmax about as
     well, since one of them is on; and a tanh, a sigmoid of twice the logit, is a sharper one.
     """
-    missed = {name: _judged("", {}, name, logits, labels).distance for name in _OUTPUTS}
+    read = {name: _judged("", {}, name, logits, labels) for name in _OUTPUTS}
+    missed = {name: reading.distance for name, reading in read.items()}
     if missed["identity"] < min(missed["sigmoid"], missed["softmax"]):
         return "identity"
     if missed["sigmoid"] > 3 * missed["softmax"]:
         return "softmax"
-    return "tanh" if missed["tanh"] < 0.87 * missed["sigmoid"] else "sigmoid"
+    sharper = missed["tanh"] < 0.87 * missed["sigmoid"]
+    return "tanh" if sharper and _surely_nearer(read["tanh"], read["sigmoid"]) else "sigmoid"
 
 
 def _by_likelihood(found: Sequence[Reading]) -> tuple[Reading, ...]:
@@ -272,9 +292,9 @@ def _judged(
         values = (values + 1) / 2
     missed = values - np.eye(values.shape[1], dtype=values.dtype)[labels]
     # A wrong reading may be any number: what is far off is far off.
-    distance = np.minimum(np.square(missed).sum(axis=1), 10.0).mean()
+    distances = np.minimum(np.square(missed).sum(axis=1), 10.0)
     right = logits.argmax(axis=1) == labels
-    return Reading(what, changes, float(right.mean()), float(distance), size)
+    return Reading(what, changes, float(right.mean()), float(distances.mean()), size, distances)
 
 
 def _alternatives(
