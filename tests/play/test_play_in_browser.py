@@ -166,13 +166,14 @@ def test_closed_forms_give_every_number_of_jax(visit, networks, name, kind):
     )
     state = method.prepare(model, params, Reference(network.space), jax.random.key(0))
     steps = way_back(method, model, params, state, jnp.asarray(targets, jnp.float32))
-    trace = model.trace(params, steps[0].a)
+    trace = model.trace(params, steps[0].settled.a)
     policy = "clip" if kind == "transpose" else kind
     method_name = "transpose" if kind == "transpose" else "pseudo_inverse"
     found = visit(name).evaluate(CLOSED, [method_name, policy, targets.tolist()])
     for level, step in enumerate(steps):
-        for field in ("wanted", "z", "raw", "a"):
-            near([one[field][level] for one in found], getattr(step, field), 1e-5)
+        asked = {"wanted": step.wanted, "z": step.z, "raw": step.raw, "a": step.settled.a}
+        for field, numbers in asked.items():
+            near([one[field][level] for one in found], numbers, 1e-5)
     for level, (z, a) in enumerate(zip(trace.pre_activations, trace.activations[1:], strict=True)):
         near([one["forward_z"][level] for one in found], z, 1e-5)
         near([one["forward_a"][level + 1] for one in found], a, 1e-5)
