@@ -64,7 +64,7 @@ def matched(network: NetworkFile, data: Dataset, where: str) -> tuple[NetworkFil
     logits = np.asarray(network.model.logits(network.params, images))
     order = class_order(logits, labels)
     likely = tuple(theirs[k] for k in order)
-    right = (logits.argmax(axis=1) == labels).mean()
+    right = float((logits.argmax(axis=1) == labels).mean())
     confirmed = likely == theirs and not at_chance(right, most_frequent(labels))
     if confirmed or (unnamed and all(map(str.isdecimal, theirs))):
         names = theirs if unnamed else names

@@ -193,7 +193,7 @@ def test_trace_shows_layers_and_saves_numbers(place, capsys):
 
 @pytest.mark.slow
 def test_explain_says_sentences_and_saves_numbers(place, capsys):
-    arguments = ["explain", "net.safetensors", "--data", "data"]
+    arguments = ["explain", "net.safetensors", "--data", "data", "--class-names", "0,1,2"]
     assert main([*arguments, "--json", "e.json", "--figure", "e.png"]) == 0
     out = capsys.readouterr().out
     assert "Layer 1 (30 → 8)" in out
@@ -282,7 +282,7 @@ def test_every_command_takes_the_foreign_file(place, capsys):
     assert main(["run", "small.toml", "--set", "network=file:book.npz"]) == 0
     out = capsys.readouterr().out
     assert "network book.npz: accuracy 0." in out
-    assert "assumed: hidden activation sigmoid" in out
+    assert "assumed, since the file does not say: hidden and output sigmoid" in out
     (folder,) = (place / "runs").glob("small-*")
     assert (folder / "figures" / "images.png").exists()
     assert not (folder / "figures" / "training.png").exists()
