@@ -253,7 +253,7 @@ def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[Plan
         text.set_gid(f"number-{n}")
         if leader is not None:
             leader.set_gid(f"leader-{n}")
-            taken.append(leader.get_xydata())
+            taken.append(leader.get_xydata().tolist())
         (left, low), (right, high) = axis.transData.inverted().transform(text.get_window_extent())
         taken += [((left, low), (right, high)), ((left, high), (right, low))]
     _say_quadrants(axis, shown, taken)
