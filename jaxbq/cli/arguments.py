@@ -247,21 +247,14 @@ def add_foreign(command: argparse.ArgumentParser) -> None:
     foreign.add_argument(
         "--shape", metavar="N", nargs="+", type=int, help="of one image, like 28 28"
     )
-    foreign.add_argument(
-        "--ink",
-        choices=("bright", "dark"),
-        help="dark where it was trained on dark strokes on bright paper",
-    )
-    foreign.add_argument(
-        "--axes",
-        choices=("rows", "columns"),
-        help="columns where its inputs are an image column after column",
-    )
-    foreign.add_argument(
-        "--channels",
-        choices=("last", "first"),
-        help="first where its inputs are one colour after another, as PyTorch's are",
-    )
+    for name, usual, other, meaning in (
+        ("ink", "bright", "dark", "it was trained on dark strokes on bright paper"),
+        ("axes", "rows", "columns", "its inputs are an image column after column"),
+        ("channels", "last", "first", "its inputs are one colour after another, as PyTorch's are"),
+    ):
+        foreign.add_argument(
+            f"--{name}", choices=(usual, other), help=f"{other} where {meaning} (default: {usual})"
+        )
     for name, what in (("scale", "factor of"), ("offset", "then added to")):
         foreign.add_argument(
             f"--input-{name}",

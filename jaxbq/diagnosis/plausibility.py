@@ -22,7 +22,7 @@ from ..network.inputs import Inputs
 from ..network.mlp import MLP, Params
 from ..training import check_ends
 
-_MOST_READ = 1000  # test images; enough to tell chance from learning
+_MOST_READ = 2000  # test images; enough to tell chance from learning
 _OUTPUTS = ("sigmoid", "softmax", "tanh", "identity")
 _RANGES = ((0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 255.0))
 _BETTER = 0.05  # a gain in accuracy that is worth telling
