@@ -26,7 +26,7 @@ _MOST_READ = 2000  # test images; enough to tell chance from learning
 _OUTPUTS = ("sigmoid", "softmax", "tanh", "identity")
 _RANGES = ((0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 255.0))
 _BETTER = 0.05  # a gain in accuracy that is worth telling
-_CLEARER = 0.75  # what a distance must shrink to, to be worth telling
+_CLEARER = 0.8  # what a distance must shrink to, to be worth telling
 _TOLD = 0.01  # and by how much: of a network that is never wrong nothing can be told
 _SURE = 3.0  # standard errors
 _ALIKE = 0.015  # accuracies that do not differ
@@ -140,7 +140,7 @@ def _explains(other: Reading, own: Reading, chance: float) -> bool:
         return own.distance > _TOLD
     if other.distance < min(_CLEARER * own.distance, own.distance - _TOLD):
         return _surely_nearer(other, own)
-    calmer = own.size > _SATURATED > 2 * other.size
+    calmer = own.size > _SATURATED > other.size
     return calmer and "pixel_range" in other.changes and other.distance < 1.1 * own.distance
 
 
@@ -231,7 +231,7 @@ def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
         return "identity"
     if missed["sigmoid"] > 3 * missed["softmax"]:
         return "softmax"
-    sharper = missed["tanh"] < 0.87 * missed["sigmoid"]
+    sharper = missed["tanh"] < 0.8 * missed["sigmoid"]
     return "tanh" if sharper and _surely_nearer(read["tanh"], read["sigmoid"]) else "sigmoid"
 
 
@@ -250,7 +250,12 @@ def _by_likelihood(found: Sequence[Reading]) -> tuple[Reading, ...]:
 
 
 def _doubted(reading: Reading) -> float:
-    """Return the distance; of units driven to their ends, which makes any answer sharp, more."""
+    """Return the distance; of units driven to their ends, which makes any answer sharp, more.
+
+    Logits are near the codes of the labels by no chance, whatever sharpens other readings.
+    """
+    if reading.changes.get("output") == "identity":
+        return 0.0
     return 3 * reading.distance + _TOLD if reading.size > _SATURATED else reading.distance
 
 

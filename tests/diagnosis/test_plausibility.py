@@ -198,7 +198,7 @@ def one_fault(rng, model, params, data):
 
 @pytest.mark.slow
 def test_one_fault_in_many_networks_is_named_first_and_no_fault_is_not(varied):
-    rng, first, alarms, number = np.random.default_rng(0), 0, 0, 100
+    rng, first, alarms, number = np.random.default_rng(0), 0, 0, 50
     for _ in range(number):
         model, params, data = varied[rng.integers(len(varied))]
         chosen = rng.permutation(len(data.test_labels))[:1000]
