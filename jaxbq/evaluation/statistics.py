@@ -1,8 +1,9 @@
 """Means with intervals, and differences with tests, over networks and classes.
 
 What is inferred is about *networks* of a kind: the unit is a network, its value the mean over its
-classes, since images of one network are no independent tries. Where there is one network alone,
-its classes are the units, and what is found is about that network.
+classes, since images of one network are no independent tries. Below five networks the units are
+classes, their value the mean over the networks: an interval is about these networks alone, and
+nothing is tested.
 """
 
 import itertools
@@ -17,6 +18,8 @@ from scipy.special import gammaln, ndtr, stdtr, stdtrit
 from ..errors import JaxbqError
 
 LEVEL = 0.95
+FEWEST_NETWORKS = 5
+"""That anything is inferred from; of fewer, no exchange of signs gives a p-value below 0.05."""
 _RESAMPLES = 4999
 # With n units there are (2n − 1)! / n! (n − 1)! different resamples, 126 for five, and none is
 # beyond the units themselves: too few for the tails of an interval of 95 %.
@@ -50,7 +53,7 @@ class Comparison(NamedTuple):
         first: name of the one.
         second: name of the other.
         difference: the first's mean minus the second's.
-        p: of the test that there is no difference; NaN where fewer than two units are known.
+        p: of the test that there is no difference; NaN below five networks.
         p_holm: the same with Holm's correction for all comparisons made together.
         effect: the difference in standard deviations, with Hedges' correction: of the differences
             where units are paired (d_z), else of the units of both sides pooled (g); infinite
@@ -157,10 +160,10 @@ def compare_groups(
 ) -> Comparison:
     """Compare two groups of networks on the same classes.
 
-    Paired networks, and the classes where either side has one network alone, take a paired t-test;
-    networks that have nothing to do with each other Welch's. Where nothing varies, t is infinite;
-    then p is the smallest that exchanging signs (paired) or units gives: 2^(1 − n) for n equal
-    differences that are not zero. It is 1 where nothing differs.
+    Paired networks take a paired t-test, networks that have nothing to do with each other Welch's.
+    Below five networks on either side classes are paired, and p is NaN. Where nothing varies, t is
+    infinite; then p is the smallest that exchanging signs (paired) or units gives: 2^(1 − n) for n
+    equal differences that are not zero. It is 1 where nothing differs.
 
     Args:
         first: values of every network and class; NaN is unknown.
@@ -179,8 +182,9 @@ def compare_groups(
     both = [np.asarray(each, np.float64) for each in (first, second)]
     if paired and len(first) != len(second):
         raise JaxbqError(f"{len(first)} networks cannot be paired with {len(second)}")
-    if not paired and min(map(len, both)) == 1:
-        # A single network has no variance among networks; what it shares with others are classes.
+    few = min(map(len, both)) < FEWEST_NETWORKS
+    if few and both[0].shape[1] > 1:
+        # What few networks share with others are classes.
         both, paired = [_mean(each, 0)[None] for each in both], True
     rounding = max(map(_rounding, both))
     if paired:
@@ -191,6 +195,7 @@ def compare_groups(
     span = (within[0] - within[1], within[1] - within[0])
     difference = _interval(groups, unit, rounding, LEVEL, span, resamples, 0)
     p, effect = _test(groups, rounding)
+    p = math.nan if few else p
     return Comparison(*names, difference, p, p, effect, paired)
 
 
@@ -221,8 +226,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _units(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Reduce a table to its known units, and say what they are."""
     networks, classes = values.shape
-    if networks == 1 and classes > 1:
-        units, unit = values[0].astype(np.float64), "classes"
+    if networks < FEWEST_NETWORKS and classes > 1:
+        units, unit = _mean(values, 0), "classes"
     else:
         units, unit = _mean(values, 1), "networks"
     return units[~np.isnan(units)], unit

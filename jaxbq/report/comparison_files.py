@@ -18,7 +18,7 @@ from .comparison import Compared, RunComparison
 from .images import ImageRow, image_grid
 from .style import AS_IS, BLUE, DPI, ORANGE, axes_at, save_figure, shorten, styled, text_width
 from .tables import write_all
-from .words import rounded, written
+from .words import UNTESTED, rounded, written
 
 _SIGNIFICANT = 0.05
 # Inches.
@@ -95,7 +95,8 @@ def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
             effects: dict[str, list[Effect]] = {}
             for one in comparison.found:
                 if one.method == method and one.change:
-                    clear = one.change.p_holm < _SIGNIFICANT
+                    p = one.change.p_holm
+                    clear = None if math.isnan(p) else p < _SIGNIFICANT
                     effect = Effect(one.run, one.change.difference, clear)
                     effects.setdefault(one.score, []).append(effect)
             figure = effects_figure(method, comparison.runs[0][0], effects)
@@ -148,10 +149,14 @@ def describe_comparison(comparison: RunComparison) -> str:
     how = {
         (True, "networks"): "networks of the same seeds, paired t-test",
         (False, "networks"): "networks of other seeds, Welch's t-test",
-        (True, "classes"): "classes of single networks, paired t-test",
     }
-    kinds = dict.fromkeys(how.get((c.paired, c.unit), "") for c in changes)
-    said = "; ".join(filter(None, kinds)) or "too few networks for a test"
+    if not tests:
+        return (
+            "Mean and 95 % interval over classes, best image of each target; difference to "
+            f"{comparison.runs[0][0]}; {UNTESTED}"
+        )
+    kinds = dict.fromkeys(how[c.paired, c.unit] for c in changes if not math.isnan(c.p))
+    said = "; ".join(kinds)
     return (
         f"Mean and 95 % interval, best image of each target; difference to {comparison.runs[0][0]} "
         f"({said}; p with Holm's correction over all {tests} tests; effect in standard deviations; "
@@ -165,12 +170,12 @@ class Effect(NamedTuple):
     Args:
         run: its label.
         difference: to the first run.
-        clear: whether it differs beyond chance.
+        clear: whether it differs beyond chance; None where that was not tested.
     """
 
     run: str
     difference: Interval
-    clear: bool
+    clear: bool | None
 
 
 @styled()
@@ -208,7 +213,8 @@ def effects_figure(method: str, first: str, effects: Mapping[str, Sequence[Effec
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="x")
         axis.spines["left"].set_visible(False)
-    _write(figure, size, method, first)
+    tested = any(each.clear is not None for rows in effects.values() for each in rows)
+    _write(figure, size, method, first, _SIGNS if tested else f"○ {UNTESTED}")
     return figure
 
 
@@ -224,12 +230,12 @@ def _draw(axis: Any, effect: Effect, place: float) -> None:
     axis.plot(mean, place, marker, color=colour, markeredgewidth=1.1, zorder=3, **look)
 
 
-def _write(figure: Figure, size: tuple[float, float], method: str, first: str) -> None:
+def _write(figure: Figure, size: tuple[float, float], method: str, first: str, signs: str) -> None:
     """Write what is drawn above it, and what the signs mean below."""
     for text, points, height in (
         (method, _TEXT + 1.5, size[1] - 0.16),
         (f"difference to {first}, mean and 95 % interval", _TEXT, size[1] - 0.34),
-        (_SIGNS, _TEXT, 0.12),
+        (signs, _TEXT, 0.12),
     ):
         shown = shorten(" ".join(text.split()), points, size[0] - 0.2)
         figure.text(0.1 / size[0], height / size[1], shown, fontsize=points, va="center", **AS_IS)

@@ -16,13 +16,14 @@ from ..errors import JaxbqError
 from ..evaluation.statistics import Interval
 from ..experiment.finished import GROUPS, Intervals, Run
 from ..runtime.files import make_folder, write_text
-from .words import rounded, written
+from .words import UNTESTED, rounded, written
 
 _PAGE = 40  # rows of a LaTeX tabular, which does not break over pages
 _SUMMARY = (
     "Mean and 95 % interval over {}, the best image of each target. Percentiles are among real "
     "test images; seconds and operations are of all images of a network."
 )
+_FEW = f"Difference of means and its 95 % interval over classes; {UNTESTED}"
 _PAIRS = (
     "Difference of means and its 95 % interval; p of a paired t-test with Holm's correction "
     "over all pairs of one score; effect: difference in standard deviations of the "
@@ -98,7 +99,7 @@ def _write_summaries(stem: Path, title: str, summaries: Mapping[str, Intervals])
         if set(names) & set(known)
     }
     most = max((own["fidelity"] for own in every), key=lambda each: each.number)
-    units = "networks" if most.unit == "networks" else "classes of one network"
+    units = "networks" if most.unit == "networks" else f"classes; {UNTESTED}"
     note = _SUMMARY.format(f"{most.number} {units}")
     digits = digits if any(summaries) else digits.drop(columns="network")
     return write_all(stem, digits, title, note, texts)
@@ -119,14 +120,18 @@ def _write_pairs(stem: Path, run: Run) -> list[Path]:
         ],
         columns=[*ends, "p", "p_holm", "effect"],
     )
+    # Nothing is tested of few networks.
+    tested = digits["p"].notna().any()
+    columns = ["methods", "difference", "p (Holm)", "effect"][: 4 if tested else 2]
     texts = {
         score: pd.DataFrame(
-            [[f"{one.first} − {one.second}", *written(one)] for one in found],
-            columns=["methods", "difference", "p (Holm)", "effect"],
+            [[f"{one.first} − {one.second}", *written(one)][: len(columns)] for one in found],
+            columns=columns,
         )
         for score, found in run.pairs.items()
     }
-    return write_all(stem, digits, f"Pairs of methods of {run.name}", _PAIRS, texts)
+    note = _PAIRS if tested else _FEW
+    return write_all(stem, digits, f"Pairs of methods of {run.name}", note, texts)
 
 
 def write_all(

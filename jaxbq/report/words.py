@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..evaluation.statistics import Comparison, Interval
+from ..evaluation.statistics import FEWEST_NETWORKS, Comparison, Interval
 
 UNKNOWN = "–"
 # Beyond these a number is written by powers of ten.
@@ -13,6 +13,9 @@ _LARGEST, _MOST_DECIMALS = 1e6, 6
 _SMALL, _FEW_DECIMALS = 0.01, 4
 _PLAIN_DECIMALS = 3  # of a number without a known uncertainty
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+UNTESTED = f"fewer than {FEWEST_NETWORKS} networks say little of others, so nothing is tested"
+"""Why there are no p-values."""
 
 
 def rounded(found: Interval) -> str:

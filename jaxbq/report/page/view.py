@@ -9,11 +9,23 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
-from ...evaluation.statistics import Comparison, Interval
+from ...evaluation.statistics import FEWEST_NETWORKS, Comparison, Interval
 from ...experiment.finished import SCORES, Run
+from ...network.mlp import MLP
 from ..plane import plane_figure, points_of
 from ..style import to_svg
-from ..words import UNKNOWN, accuracy, count, estimate, listed, percent, plain, plural, share
+from ..words import (
+    UNKNOWN,
+    UNTESTED,
+    accuracy,
+    count,
+    estimate,
+    listed,
+    percent,
+    plain,
+    plural,
+    share,
+)
 from .images import CONTROL_NAMES
 
 LEVEL = 0.05
@@ -79,6 +91,7 @@ def head(run: Run) -> dict[str, Any]:
         "Training": _training(_table(run.config.get("training"))),
         "Controls": listed([CONTROL_NAMES.get(name, name) for name in run.controls]),
         "Targets": _targets(run),
+        "Not applicable": listed(run.environment.get("not_applicable", [])),
         "Environment": _environment(run.environment),
     }
     about = {key: value for key, value in run.environment.items() if key != "command"}
@@ -122,9 +135,13 @@ def _classes(names: Sequence[str]) -> str:
 
 def _network(run: Run) -> str:
     model, table = run.network.model, _table(run.config.get("network"))
-    inner = f"{model.hidden} hidden units, " if len(model.sizes) > 2 else ""
-    biases = "with" if model.bias else "without"
-    said = [f"{'–'.join(map(str, model.sizes))}, {inner}{model.output} outputs, {biases} biases"]
+    said = [repr(model)]
+    if isinstance(model, MLP):
+        inner = f"{model.hidden} hidden units, " if len(model.sizes) > 2 else ""
+        biases = "with" if model.bias else "without"
+        said = [
+            f"{'–'.join(map(str, model.sizes))}, {inner}{model.output} outputs, {biases} biases"
+        ]
     said += [f"from {table['file']}"] if table.get("file") else []
     if table.get("control", "none") != "none":
         said.append(CONTROL_NAMES.get(str(table["control"]), str(table["control"])))
@@ -216,7 +233,7 @@ def summary(run: Run) -> dict[str, Any]:
         "columns": [*known, *dear],
         "lines": lines,
         "qualities": [_quality(c, run.methods, scores) for c in _QUALITIES if c in known],
-        "basis": _basis(scores),
+        "basis": _basis(scores, len(run.trained)),
     }
 
 
@@ -241,7 +258,7 @@ def _quality(
     return column.label, who(float(np.nanmax(means))), who(float(np.nanmin(means)))
 
 
-def _basis(scores: Sequence[Mapping[str, Interval]]) -> str:
+def _basis(scores: Sequence[Mapping[str, Interval]], networks: int) -> str:
     """Say what intervals are over; nothing where there are none."""
     known = [one for own in scores for one in own.values() if one.number > 1]
     if not known:
@@ -249,7 +266,7 @@ def _basis(scores: Sequence[Mapping[str, Interval]]) -> str:
     most = max(known, key=lambda one: one.number)
     if most.unit == "networks":
         return f"over {most.number} networks, each by its mean over targets"
-    return f"over {most.number} targets of the one network; they say nothing of other networks"
+    return f"over {most.number} targets of {plural(networks, 'network')}; {UNTESTED}"
 
 
 def chart(run: Run) -> dict[str, Any]:
@@ -282,8 +299,11 @@ def _strip(*ends: float) -> list[float] | None:
 
 
 def differences(run: Run) -> list[dict[str, Any]]:
-    """Make a table a score, every method against every; without rows where nothing holds."""
-    if not has_all_scores(run) or len(run.methods) < 2:
+    """Make a table a score, every method against every; without rows where nothing holds.
+
+    There is none below five networks, of which nothing is tested.
+    """
+    if not has_all_scores(run) or len(run.methods) < 2 or len(run.trained) < FEWEST_NETWORKS:
         return []
     squares = []
     for score, pairs in run.pairs.items():
