@@ -34,6 +34,7 @@ from .methods import preset as preset
 from .methods import sweep as sweep
 from .methods import vary as vary
 from .methods.ascent import StopRule as StopRule
+from .network.adapters import as_network as as_network
 from .network.files import AssumptionWarning as AssumptionWarning
 from .network.files import NetworkFile as NetworkFile
 from .network.files import import_network as import_network

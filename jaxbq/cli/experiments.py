@@ -43,6 +43,11 @@ def add_run(commands: Any) -> None:
     run.add_argument(
         "--out", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
     )
+    run.add_argument(
+        "--run-code",
+        action="store_true",
+        help="run the Python file that the config names as its network (python:FILE.py:NAME)",
+    )
     add_cluster(run)
     run.set_defaults(command=_run)
 
@@ -85,7 +90,7 @@ def _do(
         from ..experiment.finished import Run
         from ..report import build
 
-    out = Path(chosen.out)
+    out, code = Path(chosen.out), chosen.run_code
     rows, folders, source = [], [], None
     data: Any = None
     drawn: dict[RunFolder, Run] = {}
@@ -103,7 +108,7 @@ def _do(
                 terminal.say(f"{what}:")
             if experiment.data != source:
                 source, data = experiment.data, experiment.data.load()
-            folders.append(run(experiment, out, terminal, data, draw, command, executor))
+            folders.append(run(experiment, out, terminal, data, draw, command, executor, code))
             overview = drawn[folders[-1]].overview.reset_index().to_dict("records")
             rows += [_summary_row(what, found) for found in overview]
     if len(experiments) == 1:
@@ -134,11 +139,12 @@ def _write_play(run: "Run", data: "Dataset") -> None:
     from ..runtime.files import make_folder, write_text
 
     folder = run.folder
-    others = {
-        name.replace("_", " "): load_network(folder.network(name)).params for name in run.controls
-    }
     source = str(folder.network(run.trained[0]).relative_to(folder.path))
-    with contextlib.suppress(JaxbqError):  # too large: the report has no link
+    with contextlib.suppress(JaxbqError):  # too large, or no MLP: the report has no link
+        others = {
+            name.replace("_", " "): load_network(folder.network(name)).params
+            for name in run.controls
+        }
         space = run.network.space
         network, images = matched(run.network, rescaled(data, space.low, space.high), source)
         page = make_page(network, images, others, title=folder.path.name, source=source)

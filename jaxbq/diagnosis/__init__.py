@@ -19,6 +19,8 @@ from .matching import open_for as open_for
 from .matching import open_mended as open_mended
 from .plausibility import Plausibility as Plausibility
 from .plausibility import Reading as Reading
+from .plausibility import at_chance as at_chance
+from .plausibility import most_frequent as most_frequent
 from .plausibility import plausibility as plausibility
 from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace

@@ -14,10 +14,12 @@ from typing import Protocol, runtime_checkable
 
 from ..data import Dataset
 from ..errors import JaxbqError
+from ..network.files import NetworkFile, load_network
 from ..runtime.devices import computing
 from ..training import EpochMetrics
 from .config import Experiment
-from .folder import RunFolder
+from .folder import NetworkName, RunFolder
+from .python_network import PythonNetwork
 
 
 @runtime_checkable
@@ -52,6 +54,17 @@ class Job:
     experiment: Experiment
     data: Dataset
     listener: Listener
+
+    def network(self, name: NetworkName = 0) -> NetworkFile:
+        """Read a network that is there already.
+
+        Raises:
+            JaxbqError: it is damaged.
+        """
+        path, source = self.folder.network(name), self.experiment.network
+        if isinstance(source, PythonNetwork):
+            return source.load(path, self.data)
+        return load_network(path)
 
 
 @runtime_checkable

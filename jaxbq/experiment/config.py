@@ -24,6 +24,7 @@ from ..network.targets import Codes
 from ..options import options, shorthand
 from ..runtime.devices import Precision, type_of
 from ..training import Autoencoder, Training, TrainingRule, reconstructed
+from .python_network import PythonNetwork
 
 Control = Literal["random_weights", "permuted_labels"]
 """A network that has learnt nothing: never trained, or trained with labels in random order."""
@@ -87,6 +88,11 @@ class FileNetwork:
     class_names: tuple[str, ...] = ()
     control = "none"
 
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+        return self.file
+
     def open(self, data: Dataset) -> NetworkFile:
         """Read the network, for each data once: all that is done is done with one version of it.
 
@@ -122,25 +128,32 @@ class FileNetwork:
 
 
 def _network_kind(given: Any) -> str:
-    """Tell which a table or an object means: one with ``file`` is a file."""
-    if isinstance(given, dict):
-        return "file" if "file" in given else "trained"
-    return "file" if isinstance(given, FileNetwork) else "trained"
+    """Tell which a table or an object means: one with ``file`` is a file, and so on."""
+    for kind in ("file", "python"):
+        if kind in given if isinstance(given, dict) else hasattr(given, kind):
+            return kind
+    return "trained"
 
 
-def _expand_file(given: Any) -> Any:
+def expand_network(given: Any) -> Any:
+    """Expand the shorthand of a section ``network``."""
     if not isinstance(given, str):
         return given
-    kind, colon, path = given.partition(":")
-    if kind != "file" or not colon or not path:
-        raise ValueError('a network is a table, or "file:PATH"')
-    return {"file": path}
+    kind, _, place = given.partition(":")
+    if kind == "file" and place:
+        return {"file": place}
+    python, _, name = place.rpartition(":")
+    if kind == "python" and python and name:
+        return {"python": python, "name": name}
+    raise ValueError('a network is a table, "file:PATH", or "python:FILE.py:NAME"')
 
 
 AnyNetwork = Annotated[
-    Annotated[NetworkConfig, Tag("trained")] | Annotated[FileNetwork, Tag("file")],
+    Annotated[NetworkConfig, Tag("trained")]
+    | Annotated[FileNetwork, Tag("file")]
+    | Annotated[PythonNetwork, Tag("python")],
     Discriminator(_network_kind),
-    shorthand(_expand_file),
+    shorthand(expand_network),
 ]
 
 
@@ -267,7 +280,7 @@ class Experiment:
         precision: of the computation: ``float32``, ``float64``, or ``tf32``, which is float32
             whose matrix products in an ascent accelerators may round to TF32; on CPUs the same.
         data: where images come from.
-        network: what is trained, or a file.
+        network: what is trained, or a file, or what Python code makes.
         networks: how many of them.
         training: how.
         targets: what is asked.

@@ -13,7 +13,7 @@ import numpy as np
 from ..data import Dataset
 from ..network.files import NetworkFile
 from ..runtime.cache import version_of
-from .config import Experiment, FileNetwork
+from .config import Experiment, NetworkConfig
 
 _PACKAGES = ("jaxbq", "jax", "jaxlib", "optax", "numpy")
 
@@ -46,7 +46,7 @@ def data_checksum(data: Dataset) -> str:
 def checksums(experiment: Experiment, data: Dataset) -> dict[str, str]:
     """Sum up the files that a result depends on beside its config: data, and a network's."""
     found = {"data_sha256": data_checksum(data)}
-    if isinstance(experiment.network, FileNetwork):
+    if not isinstance(experiment.network, NetworkConfig):
         found["network_sha256"] = network_checksum(experiment.network.open(data))
     return found
 

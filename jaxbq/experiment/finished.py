@@ -19,7 +19,7 @@ from ..data import ImageSpace
 from ..errors import JaxbqError
 from ..evaluation.statistics import Comparison, Interval, compare_pairs, interval
 from ..methods import Result
-from ..network.files import NetworkFile, load_network
+from ..network.files import NetworkFile, describe_network
 from ..network.targets import name_target
 from ..options import describe
 from ..runtime.files import load_npz
@@ -189,8 +189,8 @@ class Run:
 
     @cached_property
     def network(self) -> NetworkFile:
-        """The first trained network."""
-        return load_network(self.folder.network(self.trained[0]))
+        """The first trained network; of one that Python code makes, what is known without it."""
+        return describe_network(self.folder.network(self.trained[0]))
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import jax
 
 from ..methods import merge, programs, sweep
-from ..network.files import load_network
 from ..options import describe
 from ..runtime.files import remove
 from .cells import Job
@@ -60,7 +59,7 @@ class InversionCell:
     def compute(self, job: Job) -> list[Path]:
         """Run all methods of the program, and write what is wanted."""
         experiment = job.experiment
-        network = load_network(job.folder.network(self.network))
+        network = job.network(self.network)
         targets = experiment.targets.targets(job.data.classes, network.model.output)
         label = self.label(experiment)
         samples = None

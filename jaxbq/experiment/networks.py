@@ -14,7 +14,6 @@ from ..diagnosis import plausibility
 from ..errors import JaxbqError
 from ..network.files import NetworkFile, load_network, save_network
 from ..network.inputs import Inputs
-from ..network.mlp import MLP, Params
 from ..runtime.devices import computing
 from ..runtime.files import remove
 from ..training import (
@@ -29,6 +28,7 @@ from ..training import (
 from .cells import Job, Listener
 from .config import Experiment, FileNetwork, NetworkConfig, NetworksConfig
 from .folder import NetworkName, RunFolder
+from .python_network import PythonNetwork
 
 
 def train_network(
@@ -47,8 +47,9 @@ def train_network(
         JaxbqError: network, data and training do not fit each other, or training diverged; then
             the last good weights are beside ``save``, under a name that the message says.
     """
-    if isinstance(experiment.network, FileNetwork):
-        raise JaxbqError(f"network {experiment.network.file} is trained already; use jaxbq import")
+    source = experiment.network
+    if not isinstance(source, NetworkConfig):
+        raise JaxbqError(f"network {source.source} is trained already; use jaxbq import, or run")
     with computing(experiment.precision):
         data = experiment.data.load()
         listener.say(f"data: {data.describe()}")
@@ -134,40 +135,42 @@ def _train_control(control: str, job: Job) -> None:
     """
     file, kept = job.folder.network(control), job.folder.checkpoint(control)
     model = job.experiment.network.build(job.data)
-    network = NetworkConfig(
-        hidden=model.sizes[1:-1],
-        activation=model.hidden,
-        output=model.output,
-        bias=model.bias,
-        control=control,  # type: ignore[arg-type]
-    )
-    changed = dataclasses.replace(
-        job.experiment, network=network, networks=NetworksConfig(), controls=()
-    )
+    alone = dataclasses.replace(job.experiment, networks=NetworksConfig(), controls=())
 
     def keep(number: int, trained: Trained) -> None:
         keep_network(file, model, trained.params, job.data)
         job.folder.write_history(trained.history, control)
 
-    own = dataclasses.replace(job, experiment=changed)
+    own = dataclasses.replace(job, experiment=alone)
     _train([0], own, keep, lambda n: file, lambda n: kept, control)
     remove(kept)
 
 
-def take_over(source: FileNetwork, job: Job) -> None:
-    """Copy the network of a file into the folder, where it stands for itself; check what it reads.
+def take_over(source: FileNetwork | PythonNetwork, job: Job) -> None:
+    """Copy a trained network into the folder, where it stands for itself; check what it reads.
 
     It has no history, since nothing was trained.
 
     Raises:
         JaxbqError: as :meth:`FileNetwork.open`.
     """
-    folder, listener = job.folder, job.listener
+    folder = job.folder
     if folder.history().exists() and folder.network().exists():
         return
     network = source.open(job.data)
     params = jax.tree.map(lambda leaf: leaf.astype(job.experiment.dtype), network.params)
     network = dataclasses.replace(network, params=params)
+    if isinstance(source, PythonNetwork):
+        job.listener.say(f"network {source.source}: {source.describe(job.data)}")
+    else:
+        _check_file(source, network, job)
+    save_network(folder.network(), network)
+    folder.write_history(())
+
+
+def _check_file(source: FileNetwork, network: NetworkFile, job: Job) -> None:
+    """Say what the network of a file reads, what was assumed of it, and what is likelier."""
+    listener = job.listener
     found = plausibility(network.model, network.params, job.data, network.settled)
     listener.say(f"network {source.file}: accuracy {found.accuracy:.4f}")
     guessed = [what for what in ("hidden", "output") if what in network.assumed]
@@ -180,8 +183,6 @@ def take_over(source: FileNetwork, job: Job) -> None:
         listener.say(f"note: {note}")
     if found.doubtful:
         listener.say(f"warning: {found.advice(_as_options)}")
-    save_network(folder.network(), network)
-    folder.write_history(())
 
 
 # What the config calls things otherwise than import does.
@@ -219,23 +220,25 @@ def _train(
     keep: Callable[[int, Trained], None],
     path: Callable[[int], Path],
     checkpoint: Callable[[int | None], Path],
-    called: str = "training",
+    control: str | None = None,
 ) -> None:
     """Train networks by number, and keep each as soon as it is trained.
 
     ``path`` names the file of a network, ``checkpoint`` that of where its training stands, of None
-    that of all; ``called`` says whose training it is, where there is one.
+    that of all; ``control`` says which of the run it is, where it is one.
     """
     experiment, data, listener = job.experiment, job.data, job.listener
-    model = experiment.network.build(data)
+    called = control or "training"
+    control = control or experiment.network.control
+    model: Any = experiment.network.build(data)
     keys = [key_of(experiment, "network", number) for number in numbers]
-    if experiment.network.control == "random_weights":
+    if control == "random_weights":
         for number, key in zip(numbers, keys, strict=True):
             params = model.init(key, experiment.dtype, experiment.training.initial_scale)
             keep(number, Trained(params, ()))
         return
     labels = None
-    if experiment.network.control == "permuted_labels":
+    if control == "permuted_labels":
         labels = np.stack([_permuted(data, key_of(experiment, "control", n)) for n in numbers])
     several = experiment.networks.seeds > 1
 
@@ -281,7 +284,7 @@ def _permuted(data: Dataset, key: jax.Array) -> np.ndarray:
     return data.train_labels[np.asarray(order)]
 
 
-def keep_network(path: Path, model: MLP, params: Params, data: Dataset) -> None:
+def keep_network(path: Path, model: Any, params: Any, data: Dataset) -> None:
     """Save a network with what its images and classes are."""
     save_network(path, NetworkFile(model, params, data.space, data.class_names))
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import JaxbqError
 from ..methods import expand_preset
 from ..options import describe, validate
-from .config import Experiment, FileNetwork, expand_scores
+from .config import Experiment, NetworkConfig, expand_network, expand_scores
 
 _MAX_CONFIG_BYTES = 2**20
 
@@ -142,8 +142,11 @@ def _check(path: Path | str, table: dict[str, Any], *, need_methods: bool) -> Ex
     experiment: Experiment = validate(Experiment, table, str(path))
     if need_methods and not experiment.methods:
         raise JaxbqError(f'{path}: no methods; add a [[methods]] table, like kind = "transpose"')
-    if isinstance(experiment.network, FileNetwork) and experiment.networks.seeds > 1:
-        raise JaxbqError(f"{path}: networks.seeds is for networks that are trained; a file is one")
+    if not isinstance(experiment.network, NetworkConfig) and experiment.networks.seeds > 1:
+        raise JaxbqError(
+            f"{path}: networks.seeds is for networks that are trained; "
+            f"{experiment.network.source} is one"
+        )
     if experiment.controls and experiment.network.control != "none":
         raise JaxbqError(f"{path}: network.control is a control already; drop controls")
     if len(set(experiment.controls)) < len(experiment.controls):
@@ -226,7 +229,10 @@ def _written_out(key: str, text: str) -> dict[str, Any]:
     if key == "scores" and text in ("quick", "full"):
         return {**expand_scores(text)}
     if key == "network":
-        return {"file": text.removeprefix("file:")}
+        try:
+            return {**expand_network(text)}
+        except ValueError:
+            return {"file": text}
     return {("name" if key == "optimiser" else "kind"): text}
 
 

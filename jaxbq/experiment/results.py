@@ -14,7 +14,6 @@ from ..diagnosis.trace import to_plain
 from ..evaluation import Scores, on_noise, score, spread
 from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
-from ..network.files import load_network
 from ..options import describe
 from ..runtime.files import remove, write_npz, write_text
 from .cells import Executor, Job
@@ -53,7 +52,7 @@ class ScoringCell:
         folder, experiment, data = job.folder, job.experiment, job.data
         scale, panel = experiment.scores.scale(data), experiment.scores.panel(data)
         judges = experiment.scores.judges_of(data)
-        output = load_network(folder.network(self.network)).model.output
+        output = job.network(self.network).model.output
         rows: dict[str, Any] = {"code": versions()["jaxbq"], "scores": [], "spread": [], "cost": []}
         best = []
         for file in _inversions(job, self.network):
@@ -189,7 +188,7 @@ def _write_readers(job: Job) -> None:
 def _write_traces(job: Job) -> None:
     """Keep the numbers of every layer for the first target, of the methods that go by layers."""
     folder, experiment, data = job.folder, job.experiment, job.data
-    network = load_network(folder.network())
+    network = job.network()
     target = experiment.targets.targets(data.classes, network.model.output)[0]
     rows = []
     for number, method in enumerate(experiment.methods):

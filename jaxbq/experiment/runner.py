@@ -7,19 +7,21 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..network.files import load_network
+from ..methods import NeedsMLPError
+from ..network.mlp import Network
 from ..options import describe
 from ..runtime.compiled import kept_programs
 from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, remove
 from ..training import Autoencoder, reconstruction
 from .cells import Executor, InProcess, Job, Listener
-from .config import Experiment, FileNetwork
+from .config import Experiment, NetworkConfig
 from .environment import checksums, environment
 from .folder import AUTOENCODERS, NetworkName, RunFolder
 from .inversions import cut, missing_inversions, put_together
 from .lock import locked
 from .networks import take_over, untrained
+from .python_network import PythonNetwork
 from .results import check_found, forget_scores, is_scored, write_scores
 
 
@@ -31,6 +33,7 @@ def run(
     finish: Callable[[RunFolder], None] | None = None,
     command: str | None = None,
     executor: Executor | None = None,
+    code: bool = False,
 ) -> RunFolder:
     """Do what the run folder of an experiment lacks: train, invert, score.
 
@@ -46,6 +49,7 @@ def run(
         finish: is given the run folder in the end, while no other run may write to it.
         command: to repeat the run with; it is kept beside the environment.
         executor: computes trainings, inversions and scores; by default this process.
+        code: whether Python code that the config names may be run.
 
     Returns:
         The run folder.
@@ -53,17 +57,22 @@ def run(
     Raises:
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
-    folder = RunFolder.of(experiment, out)
+    if isinstance(experiment.network, PythonNetwork) and not code:
+        raise JaxbqError(
+            f"the config runs the code in {experiment.network.python}; if you trust it, "
+            "give --run-code"
+        )
     with kept_programs(), computing(experiment.precision):
         data = experiment.data.load() if data is None else data
         data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")
         model = experiment.network.build(data)
         targets = experiment.targets.targets(data.classes, model.output)
-        # Before the first minute of training: is there a method that will refuse?
-        for method in experiment.methods:
-            method.check(model, data.reference, targets)
-        trains = not isinstance(experiment.network, FileNetwork)
+        experiment, refused = _applicable(experiment, model, data, targets)
+        if refused:
+            listener.say(f"not applicable, since the network is no MLP: {', '.join(refused)}")
+        folder = RunFolder.of(experiment, out)
+        trains = isinstance(experiment.network, NetworkConfig)
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
@@ -73,11 +82,33 @@ def run(
             if alone:
                 clear_leftovers(folder.path)
             job = Job(folder, experiment, data, listener)
-            _begin(job, command)
+            _begin(job, command, refused)
             _fill(job, networks, len(targets), executor or InProcess())
             if finish:
                 finish(folder)
     return folder
+
+
+def _applicable(
+    experiment: Experiment, model: Network, data: Dataset, targets: Any
+) -> tuple[Experiment, list[str]]:
+    """Leave out the methods that need an MLP where the network is none; name them.
+
+    Raises:
+        JaxbqError: a method refuses for another reason, or none is left.
+    """
+    kept, refused = [], []
+    for method in experiment.methods:
+        try:
+            # Before the first minute of training.
+            method.check(model, data.reference, targets)
+            kept.append(method)
+        except NeedsMLPError as reason:
+            refused.append(describe(method))
+            last = reason
+    if refused and not kept:
+        raise JaxbqError(f"no method is applicable: {last}")
+    return dataclasses.replace(experiment, methods=tuple(kept)), refused
 
 
 def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Executor) -> None:
@@ -103,10 +134,10 @@ def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> Non
     """Train the networks and controls that the folder lacks, or take over the one in a file."""
     folder, experiment = job.folder, job.experiment
     source = experiment.network
-    if isinstance(source, FileNetwork):
+    if not isinstance(source, NetworkConfig):
         take_over(source, job)
     missing = untrained(job)
-    if not isinstance(source, FileNetwork) and all(
+    if isinstance(source, NetworkConfig) and all(
         isinstance(cell.networks[0], str) for cell in missing
     ):
         several = experiment.networks.seeds > 1
@@ -116,10 +147,10 @@ def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> Non
     for name in (None, *networks):
         remove(folder.checkpoint(name))
     for name in networks:
-        load_network(folder.network(name))  # says which is damaged
+        job.network(name)  # says which is damaged
 
 
-def _begin(job: Job, command: str | None) -> None:
+def _begin(job: Job, command: str | None, refused: Sequence[str]) -> None:
     """Write config and environment, or check that a begun run is about the same data."""
     folder, experiment = job.folder, job.experiment
     if folder.read_json("config.json") is None:
@@ -128,11 +159,13 @@ def _begin(job: Job, command: str | None) -> None:
     sums = checksums(experiment, job.data)
     if known is None:
         about = environment(experiment.precision) | ({"command": command} if command else {})
+        if refused:
+            about["not_applicable"] = refused
         folder.write_json("environment.json", about | sums)
         return
     for name, checksum in sums.items():
         if not isinstance(known, dict) or known.get(name) != checksum:
-            what = "data" if name == "data_sha256" else f"weights in {experiment.network.file}"  # type: ignore[union-attr]
+            what = "data" if name == "data_sha256" else f"weights in {experiment.network.source}"  # type: ignore[union-attr]
             raise JaxbqError(
                 f"{folder.path}: was begun with other {what} under the same config; "
                 "delete it, or run with --out elsewhere"

@@ -14,6 +14,7 @@ from .ascent.presets import PRESETS as PRESETS
 from .base import Inversion as Inversion
 from .base import Iterative as Iterative
 from .base import Method as Method
+from .base import NeedsMLPError as NeedsMLPError
 from .base import Reason as Reason
 from .baselines import ClassMean as ClassMean
 from .baselines import Grey as Grey

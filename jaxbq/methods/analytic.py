@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..errors import JaxbqError
 from ..network.activations import Activation
 from ..network.mlp import MLP, Layer, Network, Params
 from ..network.targets import check_targets
 from ..runtime.compiled import Compiled
-from .base import Inversion, Method, Reason, Targets
+from .base import Inversion, Method, NeedsMLPError, Reason, Targets
 
 
 class Place(NamedTuple):
@@ -143,7 +142,7 @@ def check_analytic(name: str, model: Network, targets: np.ndarray) -> MLP:
         JaxbqError: not an MLP, an activation without inverse, or a target outside its image.
     """
     if not isinstance(model, MLP):
-        raise JaxbqError(f"{name} needs an MLP, whose layers it goes back through; use ascent")
+        raise NeedsMLPError(f"{name} needs an MLP, whose layers it goes back through; use ascent")
     for phi in model.activations:
         phi.check_invertible()
     check_targets(targets, model.output, model.sizes[-1])

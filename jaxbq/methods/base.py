@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..data import Reference
+from ..errors import JaxbqError
 from ..network.mlp import MLP, Network
 from ..network.targets import check_targets
 
@@ -77,6 +78,10 @@ def check_asked(model: Network, targets: np.ndarray, *, closed: bool = False) ->
     """Check targets against any network, of which an MLP says how many outputs it has."""
     outputs = model.sizes[-1] if isinstance(model, MLP) else None
     check_targets(targets, model.output, outputs, closed=closed)
+
+
+class NeedsMLPError(JaxbqError):
+    """The method goes through layers or differentiates twice, which this network does not allow."""
 
 
 class Method(abc.ABC):

@@ -19,7 +19,7 @@ from ..training import fit, shares
 from ..training.autoencoder import Fitted
 from ..training.optimisers import Optimiser
 from .ascent import Range, range_of
-from .base import Inversion, Method, Targets, check_asked
+from .base import Inversion, Method, NeedsMLPError, Targets, check_asked
 
 _ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
 
@@ -178,7 +178,7 @@ class Decoder(Fitted, Method):
 def _check_layer(layer: int, model: Network) -> None:
     """Refuse a network without such a layer."""
     if not isinstance(model, MLP):
-        raise JaxbqError("decoder: source = 'hidden' needs an MLP, whose layers it can read")
+        raise NeedsMLPError("decoder: source = 'hidden' needs an MLP, whose layers it can read")
     number = len(model.sizes) - 2
     if layer > number:
         has = f"1 to {number}" if number else "none; use source = 'logits'"

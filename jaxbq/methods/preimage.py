@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, Int
 from ..data import Reference
 from ..errors import JaxbqError
 from ..network.activations import activation
-from ..network.mlp import Network
+from ..network.mlp import Network, float_type
 from ..options import options
 from ..runtime.devices import map_rows
 from ..solvers import gauss_newton
 from ..solvers.shared_jacobian import approach
 from .ascent import given_starts, range_of, start_images, start_of
-from .base import FEW_IMAGES, Inversion, Method, Reason, Targets, check_asked
+from .base import FEW_IMAGES, Inversion, Method, NeedsMLPError, Reason, Targets, check_asked
 
 PreimageStart = Literal["grey", "mean", "random", "nearest", "images"]
 
@@ -119,6 +119,8 @@ class Preimage(Method):
         """Refuse outputs that have no logits, and starts that are not there."""
         activation(model.output).check_invertible()
         check_asked(model, targets)
+        if not getattr(model, "second_order", True):
+            raise NeedsMLPError("preimage needs a network that JAX can differentiate twice")
         if self.samples > 1 and self.start not in ("random", "nearest"):
             raise JaxbqError(f"start = {self.start!r} is one start; samples is for random, nearest")
         if self.warm_start and self.start != "random":
@@ -132,7 +134,7 @@ class Preimage(Method):
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Gather the images to start from, and the network's outputs where they decide."""
-        dtype = jnp.result_type(*jax.tree.leaves(params))
+        dtype = float_type(params)
         outputs = None
         if self.start == "nearest":
             rows = jnp.asarray(reference.need_images("start = 'nearest'"), dtype)

@@ -53,8 +53,7 @@ def play(
         data: training images and examples; by default the embedded digits, where they fit.
         space: shape of its images and their range; by default the data's, else square in [0, 1].
     """
-    if not isinstance(model, MLP):
-        raise JaxbqError("play needs an MLP, whose layers it shows")
+    check_size(model, params)
     pixels, outputs = model.check(params).sizes[0], model.sizes[-1]
     side = round(pixels**0.5)
     square = ImageSpace((side, side) if side * side == pixels else (1, pixels))

@@ -36,7 +36,9 @@ def payload(
 
 
 def check_size(model: MLP, params: Params) -> None:
-    """Refuse a network that is too large for a page, or holds what is no number."""
+    """Refuse a network that is no MLP, too large for a page, or holds what is no number."""
+    if not isinstance(model, MLP):
+        raise JaxbqError("play needs an MLP, whose layers it shows")
     size = sum(n * m for n, m in model.shapes)
     if size > _MOST_WEIGHTS:
         advice = f"a page holds {_MOST_WEIGHTS:,} at most; use jaxbq invert and jaxbq trace"

@@ -184,6 +184,8 @@ class BookTraining(_Rule):
 
     def check(self, model: MLP, examples: int) -> None:
         """Refuse what the book's rule does not have."""
+        if not isinstance(model, MLP):
+            raise JaxbqError("the book's rule is for MLPs; use rule = 'gradient'")
         if model.bias:
             raise JaxbqError("the book's rule has no biases; set bias = false for the network")
         if model.output == "softmax":

@@ -14,6 +14,7 @@ from ...errors import JaxbqError
 from ...network.activations import activation
 from ...network.mlp import MLP, Network
 from ...options import BY_KIND, KIND_SHORTHAND, options
+from ..base import NeedsMLPError
 
 _PROBABILISTIC = ("sigmoid", "softmax")
 
@@ -150,7 +151,7 @@ class _Inside(OneImage):
             JaxbqError: the network has no such layer, or no layers at all.
         """
         if not isinstance(model, MLP):
-            raise JaxbqError(
+            raise NeedsMLPError(
                 f"objective {self.kind!r} needs an MLP, to see its layers; "  # type: ignore[attr-defined]
                 "for your own function let it return the layer, and use 'logit'"
             )

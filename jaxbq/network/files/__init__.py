@@ -8,6 +8,8 @@ from .importing import import_network as import_network
 from .importing import open_network as open_network
 from .importing import read_foreign as read_foreign
 from .native import NetworkFile as NetworkFile
+from .native import describe_network as describe_network
 from .native import is_native as is_native
 from .native import load_network as load_network
+from .native import load_parameters as load_parameters
 from .native import save_network as save_network

@@ -6,7 +6,7 @@ from 0. Metadata key ``jaxbq`` holds JSON: sizes, activations, image shape, pixe
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class NetworkFile:
     """A network and what is needed to make and name images for it.
 
     Args:
-        model: its specification.
+        model: its specification, an ``MLP`` where it is not of :func:`~jaxbq.as_network`.
         params: its parameters.
         space: shape of one image and the pixel range it was trained on.
         class_names: one a class.
@@ -39,8 +39,8 @@ class NetworkFile:
         notes: what was folded into the layers or passed over when it was taken over.
     """
 
-    model: MLP
-    params: Params
+    model: Any
+    params: Any
     space: ImageSpace
     class_names: tuple[str, ...]
     assumed: tuple[str, ...] = ()
@@ -61,6 +61,36 @@ class _Header:
     named: bool = True
 
 
+@options
+class _AdaptedHeader:
+    """Of a network that Python code makes, whose parameters alone are in the file."""
+
+    python: str
+    output: OutputName
+    outputs: int
+    image_shape: tuple[int, ...]
+    pixel_range: tuple[float, float]
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of a network that Python code makes, without that code.
+
+    Args:
+        what: in words.
+        output: name of the output activation.
+        sizes: pixels and outputs.
+    """
+
+    what: str
+    output: str
+    sizes: tuple[int, int]
+
+    def __repr__(self) -> str:
+        return self.what
+
+
 def save_network(path: Path | str, network: NetworkFile) -> None:
     """Write a network, atomically.
 
@@ -70,6 +100,20 @@ def save_network(path: Path | str, network: NetworkFile) -> None:
     from safetensors.numpy import save
 
     model, space = network.model.check(network.params), network.space
+    if not isinstance(model, MLP):
+        own = _AdaptedHeader(
+            python=repr(model),
+            output=model.output,
+            outputs=model.sizes[-1],
+            image_shape=space.shape,
+            pixel_range=(space.low, space.high),
+            class_names=network.class_names,
+        )
+        leaves = enumerate(jax.tree.leaves(network.params))
+        tensors = {f"parameters.{n}": np.ascontiguousarray(leaf) for n, leaf in leaves}
+        metadata = {"jaxbq": json.dumps(asdict(own))}
+        write_bytes(Path(path), save(tensors, metadata=metadata))
+        return
     header: dict[str, Any] = {
         "sizes": model.sizes,
         "hidden": model.hidden,
@@ -103,10 +147,12 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
     metadata, tensors = read_tensors(path)
     if "jaxbq" not in metadata:
         raise JaxbqError(f"{path}: a safetensors file, but not one that jaxbq saved")
-    try:
-        header = validate(_Header, json.loads(metadata["jaxbq"]), str(path))
-    except json.JSONDecodeError:
-        raise JaxbqError(f"{path}: its metadata is damaged; save the network again") from None
+    table = _table(path, metadata["jaxbq"])
+    if "python" in table:
+        raise JaxbqError(
+            f"{path}: holds the parameters of {table['python']}; only runs of its config use them"
+        )
+    header = validate(_Header, table, str(path))
     model = MLP(header.sizes, header.hidden, header.output, header.bias)
     low, high = header.pixel_range
     space = ImageSpace(header.image_shape, low, high)
@@ -119,6 +165,58 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
     params = _params(path, model, tensors, dtype)
     assumed = () if header.named else ("class_names",)
     return NetworkFile(model, params, space, header.class_names, assumed, notes=header.notes)
+
+
+def describe_network(path: Path) -> NetworkFile:
+    """Read a network; of one that Python code makes, what is known without that code.
+
+    Raises:
+        JaxbqError: as :func:`load_network`.
+    """
+    metadata, tensors = read_tensors(path)
+    table = _table(path, metadata.get("jaxbq", "{}"))
+    if "python" not in table:
+        return load_network(path)
+    header = validate(_AdaptedHeader, table, str(path))
+    space = ImageSpace(header.image_shape, *header.pixel_range)
+    model = Described(header.python, header.output, (space.pixels, header.outputs))
+    return NetworkFile(model, tuple(tensors.values()), space, header.class_names)
+
+
+def load_parameters(path: Path, like: Any) -> Any:
+    """Read the parameters of a network that Python code makes.
+
+    Args:
+        path: a file that :func:`save_network` wrote.
+        like: parameters of the network that the code makes now, a pytree.
+
+    Raises:
+        JaxbqError: the file is missing or damaged, or is of other parameters.
+    """
+    _, tensors = read_tensors(path)
+    leaves, tree = jax.tree.flatten(like)
+    names = [f"parameters.{n}" for n in range(len(leaves))]
+    if sorted(names) != sorted(tensors) or any(
+        tensors[name].shape != leaf.shape for name, leaf in zip(names, leaves, strict=True)
+    ):
+        raise JaxbqError(f"{path}: is of another network than the code makes now; delete the run")
+    if not all(np.isfinite(tensors[name]).all() for name in names):
+        raise JaxbqError(f"{path}: holds values that are not finite")
+    read = [
+        jax.device_put(tensors[name].astype(leaf.dtype))
+        for name, leaf in zip(names, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, read)
+
+
+def _table(path: Path, text: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise JaxbqError(f"{path}: its metadata is damaged; save the network again")
+    return table
 
 
 def is_native(path: Path) -> bool:
