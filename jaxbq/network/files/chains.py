@@ -16,6 +16,7 @@ Orientation = Literal["in_out", "out_in"]
 
 _MOST_LAYERS = 64
 _MOST_PERMUTED = 6
+_MOST_OPEN = 10
 
 
 def arrange(
@@ -148,7 +149,7 @@ def _placed(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     half = len(names) // 2
     for weights, biases in ((names[::2], names[1::2]), (names[:half], names[half:])):
         pairs = list(itertools.zip_longest(weights, biases))
-        if all(
+        if len({arrays[b].ndim for b in biases}) == 1 and all(
             w is not None
             and b is not None
             and arrays[w].ndim == 2
@@ -160,6 +161,38 @@ def _placed(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
                 for name, array in arrays.items()
             }
     return arrays
+
+
+def open_lines(
+    arrays: Mapping[str, np.ndarray], orientation: Orientation | None, inputs: int | None
+) -> list[str]:
+    """List the rows and columns without a name that may be weights as well as biases.
+
+    Of weights of shapes (12, 3) and (3, 1) the second may be biases, or a layer of one unit.
+    """
+    names = sorted(arrays, key=natural)
+    lines = [name for name in names if arrays[name].ndim == 2 and min(arrays[name].shape) == 1]
+    if any(not _PLACE.fullmatch(name) or arrays[name].ndim != 2 for name in names):
+        return []
+    if len(lines) > _MOST_OPEN:
+        return lines
+
+    def fits(biases: set[str], step: int) -> bool:
+        shapes = [arrays[name].shape[::step] for name in names if name not in biases]
+        sizes = [arrays[name].size for name in names if name in biases]
+        chained = all(one[1] == two[0] for one, two in itertools.pairwise(shapes))
+        units = [shape[1] for shape in shapes]
+        known = inputs is None or (bool(shapes) and shapes[0][0] == inputs)
+        # A place tells whose biases are only where every layer has some.
+        return known and chained and sizes in ([], units)
+
+    ways = {"in_out": 1, "out_in": -1}
+    steps = ways.values() if orientation is None else [ways[orientation]]
+    fitting = sum(
+        any(fits(set(itertools.compress(lines, reading)), step) for step in steps)
+        for reading in itertools.product((False, True), repeat=len(lines))
+    )
+    return lines if fitting > 1 else []
 
 
 def numbers(array: np.ndarray, where: str) -> np.ndarray:
@@ -423,8 +456,14 @@ def _say_shapes(arrays: Mapping[str, np.ndarray], names: Iterable[str]) -> str:
 
 
 def layer_name(name: str) -> bool:
-    """Tell whether a name alone says that its array is a layer's."""
+    """Tell whether a name alone says that its array is a layer's, like W0, wih or Theta1."""
     return (
         _role(name) is not None
         or re.fullmatch(r"(weights?|bias(es)?|w|b|theta)_?\d+", name.lower()) is not None
     )
+
+
+def part_name(name: str) -> bool:
+    """Tell likewise, also of weights and biases with a name of their layer: fc1.weight, l1_b."""
+    words = r".*[\d._ -](weights?|kernels?|bias(es)?)|.*\d[._ -][wb]|weights?|bias(es)?|w|b"
+    return layer_name(name) or re.fullmatch(words, name.lower()) is not None

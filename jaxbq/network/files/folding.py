@@ -128,12 +128,14 @@ class Chain:
         cyclic: bool = False,
     ) -> None:
         """Go on by BatchNorm with its running statistics."""
+        given = (mean, variance, 1.0 if scale is None else scale, 0.0 if offset is None else offset)
+        held = [np.asarray(values, np.float64).reshape(-1) for values in given]
+        if any(values.size not in (1, held[0].size) for values in held):
+            raise JaxbqError(f"{self.where}: {what} holds values of different lengths")
         with np.errstate(all="ignore"):
-            factor = 1 / np.sqrt(np.asarray(variance, np.float64) + epsilon)
-        if scale is not None:
-            factor = factor * np.asarray(scale, np.float64)
-        added = 0.0 if offset is None else np.asarray(offset, np.float64)
-        self.affine(factor, added - np.asarray(mean, np.float64) * factor, what, cyclic=cyclic)
+            factor = held[2] / np.sqrt(held[1] + epsilon)
+            added = held[3] - held[0] * factor
+        self.affine(factor, added, what, cyclic=cyclic)
 
     def activation(self, name: str) -> None:
         """Go on by an activation, by any library's name."""

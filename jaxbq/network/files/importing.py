@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...data.labels import check_names
+from ...data.labels import check_names, shown
 from ...errors import JaxbqError
 from ..inputs import Inputs
 from .chains import Orientation
@@ -136,14 +136,18 @@ def import_network(
 
 def _imported(source: Any, orientation: Orientation | None, **said: Any) -> NetworkFile:
     shape, span = said.pop("image_shape", None), said.pop("pixel_range", None)
-    where, found = read_foreign(source, orientation=orientation, image_shape=shape)
-    return to_network(
-        found,
-        where,
-        image_shape=None if shape is None else tuple(shape),
-        pixel_range=None if span is None else _two(span),
-        **{**said, "turned": said.get("turned") or ()},
-    )
+    try:
+        where, found = read_foreign(source, orientation=orientation, image_shape=shape)
+        return to_network(
+            found,
+            where,
+            image_shape=None if shape is None else tuple(shape),
+            pixel_range=None if span is None else _two(span),
+            **{**said, "turned": said.get("turned") or ()},
+        )
+    except JaxbqError as fault:
+        # Names in a file may hold anything.
+        raise JaxbqError(shown(str(fault))) from None
 
 
 def open_network(path: Path | str, dtype: str | None = None, **said: Any) -> NetworkFile:

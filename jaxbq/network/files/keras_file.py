@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,21 @@ def _from_config(
         where: the model, for messages.
     """
     chain = Chain(where)
+    try:
+        _walk(_layers(config, where), weights, chain)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as fault:
+        raise JaxbqError(f"{where}: its config is not one of Keras ({fault!r})") from None
+    return chain.found("Keras model")
+
+
+def _walk(
+    layers: Iterable[tuple[str, dict[str, Any]]],
+    weights: Callable[[str, Mapping[str, Any]], Arrays],
+    chain: Chain,
+) -> None:
+    where = chain.where
     shape: tuple[int, ...] = ()  # of what goes into the first layer, where it is known
-    for kind, options in _layers(config, where):
+    for kind, options in layers:
         given = options.get("batch_shape") or options.get("batch_input_shape")
         if isinstance(given, list) and all(isinstance(n, int) for n in given[1:]):
             shape = shape or tuple(given[1:])
@@ -152,14 +166,13 @@ def _from_config(
             _fold(kind, options, own, chain)
         elif kind == "Permute" and not chain.layers and len(shape) == len(options.get("dims", ())):
             axes = [int(n) - 1 for n in options["dims"]]
-            if sorted(axes) != list(range(len(shape))):
+            if sorted(axes) != list(range(len(shape))) or math.prod(shape) > MOST_BYTES // 8:
                 raise JaxbqError(f"{where}: layer Permute has dims {options['dims']}")
-            order = np.arange(np.prod(shape)).reshape(shape).transpose(axes)
+            order = np.arange(math.prod(shape)).reshape(shape).transpose(axes)
             shape = order.shape
             chain.reorder(order.reshape(-1), kind)
         elif kind not in _PASSED:
             _layer_activation(kind, options, chain)
-    return chain.found("Keras model")
 
 
 def _fold(kind: str, options: Mapping[str, Any], own: Arrays, chain: Chain) -> None:
@@ -245,20 +258,17 @@ def _layer_activation(kind: str, options: Mapping[str, Any], chain: Chain) -> No
 
 def _layers(config: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """List (class, options) of the layers of a Sequential, or of a functional model's chain."""
-    try:
-        kind, layers = config["class_name"], config["config"]["layers"]
-        if kind not in ("Sequential", "Functional", "Model"):
-            raise JaxbqError(
-                f"{where}: a {kind} model; only Sequential and functional ones say what they do; "
-                "give keras.Sequential(its layers in their order)"
-            )
-        for number, layer in enumerate(layers):
-            inbound = layer.get("inbound_nodes", [])
-            if kind != "Sequential" and number:
-                _check_inbound(inbound, layers[number - 1]["config"]["name"], where)
-            yield str(layer["class_name"]), dict(layer["config"])
-    except (KeyError, TypeError, AttributeError, ValueError) as fault:
-        raise JaxbqError(f"{where}: its config is not one of Keras ({fault!r})") from None
+    kind, layers = config["class_name"], config["config"]["layers"]
+    if kind not in ("Sequential", "Functional", "Model"):
+        raise JaxbqError(
+            f"{where}: a {kind} model; only Sequential and functional ones say what they do; "
+            "give keras.Sequential(its layers in their order)"
+        )
+    for number, layer in enumerate(layers):
+        inbound = layer.get("inbound_nodes", [])
+        if kind != "Sequential" and number:
+            _check_inbound(inbound, layers[number - 1]["config"]["name"], where)
+        yield str(layer["class_name"]), dict(layer["config"])
 
 
 def _check_inbound(inbound: Any, before: str, where: str) -> None:

@@ -5,15 +5,16 @@ MathWorks, "MAT-File Format".
 """
 
 import math
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import JaxbqError
 from ...runtime.archives import MAX_RATIO, RATIO_FROM
-from .chains import Orientation
+from .chains import Orientation, part_name
 from .found import MOST_BYTES, Found
 from .numpy_file import from_arrays
 
@@ -63,9 +64,21 @@ def read_mat(path: Path, orientation: Orientation | None, inputs: int | None) ->
                 arrays |= _array(body, order)
     except (ValueError, zlib.error, StopIteration):
         raise JaxbqError(f"{path}: is damaged; copy or save it again") from None
-    # Single numbers are settings; a bias of one unit is a matrix of one number too.
-    own = {n: a for n, a in arrays.items() if a.size > 1 or n[:1] in "bB"}
+    own = {
+        name: array if array.size > 1 or _is_layers(name, arrays) else array.reshape(())
+        for name, array in arrays.items()
+    }
     return from_arrays("MATLAB arrays", own, str(path), orientation, inputs)
+
+
+def _is_layers(name: str, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether a single number, which MATLAB keeps as a matrix, is a layer's and no setting."""
+
+    def stem(name: str) -> str:
+        return re.sub(r"\d", "", name)
+
+    alike = (array for other, array in arrays.items() if stem(other) == stem(name))
+    return part_name(name) or any(array.size > 1 for array in alike)
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:

@@ -14,7 +14,7 @@ from ...data.labels import listed, shown
 from ...errors import JaxbqError
 from ...runtime.archives import read_npy, read_npz
 from ..inputs import RawLayer
-from .chains import Orientation, arrange, layer_name, numbers, passed_over
+from .chains import Orientation, arrange, numbers, open_lines, part_name, passed_over
 from .found import MOST_BYTES, Found
 
 _MOST_TEXT = 2**26  # of numbers as text; in memory they take some ten times as much
@@ -42,11 +42,11 @@ def read_numpy(path: Path, orientation: Orientation | None, inputs: int | None) 
             )
     else:
         files = [path]
-        if layer_name(path.stem):
+        if part_name(path.stem):
             files += [
                 file
                 for file in sorted(path.parent.glob(f"*{path.suffix}"))
-                if file != path and file.is_file() and layer_name(file.stem)
+                if file != path and file.is_file() and part_name(file.stem)
             ]
         notes = [f"read with it: {listed([file.name for file in files[1:]])}"] * (len(files) > 1)
     tables: dict[str, np.ndarray] = {}
@@ -117,7 +117,7 @@ def from_arrays(
         return _from_lists(what, named, weights, where, orientation, inputs)
     arrays = {str(name): as_array(value, f"{where}: {name}") for name, value in named.items()}
     kept, notes = passed_over(arrays)
-    if thetas := _thetas(kept, where):
+    if thetas := _thetas(kept, where, inputs):
         said = (
             f"the first column of {', '.join(kept)} taken for biases",
             "Ng's course has images column after column, and the digit 0 last: for its networks "
@@ -125,6 +125,9 @@ def from_arrays(
         )
         return Found(what, thetas, notes=(*said, *notes))
     layers = arrange(kept, where, orientation=orientation, inputs=inputs, ordered=ordered)
+    if lines := open_lines(kept, orientation, inputs):
+        told = f"assumed which of {listed(lines)} are biases (names like W0, b0 would tell)"
+        notes = (told, *notes)
     return Found(what, layers, notes=notes)
 
 
@@ -153,25 +156,39 @@ def _from_lists(
     inputs: int | None,
 ) -> Found:
     """Take lists of weights and biases, as of M. Nielsen's ``network2.py``."""
-    biases = next((named[n] for n in ("biases", "b", "bias", "intercepts") if n in named), ())
-    arrays = {f"W{n}": as_array(each, f"{where}: weights") for n, each in enumerate(weights)}
-    arrays |= {f"b{n}": as_array(each, f"{where}: biases") for n, each in enumerate(biases)}
-    if (
-        orientation is None
-        and "sizes" in named
-        and all(
-            array.ndim == 2 and array.shape[1] == 1
-            for name, array in arrays.items()
-            if name[0] == "b"
+    called = next((name for name in ("biases", "b", "bias", "intercepts") if name in named), "")
+    biases = () if named.get(called) is None else named[called]
+    if not isinstance(biases, Sequence | np.ndarray) or len(biases) not in (0, len(weights)):
+        raise JaxbqError(
+            f"{where}: its biases are not one for each of {len(weights)} layers; null stands for "
+            "none"
         )
-    ):
-        orientation = "out_in"  # as Nielsen's, whose biases are columns
+    arrays = {f"W{n}": as_array(each, f"{where}: weights") for n, each in enumerate(weights)}
+    arrays |= {
+        f"b{n}": as_array(each, f"{where}: biases")
+        for n, each in enumerate(biases)
+        if each is not None
+    }
+    rest = {
+        name: as_array(value, f"{where}: {name}")
+        for name, value in named.items()
+        if value is not weights and name not in (called, "sizes", "cost")
+    }
+    kept, notes = passed_over(rest | arrays)
+    if odd := [name for name in rest if name in kept]:
+        raise JaxbqError(
+            f"{where}: {odd[0]!r} is neither weights nor biases, but beside lists of these; if no "
+            "step of the network, save them apart from it"
+        )
+    columns = [b.ndim == 2 and b.shape[1] == 1 for name, b in arrays.items() if name[0] == "b"]
+    is_nielsens = "sizes" in named and bool(columns) and all(columns)
+    if orientation is None and is_nielsens:
+        orientation = "out_in"
     layers = arrange(arrays, where, orientation=orientation, inputs=inputs)
-    if "cost" not in named:
-        return Found(what, layers)
-    return Found(
-        f"Nielsen's network in {what}", layers, ("sigmoid",) * (len(layers) - 1), "sigmoid"
-    )
+    if not is_nielsens or not str(named.get("cost")).endswith("Cost"):
+        return Found(what, layers, notes=notes)
+    hidden = ("sigmoid",) * (len(layers) - 1)
+    return Found(f"Nielsen's network in {what}", layers, hidden, "sigmoid", notes=notes)
 
 
 def as_array(value: Any, where: str) -> np.ndarray:
@@ -189,15 +206,20 @@ def as_array(value: Any, where: str) -> np.ndarray:
         ) from None
 
 
-def _thetas(arrays: Mapping[str, np.ndarray], where: str) -> list[RawLayer] | None:
+def _thetas(
+    arrays: Mapping[str, np.ndarray], where: str, inputs: int | None
+) -> list[RawLayer] | None:
     """Split off the biases from matrices called Theta, of shape (out, 1 + in), as Ng's."""
     names = sorted(arrays, key=str.lower)
-    if len(names) < 2 or any(
+    # Of a single one only the number of inputs tells that there is a column more.
+    if len(names) < (2 if inputs is None else 1) or any(
         not re.fullmatch(r"theta_?\d+", name.lower()) or arrays[name].ndim != 2 for name in names
     ):
         return None
     found = [numbers(arrays[name], f"{where}: array {name!r}") for name in names]
     for matrices in (found, [array.T for array in found]):
-        if all(one.shape[0] + 1 == two.shape[1] for one, two in itertools.pairwise(matrices)):
+        if inputs in (None, matrices[0].shape[1] - 1) and all(
+            one.shape[0] + 1 == two.shape[1] for one, two in itertools.pairwise(matrices)
+        ):
             return [RawLayer(matrix[:, 1:].T, matrix[:, 0]) for matrix in matrices]
     return None

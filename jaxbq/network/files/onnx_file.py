@@ -187,11 +187,10 @@ class _Walk:
         if values.size == 1:
             return values.reshape(-1)
         wanted = (values.shape[-1],) if self.shape is None else self.shape
-        if math.prod(wanted) <= MOST_BYTES // 8:
-            try:
-                return np.broadcast_to(values, (1, *wanted)).reshape(-1)
-            except ValueError:
-                pass
+        try:
+            return np.broadcast_to(values, (1, *wanted)).reshape(-1)
+        except ValueError:
+            pass
         raise JaxbqError(f"{self.where}: a constant of shape {values.shape} differs by image")
 
     def _constant(self, node: Any, place: int) -> np.ndarray:
@@ -288,7 +287,8 @@ def _is_label(output: Any) -> bool:
 def _shape(value: Any) -> tuple[int, ...] | None:
     """Take the shape of one image from what a graph says of its input; None where it does not."""
     sizes = tuple(each.dim_value for each in value.type.tensor_type.shape.dim)[1:]
-    return sizes if len(sizes) > 1 and all(0 < n < 2**16 for n in sizes) else None
+    known = len(sizes) > 1 and min(sizes) > 0 and math.prod(sizes) <= MOST_BYTES // 8
+    return sizes if known else None
 
 
 def _classes(onnx: Any, graph: Any, chain: Chain) -> tuple[str, ...] | None:

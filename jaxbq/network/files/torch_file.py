@@ -2,7 +2,6 @@
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def read_pt(path: Path, orientation: Orientation | None, inputs: int | None) -> 
     if path.stat().st_size > MOST_BYTES:
         raise JaxbqError(f"{path}: larger than jaxbq reads")
     content = path.read_bytes()
-    if zipfile.is_zipfile(path):
+    if content.startswith(b"PK\x03\x04"):
         # A check of sizes before PyTorch unpacks anything.
         with open_archive(path, MOST_BYTES) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
@@ -324,7 +323,8 @@ def _norms(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]
 
 def _array(value: Any, where: str) -> np.ndarray:
     if hasattr(value, "detach"):
-        if str(value.layout) != "torch.strided" or value.is_quantized or value.is_complex():
+        plain = str(value.layout) == "torch.strided" and not value.is_meta
+        if not plain or value.is_quantized or value.is_complex():
             raise JaxbqError(f"{where} is no plain tensor of real numbers")
         # A tensor can be an expanded view of one number.
         if value.numel() * 8 > MOST_BYTES:

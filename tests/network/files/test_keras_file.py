@@ -56,8 +56,8 @@ def randomised(model, rng):
         )
 
 
-def draw(keras, rng):
-    layers, sizes = keras.layers, random_networks.draw(rng).sizes
+def draw(keras, rng, sizes=None):
+    layers, sizes = keras.layers, sizes or random_networks.draw(rng).sizes
     parts, hidden = [layers.Input((3, 4, 1)), layers.Rescaling(1 / 7, offset=-0.3)], []
     if rng.random() < 0.4:
         parts.append(layers.Normalization(mean=[0.3], variance=[0.2]))
@@ -78,7 +78,7 @@ def draw(keras, rng):
         parts.append(layers.Dropout(0.3))
         if rng.random() < 0.3 and hidden[-1] != "identity":
             parts.append(layers.BatchNormalization(center=bool(rng.random() < 0.5)))
-    parts.append(layers.Dense(sizes[-1], str(rng.choice(["softmax", "sigmoid", "linear"]))))
+    parts.append(layers.Dense(sizes[-1], str(rng.choice(["softmax", "sigmoid", "tanh", "linear"]))))
     model = keras.Sequential(parts)
     if rng.random() < 0.5:
         start = keras.Input((3, 4, 1))
@@ -210,6 +210,10 @@ def test_the_files_of_keras_2(tmp_path, rng):
         {"class_name": "Normalization", "config": {"mean": [[1], [1, 2]], "variance": 1}},
         {"class_name": "Normalization", "config": {"mean": 1, "variance": -1, "axis": None}},
         {"class_name": "Permute", "config": {"dims": [1, 1]}},
+        {"class_name": "Permute", "config": {"dims": 2}},
+        {"class_name": "Permute", "config": {"dims": ["x", None]}},
+        {"class_name": "Permute", "config": {"dims": [2, float("inf")]}},
+        {"class_name": "a\nb", "config": {}},
         {"class_name": "LeakyReLU", "config": {"negative_slope": "much"}},
         {"class_name": "ELU", "config": {"alpha": -1.0}},
     ],
@@ -227,5 +231,6 @@ def test_hostile_options(tmp_path, options):
     with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights.getvalue())
-    with pytest.raises(JaxbqError):
+    with pytest.raises(JaxbqError) as caught:
         import_network(tmp_path / "net.keras")
+    assert len(str(caught.value).splitlines()) == 1

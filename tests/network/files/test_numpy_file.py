@@ -8,7 +8,7 @@ import random_networks
 from scipy.io import savemat
 
 from jaxbq.errors import JaxbqError
-from jaxbq.network.files import import_network, read_foreign
+from jaxbq.network.files import AssumptionWarning, import_network, read_foreign
 
 SIGMOID = {"hidden": "sigmoid", "output": "sigmoid"}
 
@@ -62,6 +62,38 @@ def test_nielsens_square_network_is_not_turned(rng):
         np.testing.assert_array_equal(layer.bias, bias[:, 0])
 
 
+def test_biases_in_a_list_are_one_for_each_layer(rng):
+    weights = [rng.normal(size=shape) for shape in ((12, 5), (5, 5), (5, 4))]
+    bias, said = rng.normal(size=5), {"orientation": "in_out"}
+    _, found = read_foreign({"weights": weights, "biases": [None, bias, None]}, **said)
+    assert [layer.bias is not None for layer in found.layers] == [False, True, False]
+    for biases in ([bias], 3, "ab"):
+        with pytest.raises(JaxbqError, match="not one for each of 3 layers"):
+            read_foreign({"weights": weights, "biases": biases}, **said)
+    for other in ({"thresholds": bias}, {"biases": {"l0": 1}}, {"gamma": [bias, bias]}):
+        with pytest.raises(JaxbqError, match="beside lists of these"):
+            read_foreign({"weights": weights} | other, **said)
+    # A history of costs is not Nielsen's cost, and no biases are no columns.
+    _, found = read_foreign(
+        {"sizes": [12, 5, 5, 4], "weights": weights, "biases": [], "cost": [3, 2]}
+    )
+    assert found.hidden is None
+    with pytest.raises(JaxbqError, match="fit both ways round"):
+        read_foreign({"sizes": [5, 5], "weights": weights[1:2], "biases": []})
+
+
+def test_rows_and_columns_without_names_that_may_be_weights(rng):
+    ones, said = np.ones, {"hidden": "tanh", "output": "sigmoid"}
+    with pytest.warns(AssumptionWarning, match="which of arr_1 are biases"):
+        import_network([ones((12, 3)), ones((3, 1))], **said)
+    rows = [ones((12, 3)), ones((1, 3)), ones((3, 2)), ones((1, 2))]
+    assert import_network(rows, **said).model.sizes == (12, 3, 2)
+    # Biases are all rows, or all flat.
+    mixed = [ones((12, 3)), ones((3, 3)), ones((3, 1)), ones(3)]
+    with pytest.raises(JaxbqError, match="make no chain"):
+        import_network(mixed, **said)
+
+
 def test_arrays_by_name_in_json_and_lists(tmp_path, drawn, images, outputs):
     named = {f"W{n}": w.tolist() for n, w in enumerate(drawn.weights)}
     named |= {f"b{n}": b.tolist() for n, b in enumerate(drawn.biases)}
@@ -78,7 +110,7 @@ def test_arrays_by_name_in_json_and_lists(tmp_path, drawn, images, outputs):
     [
         *("", "[1]", "{", "3", "[" * 10**5, "{}", "\x00"),
         *('{"W0": [[1, 2], [3]]}', '{"weights": [[[1]], 3]}', '{"weights": [], "biases": []}'),
-        *('{"W0": [["a"]]}', '{"W0": [[NaN, 1]]}'),
+        *('{"W0": [["a"]]}', '{"W0": [[NaN, 1]]}', '{"weights": [[[1]]], "biases": 3}'),
     ],
 )
 def test_damaged_json(tmp_path, text):
@@ -119,6 +151,34 @@ def test_matlab_arrays_by_name(tmp_path, drawn, images, outputs):
     (tmp_path / "net.mat").write_bytes(b"MATLAB 7.3 MAT-file" + b" " * 500)
     with pytest.raises(JaxbqError, match=r"net\.mat"):
         import_network(tmp_path / "net.mat")
+
+
+def test_single_numbers_and_a_single_theta_in_matlab(tmp_path, rng, images):
+    weight, bias = rng.normal(size=(12, 1)), rng.normal(size=1)
+    logits = images @ weight + bias
+    said = {"output": "identity", "image_shape": (3, 4)}
+    savemat(tmp_path / "net.mat", {"l1_w": weight, "l1_b": bias, "lambda": 1.0})
+    network = random_networks.assert_same(tmp_path / "net.mat", images, logits, **said)
+    assert network.notes == ("lambda passed over",)
+    savemat(tmp_path / "net.mat", {"W": weight, "sigma": 2.0})
+    with pytest.raises(JaxbqError, match=r"'sigma' .*a step of the network's own"):
+        import_network(tmp_path / "net.mat", **said)
+    # Of 13 rows or columns one is of biases where there are 12 inputs.
+    theta = rng.normal(size=(12, 13))
+    savemat(tmp_path / "net.mat", {"Theta1": theta})
+    logits = images @ theta[:, 1:].T + theta[:, 0]
+    random_networks.assert_same(tmp_path / "net.mat", images, logits, **said)
+
+
+def test_a_table_brings_the_biases_beside_it(tmp_path, rng, images):
+    weight, bias = rng.normal(size=(12, 3)), rng.normal(size=3)
+    for names in (("fc1.weight", "fc1.bias"), ("l1_w", "l1_b"), ("weights", "biases")):
+        folder = tmp_path / names[0]
+        folder.mkdir()
+        np.savetxt(folder / f"{names[0]}.txt", weight)
+        np.savetxt(folder / f"{names[1]}.txt", bias)
+        path = folder / f"{names[0]}.txt"
+        random_networks.assert_same(path, images, images @ weight + bias, output="identity")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", " "])

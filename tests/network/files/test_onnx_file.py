@@ -56,8 +56,8 @@ def norm(rng, units):
     return [rng.normal(size=units), *rng.normal(size=(2, units)), rng.random(units) + 0.1]
 
 
-def draw(rng):
-    drawn, graph, hidden = random_networks.draw(rng), Graph((1, 3, 4)), []
+def draw(rng, drawn=None):
+    drawn, graph, hidden = drawn or random_networks.draw(rng), Graph((1, 3, 4)), []
     if rng.random() < 0.3:
         graph.add("Transpose", perm=[0, 1, 3, 2])
     for kind, first in (("Sub", 0), ("Sub", 1), ("Add", 1), ("Mul", 0), ("Div", 0)):
@@ -119,18 +119,23 @@ def chain():
     return graph
 
 
-def test_labels_beside_the_probabilities(tmp_path):
-    graph = chain()
-    graph.add("Softmax", axis=1)
+def add_labels(graph, classes):
+    """Give labels beside the probabilities."""
     kept = graph.last
-    classes = graph.constant(np.array([3, 5, 7, 9]))
+    held = graph.constant(np.array(classes))
     graph.add("ArgMax", axis=1)
     pick = helper.make_node(
-        "ArrayFeatureExtractor", [classes, graph.last], ["label"], domain="ai.onnx.ml"
+        "ArrayFeatureExtractor", [held, graph.last], ["label"], domain="ai.onnx.ml"
     )
     graph.nodes.append(pick)
     graph.outputs = [helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["n"])]
     graph.last = kept
+
+
+def test_labels_beside_the_probabilities(tmp_path):
+    graph = chain()
+    graph.add("Softmax", axis=1)
+    add_labels(graph, [3, 5, 7, 9])
     onnx.save(graph.model(), tmp_path / "net.onnx")
     network = import_network(tmp_path / "net.onnx")
     assert network.class_names == ("3", "5", "7", "9")
@@ -194,6 +199,18 @@ def refused(path, message):
     with pytest.raises(JaxbqError, match=message) as caught:
         import_network(path)
     assert "\n" not in str(caught.value)
+
+
+def test_images_larger_than_any_layer_and_names_of_several_lines(tmp_path):
+    graph = Graph((1, 2**15, 2**15))
+    graph.add("Transpose", perm=[0, 1, 3, 2])
+    graph.add("Gemm", np.ones((12, 4)))
+    onnx.save(graph.model(), tmp_path / "net.onnx")
+    refused(tmp_path / "net.onnx", "node Transpose cannot")
+    graph = chain()
+    graph.nodes[1].op_type = "a\nb"
+    onnx.save(graph.model(), tmp_path / "net.onnx")
+    refused(tmp_path / "net.onnx", r"node a\\nb cannot")
 
 
 @pytest.mark.parametrize(

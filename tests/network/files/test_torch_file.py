@@ -30,6 +30,7 @@ ACTIVATIONS = {
 OUTPUTS = {
     "softmax": [nn.Softmax(1), nn.LogSoftmax(-1)],
     "sigmoid": [nn.Sigmoid()],
+    "tanh": [nn.Tanh()],
     "identity": [nn.Identity()],
 }
 
@@ -45,9 +46,9 @@ def norm(units, rng, **options):
     return module
 
 
-def draw(rng):
-    """A Sequential with what it may have; names of its activations; where its BatchNorms are."""
-    sizes = random_networks.draw(rng).sizes
+def draw(rng, sizes=None, epsilon=None):
+    """A Sequential with what it may have; names of its activations; that of its output."""
+    sizes = sizes or random_networks.draw(rng).sizes
     parts, hidden = [nn.Flatten()], []
     if rng.random() < 0.4:
         parts.append(norm(sizes[0], rng, affine=rng.random() < 0.5))
@@ -55,7 +56,7 @@ def draw(rng):
         parts.append(nn.Linear(n, m, bias=bool(rng.random() < 0.8)))
         last = number == len(sizes) - 1
         if rng.random() < 0.4:
-            parts.append(norm(m, rng, eps=float(rng.choice([1e-5, 1e-3]))))
+            parts.append(norm(m, rng, eps=epsilon or float(rng.choice([1e-5, 1e-3]))))
         if not last:
             hidden.append(str(rng.choice(list(ACTIVATIONS))))
             parts.append(ACTIVATIONS[hidden[-1]]())
@@ -186,6 +187,25 @@ def test_checkpoints(tmp_path, rng, prefix, wrapper, suffix):
     images = rng.random((5, 12)).astype("f4")
     outputs = module(torch.tensor(images)).detach().numpy()
     random_networks.assert_same(path, images, outputs, hidden="tanh", output="identity")
+
+
+def test_damaged_state_dicts(tmp_path):
+    state = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU()).state_dict()
+    for name in ("1.running_mean", "1.running_var", "1.weight", "1.bias"):
+        for damaged in (torch.ones(2), torch.ones(0), torch.ones(3, 4)):
+            with pytest.raises(JaxbqError, match=r"different lengths|does not say where"):
+                import_network(state | {name: damaged})
+    with pytest.raises(JaxbqError, match="no plain tensor"):
+        import_network(state | {"0.weight": torch.ones(3, 4, device="meta")})
+    # A zip file that says it goes on in another.
+    torch.save(state, tmp_path / "net.pt")
+    whole = (tmp_path / "net.pt").read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    locator = b"PK\x06\x07" + bytes(12) + b"\x09\0\0\0"
+    for content in (whole[:end] + locator + whole[end:], locator + whole[end:]):
+        (tmp_path / "net.pt").write_bytes(content)
+        with pytest.raises(JaxbqError):
+            import_network(tmp_path / "net.pt")
 
 
 class Settings:
