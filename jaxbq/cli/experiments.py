@@ -185,8 +185,9 @@ def _summary_row(what: str, found: "dict[Any, Any]") -> dict[str, str]:
         "right before": share("right_before"),
         "outside before": known("outside_before", "{:.0%}".format),
         "readability": known("readability"),
-        "natural %": known("naturalness", "{:.0f}".format),
+        "natural": known("naturalness"),
         "transfer": known("transfer"),
+        "specificity": known("specificity"),
         "class mean r": known("correlation"),
         "optima": known("distinct", "{:.1f}".format),
         "seconds": known("seconds", "{:.2f}".format),
@@ -279,7 +280,7 @@ def add_compare(commands: Any) -> None:
         action="append",
         default=[],
         help="column of scores.csv, as often as wanted (default: fidelity, readability, "
-        "naturalness, transfer)",
+        "naturalness, transfer, specificity)",
     )
     compare.add_argument(
         "--label",

@@ -169,7 +169,8 @@ def high_frequency(images: Float[np.ndarray, "n pixels"], grid: Grid) -> Float[n
 
 SHRINKAGE = 1e-3  # of the covariance, so that pixels that never vary count for much, not for ∞
 _QUANTILES = (0.05, 0.5, 0.95)
-_COMPARED = 1000  # test images that percentiles are taken among
+_COMPARED = 1000  # test images that percentiles are taken among, at most half of all
+_HELD_OUT = 3000  # further ones, at most, that naturalness is calibrated on
 _SEED = 0  # of the draw among more
 _IMAGES_AT_ONCE = 512  # images that are measured at once
 _FARTHEST = 1e6  # ranges outside the pixel range; what is farther counts as that far
@@ -194,8 +195,21 @@ class Naturalness(NamedTuple):
     No percentile alone says that an image is natural: the mean of all images is nearer to the data
     than any of them, and has the percentile 100 of two distances, but it is too smooth.
 
+    ``naturalness`` is a conformal p-value: the share of held-out real images that are at least as
+    unusual, the image itself counted. Unusual is what the Cauchy combination says of the p-values
+    of the measures below one half: two-sided, so that too smooth is as unusual as too rough, but
+    of the distance to the nearest image and its similarity, where nearer is not unusual. Since it
+    is calibrated on real images, that these depend on each other does no harm. On real images it is
+    spread evenly from 0 to 1: below 0.05 is as unusual as one real image in twenty.
+
+    Sources:
+        V. Vovk, A. Gammerman and G. Shafer, Algorithmic Learning in a Random World, 2005, on
+        conformal p-values. Y. Liu and J. Xie, "Cauchy combination test", Journal of the American
+        Statistical Association 115 (2020).
+
     Args:
-        naturalness: mean of the percentiles that are known, in percent.
+        naturalness: see above, from 1 / (held-out images + 1) to 1.
+        mean_percentile: mean of the percentiles that are known, in percent.
         nearest: root mean square difference to the nearest training image, in units of the pixel
             range.
         nearest_percentile: its percentile.
@@ -219,6 +233,7 @@ class Naturalness(NamedTuple):
     """
 
     naturalness: Float[np.ndarray, " n"]
+    mean_percentile: Float[np.ndarray, " n"]
     nearest: Float[np.ndarray, " n"]
     nearest_percentile: Float[np.ndarray, " n"]
     nearest_index: Int[np.ndarray, " n"]
@@ -238,7 +253,9 @@ class Naturalness(NamedTuple):
 
 
 class NaturalnessScale:
-    """What real test images score, to compare with: a thousand of them, or all that there are.
+    """What real test images score, to compare with: four thousand, or all that there are.
+
+    Of a thousand, or half of them, come the percentiles; of the others what is as unusual.
 
     Which ones is drawn at random, always the same: data may be in order of class or of writer.
 
@@ -256,6 +273,7 @@ class NaturalnessScale:
     Attributes:
         components: number of principal components that are taken.
         compared: indices of the test images that percentiles are taken among, in order.
+        held_out: likewise of those that naturalness is calibrated on.
 
     Raises:
         JaxbqError: the training images have no covariance, or one too large; see
@@ -277,19 +295,25 @@ class NaturalnessScale:
         self.components = min(components, moments.rank // 2)
         self._axes = moments.vectors[:, : self.components]
         total = len(data.test_images)
-        drawn = np.random.default_rng(_SEED).permutation(total)[:_COMPARED]
-        self.compared: Int[np.ndarray, " compared"] = np.sort(drawn)
+        drawn = np.random.default_rng(_SEED).permutation(total)
+        number = min(_COMPARED, -(-total // 2))
+        self.compared: Int[np.ndarray, " compared"] = np.sort(drawn[:number])
+        # A single test image is both.
+        rest = drawn[number:] if total > 1 else drawn
+        self.held_out: Int[np.ndarray, " held_out"] = np.sort(rest[:_HELD_OUT])
         measured, _ = self._measured(data.test_images[self.compared])
         self._sorted = {name: np.sort(values) for name, values in measured.items()}
         own = np.stack([self._percentile(name, values) for name, values in measured.items()])
-        self._sorted = {"naturalness": np.sort(own.mean(axis=0)), **self._sorted}
+        self._sorted = {"mean_percentile": np.sort(own.mean(axis=0)), **self._sorted}
+        measured, _ = self._measured(data.test_images[self.held_out])
+        self._unusual = np.sort(self._unusualness(measured))
 
     @property
     def real(self) -> dict[str, tuple[float, float, float]]:
         """What test images score: 5 %, 50 % and 95 % quantiles by name of the measure.
 
-        The mean of the percentiles is among them, as ``naturalness``; an autoencoder's residual
-        only where there is one.
+        The mean of the percentiles is among them; an autoencoder's residual only where there is
+        one.
         """
         found = {name: np.quantile(v, _QUANTILES).tolist() for name, v in self._sorted.items()}
         return {name: (low, middle, high) for name, (low, middle, high) in found.items()}
@@ -300,7 +324,8 @@ class NaturalnessScale:
         shares = {name: self._percentile(name, values) for name, values in measured.items()}
         unknown = np.full(len(images), np.nan)
         return Naturalness(
-            naturalness=np.stack(list(shares.values())).mean(axis=0),
+            naturalness=self._p_values(self._unusualness(measured)),
+            mean_percentile=np.stack(list(shares.values())).mean(axis=0),
             nearest_index=indices,
             nearest_label=self._data.train_labels[indices],
             **{name: measured.get(name, unknown) for name in _MEASURES},
@@ -315,6 +340,26 @@ class NaturalnessScale:
         There are fewer where there are fewer training images.
         """
         return nearest(self._bounded(images), self._data.train_images, k).indices
+
+    def _unusualness(self, measured: dict[str, np.ndarray]) -> np.ndarray:
+        """Combine the p-values of the measures to one number, the larger the rarer."""
+        found = []
+        for name, values in measured.items():
+            real, within = self._sorted[name], _ALIKE * np.abs(values)
+            lower = np.searchsorted(real, values + within, side="right")
+            higher = len(real) - np.searchsorted(real, values - within)
+            # A training image is its own nearest: as near as that is not unusual.
+            sides = {"nearest": higher, "ssim": lower}
+            rank = sides.get(name, 2 * np.minimum(lower, higher))
+            # Half a rank from the end, where the tangent is infinite.
+            found.append((rank + 0.5) / (len(real) + 1))
+        # What is usual in one way makes up for nothing.
+        return np.tan(np.pi * (0.5 - np.minimum(np.stack(found), 0.5))).mean(axis=0)
+
+    def _p_values(self, unusual: np.ndarray) -> np.ndarray:
+        real, within = self._unusual, _ALIKE * np.abs(unusual)
+        rarer = len(real) - np.searchsorted(real, unusual - within)
+        return (1 + rarer) / (1 + len(real))
 
     def _measured(self, images: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Compute the measures by name, and the index of the nearest training image."""

@@ -65,6 +65,11 @@ class Scores(NamedTuple):
         transfer: share of independently trained networks that read the intended class; this and
             the next are NaN without such networks or such a class.
         transfer_probability: their mean probability of the intended class.
+        specificity: how much more the image answers this network than those: its fidelity less the
+            mean of theirs, −1 to 1. 0 of an image that is none of this network's own, such as a
+            class mean; NaN without such networks, or for outputs whose span nothing limits.
+        own_rank: rank of this network among all by ``largest_error`` as a share of the span: 1
+            where no other answers the target more exactly; NaN likewise.
     """
 
     intended: Int[np.ndarray, "targets samples"]
@@ -90,6 +95,7 @@ class Scores(NamedTuple):
     other_class: Int[np.ndarray, "targets samples"]
     template_right: Float[np.ndarray, "targets samples"]
     naturalness: Float[np.ndarray, "targets samples"]
+    mean_percentile: Float[np.ndarray, "targets samples"]
     nearest: Float[np.ndarray, "targets samples"]
     nearest_percentile: Float[np.ndarray, "targets samples"]
     nearest_index: Int[np.ndarray, "targets samples"]
@@ -108,6 +114,8 @@ class Scores(NamedTuple):
     high_frequency_percentile: Float[np.ndarray, "targets samples"]
     transfer: Float[np.ndarray, "targets samples"]
     transfer_probability: Float[np.ndarray, "targets samples"]
+    specificity: Float[np.ndarray, "targets samples"]
+    own_rank: Float[np.ndarray, "targets samples"]
 
 
 def score(
@@ -146,7 +154,7 @@ def score(
         **_judged(result.images, intended, judges),
         **_correlations(result.images, intended, data),
         **_natural(result.images, scale)._asdict(),
-        **_transferred(result.images, intended, panel),
+        **_elsewhere(result, output, intended, panel),
     )
 
 
@@ -216,20 +224,30 @@ def _judged(
     return means | reads
 
 
-def _transferred(
-    images: np.ndarray, intended: np.ndarray, panel: Panel | None
+def _elsewhere(
+    result: Result, output: str, intended: np.ndarray, panel: Panel | None
 ) -> dict[str, np.ndarray]:
-    shape = images.shape[:2]
+    """Ask networks that were trained apart what they see in the images."""
+    images, unknown = result.images, np.full(intended.shape, np.nan)
+    names = ("transfer", "transfer_probability", "specificity", "own_rank")
+    found = dict.fromkeys(names, unknown)
     if panel is None:
-        return dict.fromkeys(("transfer", "transfer_probability"), np.full(shape, np.nan))
-    found = panel.read(images.reshape(-1, images.shape[-1]))
-    found = found.reshape(len(found), *shape, -1)
-    right = np.mean(found.argmax(axis=-1) == intended, axis=0)
-    every = np.broadcast_to(intended, found.shape[:-1])
-    return {
-        "transfer": np.where(intended < 0, np.nan, right),
-        "transfer_probability": _of_class(found, every).mean(axis=0),
-    }
+        return found
+    answers = panel.read(images.reshape(-1, images.shape[-1]))
+    answers = answers.reshape(len(answers), *intended.shape, -1)
+    right = np.mean(answers.argmax(axis=-1) == intended, axis=0)
+    every = np.broadcast_to(intended, answers.shape[:-1])
+    found["transfer"] = np.where(intended < 0, np.nan, right)
+    found["transfer_probability"] = _of_class(answers, every).mean(axis=0)
+    if output in (*_PROBABILITIES, "tanh"):
+        # All as shares of the span, which is 1 for the networks asked.
+        low, span = (-1, 2) if output == "tanh" else (0, 1)
+        targets = (result.targets[:, None] - low) / span
+        own = np.abs((result.outputs - low) / span - targets).max(axis=-1)
+        others = np.abs(answers - targets).max(axis=-1)
+        found["specificity"] = others.mean(axis=0) - own
+        found["own_rank"] = 1.0 + (others < own).sum(axis=0)
+    return found
 
 
 def _outside(images: np.ndarray, space: ImageSpace) -> tuple[np.ndarray, np.ndarray]:

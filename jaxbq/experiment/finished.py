@@ -36,7 +36,7 @@ from .folder import (
 )
 
 # What methods are compared by; the other scores are beside them.
-HEADLINES = ("fidelity", "readability", "naturalness", "transfer")
+HEADLINES = ("fidelity", "readability", "naturalness", "transfer", "specificity")
 # As many as fit the width of a page stand together.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "fidelity": ("fidelity", "right", "target_probability"),
@@ -44,23 +44,31 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "readability": ("readability", "judge_probability", "template_right"),
     "naturalness": (
         "naturalness",
+        "mean_percentile",
         "nearest_percentile",
         "mahalanobis_percentile",
-        "components_residual_percentile",
     ),
     "naturalness, further": (
+        "components_residual_percentile",
         "autoencoder_residual_percentile",
         "ssim_percentile",
         "total_variation_percentile",
         "high_frequency_percentile",
     ),
-    "transfer and cost": ("transfer", "transfer_probability", "seconds", "operations"),
+    "other networks": ("transfer", "transfer_probability", "specificity", "own_rank"),
+    "cost": ("seconds", "operations"),
 }
 # Of a network as a whole: columns of cost.csv.
 COSTS = {"seconds": "run", "operations": "operations"}
 SCORES = tuple(name for names in GROUPS.values() for name in names if name not in COSTS)
 _SHARES = frozenset(
-    (*GROUPS["fidelity"], *GROUPS["readability"], "transfer", "transfer_probability")
+    (
+        *GROUPS["fidelity"],
+        *GROUPS["readability"],
+        "naturalness",
+        "transfer",
+        "transfer_probability",
+    )
 )
 _IMAGE = ("network", "method", "target", "sample")
 _TEXT = ("network", "method", "reason")
@@ -91,8 +99,10 @@ def open_run(path: Path | str) -> "Run":
 
 def limits(score: str) -> tuple[float, float]:
     """Return the range that a score cannot leave."""
-    if score.endswith("percentile") or score == "naturalness":
+    if score.endswith("percentile"):
         return 0.0, 100.0
+    if score == "specificity":
+        return -1.0, 1.0
     return (0.0, 1.0) if score in _SHARES else (0.0, math.inf)
 
 

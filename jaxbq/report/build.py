@@ -102,7 +102,7 @@ def _trade_offs(run: Run, swept: Sequence[tuple[str, list[int]]]) -> list[TradeO
     places = list(run.intervals().values())
 
     def trade_off(label: str, numbers: Sequence[int], values: Sequence[float] = ()) -> TradeOff:
-        natural = [places[n]["naturalness"].mean for n in numbers]
+        natural = [places[n]["mean_percentile"].mean for n in numbers]
         return TradeOff(label, natural, [places[n]["fidelity"].mean for n in numbers], values)
 
     found = []

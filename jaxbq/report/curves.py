@@ -163,24 +163,24 @@ def curve_figure(
 
 @dataclass(frozen=True)
 class TradeOff:
-    """A method's settings, or a single one, in the plane of fidelity and naturalness.
+    """A method's settings, or a single one, in the plane of fidelity and the mean percentile.
 
     Args:
         label: the method.
-        naturalness: mean percentile among real test images of each setting.
+        percentile: mean of the percentiles among real test images of each setting.
         fidelity: mean fidelity of each.
         values: of the option that is swept, in the order of the line; empty for a single setting.
     """
 
     label: str
-    naturalness: Sequence[float]
+    percentile: Sequence[float]
     fidelity: Sequence[float]
     values: Sequence[float] = ()
 
 
 @styled(grid=True)
 def trade_off_figure(lines: Sequence[TradeOff], width: float | None = None) -> Figure:
-    """Draw how fidelity is bought with naturalness: a line a swept method, a cross a single one.
+    """Draw how fidelity is bought with nearness to the data: lines of swept methods, crosses.
 
     The first and the last value of an option stand beside the ends of its line.
 
@@ -196,16 +196,16 @@ def trade_off_figure(lines: Sequence[TradeOff], width: float | None = None) -> F
         colour, style = _LOOKS[number % len(_LOOKS)]
         # A legend knows no other way to say that dollars are no formula.
         look: Any = {"label": line.label.replace("$", r"\$"), "linewidth": 1.2, "markersize": 4}
-        axis.plot(line.naturalness, line.fidelity, style, color=colour, **look)
+        axis.plot(line.percentile, line.fidelity, style, color=colour, **look)
         for end in (0, -1):
-            place = (line.naturalness[end], line.fidelity[end])
+            place = (line.percentile[end], line.fidelity[end])
             _say(axis, f"{line.values[end]:g}", place, (4, 4), fontsize=6, color=colour)
     for line in lines:
         if not line.values:
-            axis.plot(line.naturalness, line.fidelity, "x", color="0.2", markersize=5)
-            place = (line.naturalness[0], line.fidelity[0])
+            axis.plot(line.percentile, line.fidelity, "x", color="0.2", markersize=5)
+            place = (line.percentile[0], line.fidelity[0])
             _say(axis, line.label, place, (5, -8), fontsize=6.5, **AS_IS)
-    axis.set(xlim=(-4, 104), xlabel="naturalness: mean percentile among real test images")
+    axis.set(xlim=(-4, 104), xlabel="mean percentile among real test images")
     axis.set(ylim=(-0.04, 1.04), ylabel="fidelity: 1 − largest output error")
     if swept:
         # Below the plot: lines may be anywhere in it.

@@ -50,8 +50,8 @@ _ACROSS, _UP = (-0.06, 1.1), (-0.06, 1.14)
 _SIZE, _SMALL = 7.0, 6.2  # points
 _EXPLAINED = (
     "Fidelity: does the network answer what was asked? 1 is exactly. Readability: which share of "
-    "judges, networks that never saw this one, read what was asked? Naturalness: how near the "
-    "data, as a percentile among real test images, so 50 % is like a typical one. "
+    "judges, networks that never saw this one, read what was asked? Naturalness: the share of real "
+    "test images that are at least as unusual; of real ones it is 0.5 on average. "
     "Signs are means, lines 95 % intervals."
 )
 _CONTROLS = " Small hollow signs: the same methods on networks that have learnt nothing."
@@ -73,7 +73,7 @@ class PlanePoint:
         kind: of the method, like ``transpose``; says which sign it gets.
         fidelity: mean, low and high end of the interval, from 0 to 1; None where unknown.
         readability: likewise, the share of judges that read what was asked.
-        naturalness: likewise, a percentile among real test images from 0 to 100.
+        naturalness: likewise, a p-value from 0 to 1.
         images: what it gave for some targets, shape (shown, pixels).
     """
 
@@ -364,9 +364,9 @@ def _draw_list(
     columns = min(int((start - first - 0.7) / step), max(len(point.shown) for point in points))
     names = first + columns * step + 0.05
     bar = (box[0] + start, box[1] + _FOOT, wide - start, tall - _FOOT)
-    axis = axes_at(figure, bar, xlim=(0, 100), ylim=(_FOOT, tall), label="list", zorder=2)
-    axis.axvline(50, color="0.85", linewidth=0.8, zorder=0)
-    axis.set_xticks([0, 50, 100], ["0", "50", "100 %"])
+    axis = axes_at(figure, bar, xlim=(0, 1), ylim=(_FOOT, tall), label="list", zorder=2)
+    axis.axvline(0.5, color="0.85", linewidth=0.8, zorder=0)
+    axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axis.set_yticks([])
     _dress(axis)
     axis.spines["left"].set_visible(False)
@@ -404,7 +404,7 @@ def _draw_naturalness(axis: Any, point: PlanePoint, height: float) -> None:
     found, family = point.naturalness, family_of(point.kind)
     if found is None or not math.isfinite(found[0]):
         look: Any = {"fontsize": SMALLEST + 0.5, "color": "0.5", "va": "center_baseline"}
-        axis.text(3, height, "not measured", **look)
+        axis.text(0.03, height, "not measured", **look)
         return
     axis.axhline(height, color="0.93", linewidth=0.5, zorder=0)
     axis.plot(found[1:], (height, height), color=family.colour, linewidth=1.2, alpha=0.5)

@@ -348,12 +348,15 @@ MISTAKES = [
         "no hidden layer 2",
     ),
     (["run", "small.toml", "--set", "network=file:none.npz"], "none.npz: no such file"),
-    (["run", "small.toml", "--set", "network=none.npz"], 'a network is a table, or "file:PATH"'),
+    (
+        ["run", "small.toml", "--set", "network=none.npz"],
+        'a network is a table, "file:PATH", or "python:FILE.py:NAME"',
+    ),
     (["run", "small.toml", "--set", "network=file:square.npz"], "fit both ways|make no chain"),
     (["train", "small.toml", "--save", "x", "--set", "network=file:book.npz"], "trained already"),
     (
         ["run", "small.toml", "--set", "network=file:book.npz", "--set", "networks.seeds=2"],
-        "a file is one",
+        "networks that are trained; ",
     ),
     (["import", "none.npz"], "none.npz: no such file"),
     (["import", "small.toml"], "not a kind of file"),

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import problems
@@ -9,10 +11,11 @@ from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import NaturalnessScale, naturalness
 from jaxbq.evaluation.naturalness import Naturalness, high_frequency, nearest, total_variation
 from jaxbq.evaluation.similarity import structural_similarity
+from jaxbq.experiment import Scoring
 from jaxbq.methods.ascent import TotalVariation
 from jaxbq.methods.ascent.regularisers import Picture
 
-MEASURES = [name.removesuffix("_percentile") for name in Naturalness._fields if "_perc" in name]
+MEASURES = [name.removesuffix("_percentile") for name in Naturalness._fields if "_perc" in name][1:]
 WITHOUT_AUTOENCODER = [name for name in MEASURES if name != "autoencoder_residual"]
 
 
@@ -33,8 +36,9 @@ def every(found: Naturalness) -> np.ndarray:
 
 
 def test_the_order_is_that_of_the_table():
-    assert Naturalness._fields[:6] == (
+    assert Naturalness._fields[:7] == (
         "naturalness",
+        "mean_percentile",
         "nearest",
         "nearest_percentile",
         "nearest_index",
@@ -84,11 +88,13 @@ def test_neighbours_are_those_of_a_brute_force(scale, tiny, rng):
 
 
 def test_percentiles_are_those_among_test_images(scale, tiny):
-    real = scale.measure(tiny.test_images)
+    real = scale.measure(tiny.test_images[scale.compared])
     for name in WITHOUT_AUTOENCODER:
         # Every test image in its own place: the mean of 1/n … n/n, or of 2/n, 2/n, 4/n, 4/n … n/n.
         percentile = getattr(real, f"{name}_percentile")
-        step = 100 / 30 if name in ("total_variation", "high_frequency") else 50 / 30
+        both = name in ("total_variation", "high_frequency")
+        # Of fifteen, twice 2/n, 4/n … 14/n and one 16/n, which is 100 % at most.
+        step = 100 / 15 * (2 * sum(range(2, 15, 2)) / 15 + 1) - 50 if both else 50 / 15
         assert percentile.mean() == pytest.approx(50 + step, abs=1e-9), name
         assert percentile.min() > 0, name
         quantiles = np.quantile(getattr(real, name), [0.05, 0.5, 0.95])
@@ -97,20 +103,20 @@ def test_percentiles_are_those_among_test_images(scale, tiny):
     assert (np.diff(real.nearest_percentile[order]) <= 0).all()
     assert (np.diff(real.ssim_percentile[np.argsort(real.ssim)]) >= 0).all()
     along = real.total_variation_percentile[np.argsort(real.total_variation)]
-    assert along[[0, -1]].tolist() == pytest.approx([100 / 15] * 2)  # twice one of thirty
-    assert along[14:16].tolist() == [100, 100]
-    quantiles = np.quantile(real.naturalness, [0.05, 0.5, 0.95])
-    np.testing.assert_allclose(scale.real["naturalness"], quantiles)
+    assert along[[0, -1]].tolist() == pytest.approx([200 / 15] * 2)  # twice one of fifteen
+    assert along[7] == 100
+    quantiles = np.quantile(real.mean_percentile, [0.05, 0.5, 0.95])
+    np.testing.assert_allclose(scale.real["mean_percentile"], quantiles)
 
 
-def test_naturalness_is_the_mean_of_what_is_known(scale, digits, tiny, mnist_10k):
+def test_the_mean_percentile_is_that_of_what_is_known(scale, digits, tiny, mnist_10k):
     without, with_one = scale.measure(tiny.test_images), digits.measure(mnist_10k.test_images[:9])
     assert np.isnan(without.autoencoder_residual).all()
     assert np.isnan(without.autoencoder_residual_percentile).all()
     assert "autoencoder_residual" not in scale.real
-    np.testing.assert_allclose(without.naturalness, np.nanmean(every(without), axis=0))
-    np.testing.assert_allclose(with_one.naturalness, every(with_one).mean(axis=0))
-    assert list(digits.real) == ["naturalness", *MEASURES]
+    np.testing.assert_allclose(without.mean_percentile, np.nanmean(every(without), axis=0))
+    np.testing.assert_allclose(with_one.mean_percentile, every(with_one).mean(axis=0))
+    assert list(digits.real) == ["mean_percentile", *MEASURES]
 
 
 def test_real_images_that_it_did_not_see_are_spread_evenly(digits, mnist_10k):
@@ -127,9 +133,60 @@ def test_real_images_that_it_did_not_see_are_spread_evenly(digits, mnist_10k):
         percentile = getattr(found, f"{name}_percentile")
         assert percentile.mean() == pytest.approx(50, abs=4 * 1.3), name
         assert stats.kstest(percentile / 100, "uniform").statistic < 0.1, name
-    low, _, high = digits.real["naturalness"]
-    within = (found.naturalness > low) & (found.naturalness < high)
+    low, _, high = digits.real["mean_percentile"]
+    within = (found.mean_percentile > low) & (found.mean_percentile < high)
     assert within.mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_naturalness_is_the_rank_of_the_cauchy_combination_by_hand(scale, tiny, rng):
+    """In NumPy, one image and one measure at a time."""
+    images = np.clip(tiny.test_images[:6] + 0.2 * rng.normal(size=(6, 30)), 0, 1).astype(np.float32)
+    compared = scale.measure(tiny.test_images[scale.compared])
+
+    def unusual(found, n):
+        total = 0.0
+        for name in WITHOUT_AUTOENCODER:
+            real, own = getattr(compared, name), getattr(found, name)[n]
+            low, high = (real <= own).sum(), (real >= own).sum()
+            rank = {"nearest": high, "ssim": low}.get(name, 2 * min(low, high))
+            p = min((rank + 0.5) / (len(real) + 1), 0.5)
+            total += 1 / np.tan(np.pi * p)
+        return total / len(WITHOUT_AUTOENCODER)
+
+    held_out = scale.measure(tiny.test_images[scale.held_out])
+    known = np.array([unusual(held_out, n) for n in range(len(scale.held_out))])
+    found = scale.measure(images)
+    for n in range(6):
+        rarer = (known >= unusual(found, n) - 1e-9).sum()
+        assert found.naturalness[n] == pytest.approx((1 + rarer) / (1 + len(known)))
+    assert not set(scale.compared) & set(scale.held_out)
+
+
+@pytest.mark.slow
+def test_naturalness_is_uniform_on_real_images_and_small_on_what_is_none(full_mnist, rng):
+    """With an autoencoder, as runs measure it; on ten splits of the full MNIST's test images."""
+    for _ in range(10):
+        order = rng.permutation(len(full_mnist.test_labels))
+        shown, fresh = order[:4000], full_mnist.test_images[order[4000:4250]]
+        data = dataclasses.replace(
+            full_mnist,
+            test_images=full_mnist.test_images[shown],
+            test_labels=full_mnist.test_labels[shown],
+        )
+        digits = Scoring(autoencoder=False).scale(data)
+        assert stats.kstest(digits.measure(fresh).naturalness, "uniform").pvalue > 0.01
+    flat = np.full((3, 784), [[0.0], [0.5], [1.0]], np.float32)
+    dot = np.eye(784, dtype=np.float32)[[400]]
+    noise = rng.uniform(size=(20, 784)).astype(np.float32)
+    for images in (flat, dot, noise, full_mnist.class_means):
+        assert digits.measure(images).naturalness.max() <= 0.05
+    real = digits.measure(fresh).naturalness.mean()
+    shifted = np.roll(fresh.reshape(-1, 28, 28), 1, axis=2).reshape(-1, 784)
+    for images in (shifted, 0.9 * fresh):
+        assert digits.measure(images).naturalness.mean() > 0.5 * real
+    # Training images are no more than real ones.
+    known = digits.measure(full_mnist.train_images[:500]).naturalness
+    assert known.mean() == pytest.approx(0.5, abs=0.12)
 
 
 def test_a_training_image_is_its_own_nearest_and_more_natural_than_noise(digits, mnist_10k, rng):
@@ -143,7 +200,8 @@ def test_a_training_image_is_its_own_nearest_and_more_natural_than_noise(digits,
     assert found.nearest_percentile.tolist() == found.ssim_percentile.tolist() == [100] * 3
     assert (every(found) > every(noise)).all()
     assert (every(noise) == 0).all()
-    assert (noise.naturalness == 0).all()
+    assert (noise.naturalness == 1 / 1001).all()
+    assert (found.naturalness > 0.05).any()
 
 
 def test_what_is_too_smooth_is_no_more_natural_than_what_is_too_rough(digits, mnist_10k):
@@ -170,7 +228,7 @@ def test_any_image_has_finite_measures(scale, tiny, wild):
     found = scale.measure(images)
     for name in WITHOUT_AUTOENCODER:
         assert np.isfinite(getattr(found, name)).all(), name
-    assert (found.naturalness < 35).all()
+    assert (found.naturalness == 1 / 16).all()
     assert (found.nearest_percentile == 0).all()
     assert np.isfinite(scale.measure(images.astype(np.float64)).naturalness).all()
 

@@ -9,7 +9,9 @@ from scipy.stats import entropy
 from jaxbq.data import ImageSpace
 from jaxbq.evaluation import Judge, NaturalnessScale, Panel, correlation, score
 from jaxbq.evaluation.panel import Member
-from jaxbq.methods import PseudoInverse, Result, Seconds, Transpose
+from jaxbq.evaluation.statistics import interval
+from jaxbq.methods import ClassMean, Preimage, PseudoInverse, Result, Seconds, Transpose, invert
+from jaxbq.network.targets import Codes
 
 
 def result_of(images, outputs, logits=None, targets=None, space=None):
@@ -150,6 +152,73 @@ def drawn_judges_and_panel(rng):
     )
     members = tuple(Member(output, 1.0) for output in outputs)
     return judges, Panel(members, networks, params, ImageSpace((6, 5)))
+
+
+class Answering:
+    """A panel that answers everything with what it was given, shape (members, classes)."""
+
+    def __init__(self, answers):
+        self.answers = np.asarray(answers)
+
+    def read(self, images):
+        return np.repeat(self.answers[:, None], len(images), axis=1)
+
+
+@pytest.mark.parametrize(
+    ("output", "low", "span"), [("sigmoid", 0, 1), ("softmax", 0, 1), ("tanh", -1, 2)]
+)
+def test_specificity_by_hand(rng, output, low, span):
+    # As shares of the span: the network is off by 0.2, three others by 0.1, 0.5 and 0.6.
+    target, answer = np.array([0.9, 0.1, 0.1]), np.array([0.7, 0.1, 0.2])
+    others = [[0.8, 0.1, 0.1], [0.9, 0.6, 0.1], [0.3, 0.1, 0.1]]
+    images = rng.random((1, 30)).astype(np.float32)
+    result = result_of(images, low + span * answer[None], targets=low + span * target[None])
+    found = score(result, output, panel=Answering(others))
+    assert found.specificity[0, 0] == pytest.approx((0.1 + 0.5 + 0.6) / 3 - 0.2, abs=1e-6)
+    assert found.own_rank[0, 0] == 2
+
+
+def test_specificity_is_unknown_where_it_has_no_meaning(rng):
+    result = result_of(rng.random((1, 30)), np.eye(3)[:1], targets=[[0.9, 0.1, 0.1]])
+    assert np.isnan(score(result, "sigmoid").specificity).all()
+    unbounded = score(result, "identity", panel=Answering(np.eye(3)))
+    assert np.isnan([unbounded.specificity, unbounded.own_rank]).all()
+    assert unbounded.transfer[0, 0] == pytest.approx(1 / 3)
+
+
+@pytest.mark.slow
+def test_preimages_are_the_networks_own_and_class_means_are_not(standard, mnist_10k):
+    panel, codes = Panel.trained_on(mnist_10k), Codes().matrix(10)
+    model, params = standard
+
+    def scored(method, own=model, weights=params, among=panel):
+        result = invert(method, own, weights, codes, reference=mnist_10k)
+        return score(result, own.output, mnist_10k, panel=among)
+
+    exact = scored(Preimage())
+    assert (exact.own_rank == 1).mean() >= 0.9
+    assert interval(exact.specificity[:, 0][None]).low > 0
+    means = scored(ClassMean())
+    assert interval(means.specificity[:, 0][None]).low < 0.05
+    assert (means.own_rank == 1).mean() < 0.5
+    # The null: images of one network of the panel, taken for another's, among the rest.
+    null = []
+    for maker, (own, weights) in enumerate(zip(panel.networks, panel.params, strict=True)):
+        images = invert(
+            Preimage(), own, weights, Codes().matrix(10, own.output), reference=mnist_10k
+        )
+        for taken in set(range(5)) - {maker}:
+            rest = [n for n in range(5) if n not in (maker, taken)]
+            others = dataclasses.replace(
+                panel,
+                networks=tuple(panel.networks[n] for n in rest),
+                params=tuple(panel.params[n] for n in rest),
+            )
+            answers = panel.read(images.images[:, 0])[taken][:, None]
+            as_if = dataclasses.replace(images, outputs=answers, logits=answers)
+            null.append(score(as_if, "sigmoid", panel=others).specificity.mean())
+    around = interval(np.array(null)[:, None])
+    assert around.low <= 0 <= around.high
 
 
 def test_judges_and_panel_read_when_asked_for(rng, tiny):

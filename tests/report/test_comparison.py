@@ -83,7 +83,7 @@ def test_values_and_differences_to_the_first(make):
     found = compared(*folders)
     assert found.methods == METHODS
     assert found.scores == HEADLINES
-    assert [line.run for line in found.found] == list("abc") * 2 * 4
+    assert [line.run for line in found.found] == list("abc") * 2 * 5
     lines = {(line.method, line.score, line.run): line for line in found.found}
     for run, folder in zip("abc", folders, strict=True):
         line = lines[HOSTILE, "naturalness", run]
@@ -97,9 +97,9 @@ def test_values_and_differences_to_the_first(make):
         assert line.change.p == pytest.approx(stats.ttest_rel(own, first).pvalue)
         assert (line.change.first, line.change.second) == (run, "a")
         assert (line.change.number, line.change.unit, line.change.paired) == (5, "networks", True)
-    # One family: two methods, four scores, two runs.
+    # One family: two methods, five scores, two runs.
     changes = [line.change for line in found.found if line.change]
-    assert len(changes) == 16
+    assert len(changes) == 20
     assert [c.p_holm for c in changes] == pytest.approx(holm([c.p for c in changes]))
 
 
@@ -166,7 +166,7 @@ def test_scores_that_nobody_knows_are_left_out(make):
         return {"readability": "", "transfer": ""}
 
     folders = make("a", change=unread), make("b", change=unread)
-    assert compared(*folders).scores == ("fidelity", "naturalness")
+    assert compared(*folders).scores == ("fidelity", "naturalness", "specificity")
     with pytest.raises(JaxbqError, match="none of transfer is known"):
         compared(*folders, scores=["transfer"])
     with pytest.raises(JaxbqError, match="no score is called beauty; known: fidelity"):

@@ -165,7 +165,7 @@ def write_rest(folder: RunFolder, methods) -> None:
     folder.write_json("environment.json", {"python": "3.11", "command": command})
     folder.write_json("judges.json", [judge])
     folder.write_json("transfer.json", [{"name": "30-4-3 tanh, seed 7", "test_accuracy": 0.90625}])
-    folder.write_json("naturalness.json", {"naturalness": [19.0, 51.0, 78.0]})
+    folder.write_json("naturalness.json", {"mean_percentile": [19.0, 51.0, 78.0]})
     folder.write_json("traces.json", [trace])
     errors = {"error": 0.125, "pca": 0.25, "mean_image": 0.5}
     folder.write_json("autoencoders.json", [{"autoencoder": {"code": 4}, **errors}])
@@ -390,7 +390,7 @@ def test_what_the_page_says_beside_the_results(page):
     shown = " ".join("".join(page.texts).split())
     for words in (
         "3 methods asked 2 trained networks (and 1 control), for each of 3 targets",
-        "mostly 19 to 78",
+        "which share of real test images are at least as unusual",
         "test accuracy 87.5 % to 89.1 % (2 networks)",
         "0.99 of the class asked for, 0.01 of every other",
         "0.375: mean correlation between samples.",
@@ -431,7 +431,7 @@ def test_differences_that_hold_are_seen_from_either_side(own):
 OPTIONAL = {
     "judges.json": "Judge",
     "transfer.json": "Independently trained networks that",
-    "naturalness.json": "mostly 19 to 78",
+    "naturalness.json": "What real test images score",
     "autoencoders.json": "Autoencoders that methods use",
     "traces.json": "The way back through the layers",
     "nearest.npz": "the nearest training images beside each",

@@ -188,7 +188,7 @@ def test_pairs_are_corrected_within_a_score(rng, opened):
     values = {m: own["transfer"] for m, own in run.values().items()}
     assert run.pairs["transfer"] == compare_pairs(values, within=(0, 1))
     unread = [r | {"readability": "", "transfer": ""} for r in rows]
-    assert list(opened(unread).pairs) == ["fidelity", "naturalness"]
+    assert list(opened(unread).pairs) == ["fidelity", "naturalness", "specificity"]
 
 
 def test_tables_of_a_run(rng, tmp_path):
@@ -213,7 +213,7 @@ def test_tables_of_a_run(rng, tmp_path):
     assert [(row["network"], row["method"]) for row in read(paths[3])] == [
         (name, method) for name in names for method in METHODS
     ]
-    assert len(read(paths[6])) == 4 * 3
+    assert len(read(paths[6])) == 5 * 3
     assert float(read(paths[6])[0]["p_holm"]) >= float(read(paths[6])[0]["p"])
     before = {path: path.read_bytes() for path in paths}
     assert write_tables(Run(folder.path)) == paths

@@ -17,7 +17,7 @@ def test_lines_are_where_the_numbers_are(tmp_path):
     (axis,) = figure.axes
     drawn = {tuple(line.get_xdata()): line for line in axis.lines}
     for line in LINES:
-        np.testing.assert_array_equal(drawn[tuple(line.naturalness)].get_ydata(), line.fidelity)
+        np.testing.assert_array_equal(drawn[tuple(line.percentile)].get_ydata(), line.fidelity)
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axis.lines}
     assert len(looks) == 3
     words = [text.get_text() for text in axis.texts]

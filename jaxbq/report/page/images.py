@@ -54,6 +54,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "Naturalness": {
         "naturalness": "naturalness",
+        "mean_percentile": "mean of the percentiles",
         "nearest": "distance to the nearest training image",
         "nearest_index": "which training image",
         "nearest_label": "its class",
@@ -67,6 +68,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "Transfer": {
         "transfer": "transfer",
         "transfer_probability": "mean probability of the class",
+        "specificity": "specificity",
+        "own_rank": "rank of its own network",
     },
     "Image and search": {
         "reason": "why the method stopped",

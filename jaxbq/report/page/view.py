@@ -21,7 +21,6 @@ from ..words import (
     count,
     estimate,
     listed,
-    percent,
     plain,
     plural,
     share,
@@ -65,8 +64,11 @@ class Column(NamedTuple):
 _QUALITIES = (
     Column("fidelity", "Fidelity", "1 − largest output error, as a share of the range"),
     Column("readability", "Readability", "share of judges that read the class asked for"),
-    Column("naturalness", "Naturalness", "mean percentile among real test images", percent),
+    Column("naturalness", "Naturalness", "share of real test images that are at least as unusual"),
     Column("transfer", "Transfer", "share of independent networks that read the class"),
+    Column(
+        "specificity", "Specificity", "fidelity less that to independent networks; 0 if not its own"
+    ),
 )
 _RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
 _SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:])
@@ -271,9 +273,7 @@ def _basis(scores: Sequence[Mapping[str, Interval]], networks: int) -> str:
 
 def chart(run: Run) -> dict[str, Any]:
     """Draw the plane for a wide and for a narrow screen, and list the methods that are in it."""
-    natural = run.naturalness.get("naturalness", [])
-    found: dict[str, Any] = {"planes": [], "list": [], "natural": [percent(v) for v in natural]}
-    found["band"] = natural if len(natural) == 3 and not np.isnan(natural).any() else None
+    found: dict[str, Any] = {"planes": [], "list": []}
     if not has_all_scores(run):
         return found
     points = points_of(run)
@@ -292,8 +292,8 @@ def chart(run: Run) -> dict[str, Any]:
 
 
 def _strip(*ends: float) -> list[float] | None:
-    """Say where a mean and its interval lie from 0 to 100: the mean, the low end, the width."""
-    mean, low, high = (float(min(max(end, 0), 100)) for end in ends)
+    """Say where a mean and its interval lie in percent: the mean, the low end, the width."""
+    mean, low, high = (100 * float(min(max(end, 0), 1)) for end in ends)
     low, high = (mean if math.isnan(end) else end for end in (low, high))
     return None if math.isnan(mean) else [round(v, 1) for v in (mean, low, high - low)]
 
