@@ -11,7 +11,6 @@ from jaxbq.errors import JaxbqError
 from jaxbq.evaluation import NaturalnessScale, naturalness
 from jaxbq.evaluation.naturalness import Naturalness, high_frequency, nearest, total_variation
 from jaxbq.evaluation.similarity import structural_similarity
-from jaxbq.experiment import Scoring
 from jaxbq.methods.ascent import TotalVariation
 from jaxbq.methods.ascent.regularisers import Picture
 
@@ -163,30 +162,30 @@ def test_naturalness_is_the_rank_of_the_cauchy_combination_by_hand(scale, tiny, 
 
 
 @pytest.mark.slow
-def test_naturalness_is_uniform_on_real_images_and_small_on_what_is_none(full_mnist, rng):
-    """With an autoencoder, as runs measure it; on ten splits of the full MNIST's test images."""
+def test_naturalness_is_uniform_on_real_images_and_small_on_what_is_none(mnist_10k, rng):
+    """On ten splits of the embedded test images."""
     for _ in range(10):
-        order = rng.permutation(len(full_mnist.test_labels))
-        shown, fresh = order[:4000], full_mnist.test_images[order[4000:4250]]
+        order = rng.permutation(len(mnist_10k.test_labels))
+        shown, fresh = order[:1750], mnist_10k.test_images[order[1750:]]
         data = dataclasses.replace(
-            full_mnist,
-            test_images=full_mnist.test_images[shown],
-            test_labels=full_mnist.test_labels[shown],
+            mnist_10k,
+            test_images=mnist_10k.test_images[shown],
+            test_labels=mnist_10k.test_labels[shown],
         )
-        digits = Scoring(autoencoder=False).scale(data)
+        digits = NaturalnessScale(data)
         assert stats.kstest(digits.measure(fresh).naturalness, "uniform").pvalue > 0.01
     flat = np.full((3, 784), [[0.0], [0.5], [1.0]], np.float32)
     dot = np.eye(784, dtype=np.float32)[[400]]
     noise = rng.uniform(size=(20, 784)).astype(np.float32)
-    for images in (flat, dot, noise, full_mnist.class_means):
+    for images in (flat, dot, noise, mnist_10k.class_means):
         assert digits.measure(images).naturalness.max() <= 0.05
     real = digits.measure(fresh).naturalness.mean()
     shifted = np.roll(fresh.reshape(-1, 28, 28), 1, axis=2).reshape(-1, 784)
     for images in (shifted, 0.9 * fresh):
         assert digits.measure(images).naturalness.mean() > 0.5 * real
-    # Training images are no more than real ones.
-    known = digits.measure(full_mnist.train_images[:500]).naturalness
-    assert known.mean() == pytest.approx(0.5, abs=0.12)
+    # A training image is its own nearest, so two of six measures never speak against it.
+    known = digits.measure(mnist_10k.train_images[:500]).naturalness
+    assert 0.4 < known.mean() < 0.7
 
 
 def test_a_training_image_is_its_own_nearest_and_more_natural_than_noise(digits, mnist_10k, rng):
