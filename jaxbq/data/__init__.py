@@ -8,7 +8,7 @@ from .dataset import Reference as Reference
 from .dataset import rescaled as rescaled
 from .grids import Grid as Grid
 from .grids import grid_of as grid_of
-from .images import Images as Images
+from .image_folder import Images as Images
 from .sources import USUAL_RANGES as USUAL_RANGES
 from .sources import Idx as Idx
 from .sources import Mnist as Mnist

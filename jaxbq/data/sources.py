@@ -13,7 +13,7 @@ from ..options import BY_KIND, KIND_SHORTHAND, options
 from . import mnist
 from .arrays import Arrays, Digits
 from .dataset import Dataset, ImageSpace
-from .images import Images
+from .image_folder import Images
 from .labels import shown
 from .mnist import read_idx
 

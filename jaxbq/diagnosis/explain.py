@@ -13,7 +13,7 @@ from ..methods import Ascent, Method, Preimage, PseudoInverse, Reason, Result, T
 from ..network.mlp import MLP, Params
 from ..network.targets import check_targets
 from .layers import LayerFacts, alignment, layer_facts
-from .losses import Fidelity, policy_losses, share_in_range
+from .policies import Fidelity, policy_losses, share_in_range
 
 # Where one word gives way to another. They name what was measured; no number depends on them.
 _SAME, _NEAR = 0.05, 0.3

@@ -6,7 +6,7 @@ from .config import NetworkConfig as NetworkConfig
 from .config import Scoring as Scoring
 from .folder import RunFolder as RunFolder
 from .lock import locked as locked
-from .networks import train_network as train_network
 from .reading import load_config as load_config
 from .reading import load_configs as load_configs
 from .runner import run as run
+from .trainings import train_network as train_network

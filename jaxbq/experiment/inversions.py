@@ -13,7 +13,7 @@ from ..runtime.files import remove
 from .cells import Job
 from .config import Experiment
 from .folder import NetworkName
-from .networks import key_of
+from .trainings import key_of
 
 # Images of a part, at least: fewer take about as long as so many.
 _LEAST_IMAGES = 32

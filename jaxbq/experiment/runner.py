@@ -20,9 +20,9 @@ from .environment import checksums, environment
 from .folder import AUTOENCODERS, NetworkName, RunFolder
 from .inversions import cut, missing_inversions, put_together
 from .lock import locked
-from .networks import take_over, untrained
 from .python_network import PythonNetwork
 from .results import check_found, forget_scores, is_scored, write_scores
+from .trainings import take_over, untrained
 
 
 def run(

@@ -6,8 +6,6 @@ from .comparison_files import draw_side_by_side as draw_side_by_side
 from .curves import CurvePoint as CurvePoint
 from .curves import curve_figure as curve_figure
 from .curves import training_curve as training_curve
-from .diagnosis import sensitivity_figure as sensitivity_figure
-from .diagnosis import trace_figure as trace_figure
 from .images import image_grid as image_grid
 from .images import plot as plot
 from .paths import ANIMATIONS as ANIMATIONS
@@ -20,3 +18,5 @@ from .style import Style as Style
 from .style import save_all as save_all
 from .style import save_figure as save_figure
 from .tables import write_tables as write_tables
+from .trace_figures import sensitivity_figure as sensitivity_figure
+from .trace_figures import trace_figure as trace_figure

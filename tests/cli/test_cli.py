@@ -447,7 +447,7 @@ def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxbq.experiment.networks.train_many", interrupt)
+    monkeypatch.setattr("jaxbq.experiment.trainings.train_many", interrupt)
     assert main(["run", "small.toml"]) == 130
     assert capsys.readouterr().err == "jaxbq: interrupted; what was finished stays\n"
 

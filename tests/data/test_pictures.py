@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxbq.data.images import read_picture
+from jaxbq.data.image_folder import read_picture
 from jaxbq.errors import JaxbqError
 
 

@@ -26,8 +26,8 @@ from jaxbq.errors import JaxbqError
 from jaxbq.experiment import RunFolder, cluster, load_config, run
 from jaxbq.experiment.cells import Found, InProcess, Job, run_cell
 from jaxbq.experiment.inversions import InversionCell, cut
-from jaxbq.experiment.networks import TrainingCell
 from jaxbq.experiment.results import ScoringCell
+from jaxbq.experiment.trainings import TrainingCell
 
 CONFIG = """
 name = "shared"

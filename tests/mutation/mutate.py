@@ -59,7 +59,7 @@ CORE = [
     "evaluation/similarity.py",
     "evaluation/statistics.py",
     "diagnosis/layers.py",
-    "diagnosis/losses.py",
+    "diagnosis/policies.py",
 ]
 EXCHANGED = {
     ast.Add: ast.Sub,

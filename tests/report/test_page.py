@@ -27,7 +27,7 @@ from jaxbq.options import describe
 from jaxbq.report.curves import steps_figure
 from jaxbq.report.images import as_bytes
 from jaxbq.report.page import render, sections, write_page
-from jaxbq.report.page.images import Pictures
+from jaxbq.report.page.gallery import Pictures
 from jaxbq.report.page.view import differences, summary
 from jaxbq.report.style import to_svg
 from jaxbq.report.words import count, estimate, plain

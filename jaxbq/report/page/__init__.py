@@ -10,7 +10,7 @@ import jinja2
 from ...experiment.finished import Run
 from ...runtime.files import make_folder, write_text
 from ..images import proportion
-from .images import BLANK, PageImages
+from .gallery import BLANK, PageImages
 from .sections import class_sections, controls, method_sections
 from .view import LEVEL, chart, differences, head, summary
 

@@ -18,7 +18,7 @@ from ..curves import steps_figure
 from ..images import shared_start
 from ..style import to_svg
 from ..words import UNKNOWN, accuracy, count, flat, listed, plain, plural, share
-from .images import COLUMNS, PageImage, PageImages, PageRow, cell, data_uri, network_name
+from .gallery import COLUMNS, PageImage, PageImages, PageRow, cell, data_uri, network_name
 
 # Bytes of a page beyond which no more images of further networks are taken in.
 ROOM = 6_500_000

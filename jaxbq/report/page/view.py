@@ -25,7 +25,7 @@ from ..words import (
     plural,
     share,
 )
-from .images import CONTROL_NAMES
+from .gallery import CONTROL_NAMES
 
 LEVEL = 0.05
 _MOST_CLASSES, _MOST_NAMED = 20, 3

@@ -5,7 +5,7 @@ import problems
 import pytest
 from PIL import Image
 
-from jaxbq.data import Images, images
+from jaxbq.data import Images, image_folder
 from jaxbq.errors import JaxbqError
 from jaxbq.options import validate
 
@@ -57,7 +57,7 @@ def test_the_order_of_the_file_system_makes_no_difference(folder, monkeypatch):
         def __exit__(self, *_):
             self.found.close()
 
-    monkeypatch.setattr(images.os, "scandir", Reversed)
+    monkeypatch.setattr(image_folder.os, "scandir", Reversed)
     two = load(folder)
     np.testing.assert_array_equal(one.train_images, two.train_images)
     np.testing.assert_array_equal(one.test_labels, two.test_labels)
@@ -178,9 +178,9 @@ def test_folders_without_classes(tmp_path, folder):
 
 
 def test_a_size_too_large_for_memory_is_refused_before_it_is_taken(folder, monkeypatch):
-    monkeypatch.setattr(images, "MOST_BYTES", 20 * 54 * 4)
+    monkeypatch.setattr(image_folder, "MOST_BYTES", 20 * 54 * 4)
     assert load(folder).classes == 4
-    monkeypatch.setattr(images, "MOST_BYTES", 20 * 54 * 4 - 1)
+    monkeypatch.setattr(image_folder, "MOST_BYTES", 20 * 54 * 4 - 1)
     with pytest.raises(JaxbqError, match=r"20 images of shape \(9, 6\) take 4,320 bytes, more"):
         load(folder)
 
