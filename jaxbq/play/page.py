@@ -91,9 +91,8 @@ def make_page(
     check_size(network.model, network.params)
     others, missing = controls(network, data) if others is None else (others, "")
     basis, lost = prior(data)
-    given = payload(network, others, data)
-    given |= {"title": title, "source": source, "dataName": data_name, "prior": basis}
-    given["notes"] = f"{missing} {lost}".strip()
+    given = payload(network, others, data) | {"title": title, "source": source, "prior": basis}
+    given |= {"dataName": data_name, "notes": f"{missing} {lost}".strip()}
     script = "\n".join((_WEB / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
     style, template = ((_WEB / name).read_text("utf-8") for name in ("style.css", "play.html.j2"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)

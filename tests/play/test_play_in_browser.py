@@ -229,12 +229,17 @@ def test_ascents_go_step_for_step_and_end_alike(visit, networks, name, kind):
         pairs = run_iterated(
             visit(name), doubled(network), data, method, kind, targets, starts, ALL
         )
+    missed = []
     for found, result, t, s in pairs:
         path = result.diagnostics["path"][t, s]
         near(found["frames"], path[: len(found["frames"])], 1e-4)
-        missed = [np.abs(o - targets[t]).max() for o in (found["outputs"], result.outputs[t, s])]
-        # Hundreds of steps later rounding has parted the ways; they end equally near.
-        assert missed[0] == pytest.approx(missed[1], rel=0.1, abs=5e-3)
+        ends = found["outputs"], result.outputs[t, s]
+        missed.append([np.abs(outputs - targets[t]).max() for outputs in ends])
+    # Hundreds of steps later rounding has parted the ways. None of the page's ends is farther than
+    # that; some are nearer, and on average they are as near.
+    ours, theirs = np.transpose(missed)
+    assert (ours <= 1.1 * theirs + 5e-3).all()
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.02, abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["standard", "mixed", "digits"])

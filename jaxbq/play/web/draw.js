@@ -17,6 +17,8 @@ function putPixels(canvas, height, width, fill) {
 
 // An image in its range, grey or in colour; what lies outside is shown at the end.
 function showImage(canvas, image) {
+  if (canvas.shown === image) return;
+  canvas.shown = image;
   const { low, high } = GIVEN, scale = 255 / (high - low), grey = CHANNELS !== 3;
   putPixels(canvas, HEIGHT, WIDTH, (bytes) => {
     for (let i = 0; i < HEIGHT * WIDTH; i++) {

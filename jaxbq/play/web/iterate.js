@@ -75,7 +75,7 @@ function pixelAscent(net, target, start) {
 // x = clip(μ + Σ^½ u), u ← u + Adam(∇(J − λ‖u‖²/2n)): the preset "whitened".
 function whitenedAscent(net, prior, target, start) {
   const { low, high } = net, n = start.length, u = whiten(prior, start);
-  const picture = () => Float64Array.from(colour(prior, u), (v, i) => v + prior.mean[i]);
+  const picture = () => colour(prior, u).map((v, i) => v + prior.mean[i]);
   let raw = picture(), top = -Infinity, mark = -Infinity, waited = 0;
   const inside = () => raw.map((v) => clip(v, low, high));
   const run = newRun(inside(), STEPS), move = adam(n, 0.95);
@@ -95,14 +95,9 @@ function whitenedAscent(net, prior, target, start) {
   run.advance = () => {
     const { trace, slope } = run.look();
     if (run.done) return;
-    const uphill = backward(net, trace, slope);
     // A pixel at an end, or beyond it, takes a gradient that leads back inside.
-    for (let i = 0; i < n; i++) {
-      if ((raw[i] >= high && uphill[i] > 0) || (raw[i] <= low && uphill[i] < 0)) uphill[i] = 0;
-    }
-    const along = colour(prior, uphill);
-    for (let i = 0; i < n; i++) along[i] -= (PRIOR * u[i]) / n;
-    move(u, along);
+    const uphill = backward(net, trace, slope).map((g, i) => ((raw[i] >= high && g > 0) || (raw[i] <= low && g < 0) ? 0 : g));
+    move(u, colour(prior, uphill).map((g, i) => g - (PRIOR * u[i]) / n));
     raw = picture();
     run.frames.push(inside());
   };
@@ -110,26 +105,21 @@ function whitenedAscent(net, prior, target, start) {
 }
 
 // v Σ^½: whole, or c v + E ((s − c) Eᵀv) with the leading eigenvectors in the rows of E.
-function colour(prior, v) {
-  if (prior.root) return timesRows(v, prior.root, v.length);
-  const { rows, scale, rest } = prior, n = v.length, out = v.map((each) => rest * each);
+function colour(prior, v, power = 1) {
+  if (prior.root) return symmetric(v, prior.root);
+  const { rows, scale } = prior, n = v.length, rest = prior.rest ** power, out = v.map((each) => rest * each);
   scale.forEach((s, k) => {
-    const row = rows.subarray(k * n, (k + 1) * n), share = (s - rest) * dot(row, v);
+    const row = rows.subarray(k * n, (k + 1) * n), share = (s ** power - rest) * dot(row, v);
     for (let i = 0; i < n; i++) out[i] += share * row[i];
   });
   return out;
 }
 
-// u with Σ^½ u = x − μ, by conjugate gradients.
+// u with Σ^½ u = x − μ. The factor is made for the first image other than the mean.
 function whiten(prior, image) {
-  const left = Float64Array.from(image, (v, i) => v - prior.mean[i]), u = new Float64Array(left.length);
-  const along = left.slice(), first = dot(left, left);
-  for (let square = first, k = 0; square > 1e-24 * first && k < 400; k++) {
-    const bent = colour(prior, along), length = square / dot(along, bent);
-    for (let i = 0; i < u.length; i++) { u[i] += length * along[i]; left[i] -= length * bent[i]; }
-    const now = dot(left, left);
-    for (let i = 0; i < u.length; i++) along[i] = left[i] + (now / square) * along[i];
-    square = now;
-  }
-  return u;
+  const left = Float64Array.from(image, (v, i) => v - prior.mean[i]);
+  if (!prior.root) return colour(prior, left, -1);
+  if (!left.some((v) => v)) return left;
+  prior.solve ??= cholesky(Array.from(left, (_, i) => prior.root.subarray((i * (i + 1)) / 2, ((i + 1) * (i + 2)) / 2)));
+  return prior.solve(left);
 }

@@ -85,10 +85,16 @@ function showLayers(view) {
 // The arithmetic of a unit: its ten largest terms, the rest, the bias, the sum, the activation.
 function arithmetic(view, l, k) {
   const layer = NET.layers[l - 1], inputs = view.trace.a[l - 1];
-  const terms = Array.from(inputs, (a, i) => ({ i, a, w: layer.W[i * layer.m + k], term: a * layer.W[i * layer.m + k] }));
-  terms.sort((one, two) => Math.abs(two.term) - Math.abs(one.term));
-  const rest = terms.slice(10).reduce((total, { term }) => total + term, 0);
-  return { top: terms.slice(0, 10), rest, others: Math.max(terms.length - 10, 0), bias: layer.b ? layer.b[k] : 0, z: view.trace.z[l - 1][k], a: view.trace.a[l][k] };
+  let top = [], rest = 0;
+  for (let i = 0; i < layer.n; i++) {
+    const a = inputs[i], w = layer.W[i * layer.m + k], term = a * w, size = Math.abs(term);
+    rest += term;
+    let at = top.length;
+    while (at && Math.abs(top[at - 1].term) < size) at -= 1;
+    if (at < 10) top = [...top.slice(0, at), { i, a, w, term }, ...top.slice(at, 9)];
+  }
+  for (const { term } of top) rest -= term;
+  return { top, rest, others: Math.max(layer.n - 10, 0), bias: layer.b ? layer.b[k] : 0, z: view.trace.z[l - 1][k], a: view.trace.a[l][k] };
 }
 
 // The network's answer with one unit held at nothing, and where that changes it most.
@@ -110,9 +116,13 @@ function showUnit(view) {
   put(byId("unit-title"), l && !last ? `${levelName(l)}, ${place}` : place[0].toUpperCase() + place.slice(1));
   byId("weights").hidden = byId("weights-note").hidden = byId("terms").hidden = !l;
   if (l) {
-    const layer = NET.layers[l - 1], weights = Float64Array.from({ length: layer.n }, (_, i) => layer.W[i * layer.m + k]);
-    showWeights(byId("weights"), weights);
-    byId("weights").setAttribute("aria-label", `the ${layer.n} weights into it, ${show(Math.min(...weights))} to ${show(Math.max(...weights))}`);
+    const layer = NET.layers[l - 1], shown = byId("weights");
+    if (shown.unit !== `${l}.${k}`) {
+      shown.unit = `${l}.${k}`;
+      const weights = Float64Array.from({ length: layer.n }, (_, i) => layer.W[i * layer.m + k]);
+      showWeights(shown, weights);
+      shown.setAttribute("aria-label", `the ${layer.n} weights into it, ${show(Math.min(...weights))} to ${show(Math.max(...weights))}`);
+    }
     const { top, rest, others, bias, z, a } = arithmetic(view, l, k), rows = byId("terms");
     const lines = top.map(({ i, a: x, w, term }) => [`${inputName} ${i}`, `${show(x)} × ${show(w)}`, term]);
     if (others) lines.push([`${others} more`, "", rest]);

@@ -47,35 +47,58 @@ const deactivate = (name, a) => {
   return name === "softmax" ? lessMean(z) : z;
 };
 
-// a W
-function product(a, layer) {
-  const { W, n, m } = layer, out = new Float64Array(m);
-  for (let i = 0; i < n; i++) {
-    const v = a[i];
-    if (v !== 0) for (let j = 0, at = i * m; j < m; j++, at++) out[j] += v * W[at];
+// Four rows of a matrix at a time are quicker, and so is one kind of array: browsers compile these
+// loops for the kinds that they meet.
+
+// a W, without the rows that nothing goes into.
+function product(a, { W, n, m }) {
+  const out = new Float64Array(m), v = new Float64Array(n + 3), row = new Int32Array(n + 3);
+  let count = 0;
+  for (let i = 0; i < n; i++) if (a[i] !== 0) { v[count] = a[i]; row[count++] = i * m; }
+  for (let k = 0; k < count; k += 4) {
+    const p = row[k], q = row[k + 1], r = row[k + 2], s = row[k + 3], one = v[k], two = v[k + 1], three = v[k + 2], four = v[k + 3];
+    for (let j = 0; j < m; j++) out[j] += one * W[p + j] + two * W[q + j] + three * W[r + j] + four * W[s + j];
   }
   return out;
 }
 
-// The products of a vector with the rows of a float32 matrix. Four sums at a time are quicker, and
-// so is one kind of array: browsers compile this loop for the kinds that they meet.
-function timesRows(vector, matrix, rows) {
-  const v = new Float64Array(vector), m = v.length, out = new Float64Array(rows);
-  for (let i = 0, at = 0; i < rows; i++) {
-    let one = 0, two = 0, three = 0, four = 0, j = 0;
-    for (; j + 3 < m; j += 4, at += 4) {
-      one += v[j] * matrix[at];
-      two += v[j + 1] * matrix[at + 1];
-      three += v[j + 2] * matrix[at + 2];
-      four += v[j + 3] * matrix[at + 3];
+// z Wᵀ; rows past the last one are the last one again.
+function transposed(z, { W, n, m }) {
+  const v = new Float64Array(z), out = new Float64Array(n), rowAt = (i) => Math.min(i, n - 1) * m;
+  for (let i = 0; i < n; i += 4) {
+    const p = rowAt(i), q = rowAt(i + 1), r = rowAt(i + 2), s = rowAt(i + 3);
+    let one = 0, two = 0, three = 0, four = 0;
+    for (let j = 0; j < m; j++) {
+      const x = v[j];
+      one += x * W[p + j]; two += x * W[q + j]; three += x * W[r + j]; four += x * W[s + j];
     }
-    for (; j < m; j++, at++) one += v[j] * matrix[at];
-    out[i] = one + two + three + four;
+    out[i] = one; out[i + 1] = two; out[i + 2] = three; out[i + 3] = four;
   }
   return out;
 }
-const transposed = (z, layer) => timesRows(z, layer.W, layer.n);
-const symmetric = (v, S) => Float64Array.from(v, (_, i) => dot(v, S.subarray(i * v.length, (i + 1) * v.length)));
+
+// v S, of a symmetric matrix whose lower triangle is given by rows, each number of which counts twice.
+function symmetric(vector, S) {
+  const v = new Float64Array(vector), n = v.length, out = new Float64Array(n), whole = n - (n % 4);
+  for (let i = 0; i < whole; i += 4) {
+    const p = (i * (i + 1)) / 2, q = p + i + 1, r = q + i + 2, s = r + i + 3, a = v[i], b = v[i + 1], c = v[i + 2], d = v[i + 3];
+    let one = 0, two = 0, three = 0, four = 0;
+    for (let j = 0; j < i; j++) {
+      const x = v[j], P = S[p + j], Q = S[q + j], R = S[r + j], T = S[s + j];
+      one += P * x; two += Q * x; three += R * x; four += T * x;
+      out[j] += P * a + Q * b + R * c + T * d;
+    }
+    out[i] += one; out[i + 1] += two; out[i + 2] += three; out[i + 3] += four;
+  }
+  // The diagonal, four by four, and the rows left over.
+  for (let k = 0; k < n; k++) {
+    for (let j = k < whole ? k - (k % 4) : 0, at = (k * (k + 1)) / 2 + j; j <= k; j++, at++) {
+      out[k] += S[at] * v[j];
+      if (j < k) out[j] += S[at] * v[k];
+    }
+  }
+  return out;
+}
 
 // z W⁺ is z (WᵀW)⁺ Wᵀ, or z Wᵀ (WWᵀ)⁺ where W has fewer rows than columns; G is the smaller one.
 const pseudoInverse = (z, layer) =>
@@ -85,7 +108,7 @@ const addBias = (layer, z, sign) => (layer.b ? z.map((each, j) => each + sign * 
 
 // Every number on the way forward: z of each layer, and a, the image first.
 function forward(net, image) {
-  const z = [], a = [Float64Array.from(image)];
+  const z = [], a = [new Float64Array(image)];
   for (const layer of net.layers) {
     z.push(addBias(layer, product(a[a.length - 1], layer), 1));
     a.push(activate(layer.phi, z[z.length - 1]));

@@ -1,8 +1,8 @@
 // The page itself: what is clicked, dragged, drawn and typed, and a frame that shows all of it.
 
 const VIEW = { run: null, image: null, trace: null, before: null, start: null, at: 0, others: [] };
-const MARGIN_MS = 12, calm = matchMedia("(prefers-reduced-motion: reduce)");
-let stale = true, scheduled = false, playing = null, undo = [], cursor = [HEIGHT >> 1, WIDTH >> 1];
+const FIRST_MS = 8, MOST_MS = 24, calm = matchMedia("(prefers-reduced-motion: reduce)");
+let stale = true, scheduled = false, computed = 0, playing = null, undo = [], cursor = [HEIGHT >> 1, WIDTH >> 1];
 
 // What changed says what has to be done again: "ask" everything, "unit" and "at" only the showing.
 function changed(what) {
@@ -21,7 +21,8 @@ function later(name, wait, act) {
 
 function tick() {
   scheduled = false;
-  const until = performance.now() + MARGIN_MS;
+  // What was asked is seen soon; then as long is computed as the last frame took to be drawn.
+  const now = performance.now(), until = now + (stale ? FIRST_MS : clip(now - computed, FIRST_MS, MOST_MS));
   if (stale) {
     stale = false;
     VIEW.start = startImage();
@@ -36,6 +37,7 @@ function tick() {
     other.run ??= runOn(other.net);
     while (!other.run.done && performance.now() < until) other.run.advance();
   }
+  computed = performance.now();
   if (playing && run.done) {
     const length = run.frames.length - 1, share = (performance.now() - playing) / clip(length * 16, 1500, 8000);
     STATE.at = share >= 1 ? null : Math.floor(share * length);
@@ -61,12 +63,11 @@ function render() {
   showAnswers(trace.outputs);
   showFacts(image, trace);
   showOthers();
-  put(byId("command"), command());
+  later("command", 150, () => put(byId("command"), command()));
   if (STATE.tour && TOUR[STATE.tour - 1]) put(byId("tour-text"), TOUR[STATE.tour - 1][2](VIEW));
 }
 
 // Left: what is asked.
-
 function buildTarget() {
   CLASSES.forEach((name, k) => {
     const slider = element("input", { type: "range", id: `target-${k}`, min: 0, max: 1000, step: "any" });
@@ -126,7 +127,6 @@ function showControls() {
 }
 
 // Left: the canvas to draw on.
-
 function setInk(bytes, example = -1) {
   undo = [...undo.slice(-50), [STATE.ink, STATE.example]];
   STATE.ink = bytes;
@@ -210,7 +210,6 @@ function buildDrawing() {
 }
 
 // Right: what the network makes of the picture.
-
 function buildAnswers() {
   byId("answers").style.setProperty("--names", `${Math.min(Math.max(...CLASSES.map((name) => name.length)), 9) + 1}ch`);
   CLASSES.forEach((name, k) => byId("answers").append(element("li", { id: `answer-${k}` },
@@ -258,13 +257,9 @@ function showOthers() {
 }
 
 // Time and tour.
-
 function buildTime() {
   byId("at").addEventListener("input", (event) => { playing = null; STATE.at = +event.target.value; changed("at"); });
-  byId("play").addEventListener("click", () => {
-    playing = playing ? null : performance.now();
-    changed("at");
-  });
+  byId("play").addEventListener("click", () => { playing = playing ? null : performance.now(); changed("at"); });
   const step = (by) => () => { playing = null; STATE.at = clip(VIEW.at + by, 0, VIEW.run.frames.length - 1); changed("at"); };
   byId("back").addEventListener("click", step(-1));
   byId("on").addEventListener("click", step(1));
@@ -303,19 +298,12 @@ function arrive() {
   fromFragment(location.hash);
   showBytes(byId("draw"), STATE.ink);
   STATE.tour = Math.min(STATE.tour, TOUR.length);
-  showTour();
   stale = true;
+  showTour();
   schedule();
 }
 
-buildTarget();
-buildChoices();
-buildDrawing();
-buildLayers(changed);
-buildAnswers();
-buildOthers();
-buildTime();
-buildTour();
+for (const build of [buildTarget, buildChoices, buildDrawing, buildLayers, buildAnswers, buildOthers, buildTime, buildTour]) build(changed);
 put(byId("notes"), GIVEN.notes);
 byId("copy").addEventListener("click", () => copy(command(), byId("copy")));
 byId("link").addEventListener("click", () => copy(location.href.split("#")[0] + toFragment(), byId("link")));

@@ -160,21 +160,21 @@ function gram(J, step, below, above, m) {
 function cholesky(A) {
   const n = A.length, L = A.map((row) => row.slice());
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      let s = A[i][j];
-      for (let k = 0; k < j; k++) s -= L[i][k] * L[j][k];
-      L[i][j] = i === j ? Math.sqrt(Math.max(s, 1e-300)) : s / L[j][j];
+    for (let j = 0, one = L[i]; j <= i; j++) {
+      let s = one[j], two = L[j];
+      for (let k = 0; k < j; k++) s -= one[k] * two[k];
+      one[j] = i === j ? Math.sqrt(Math.max(s, 1e-300)) : s / two[j];
     }
   }
   return (right) => {
     const y = Float64Array.from(right);
-    for (let i = 0; i < n; i++) {
-      for (let k = 0; k < i; k++) y[i] -= L[i][k] * y[k];
-      y[i] /= L[i][i];
-    }
+    L.forEach((row, i) => {
+      for (let k = 0; k < i; k++) y[i] -= row[k] * y[k];
+      y[i] /= row[i];
+    });
     for (let i = n - 1; i >= 0; i--) {
-      for (let k = i + 1; k < n; k++) y[i] -= L[k][i] * y[k];
       y[i] /= L[i][i];
+      for (let k = 0, row = L[i]; k < i; k++) y[k] -= row[k] * y[i];
     }
     return y;
   };

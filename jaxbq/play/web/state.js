@@ -1,28 +1,23 @@
 // What the page was given, what one can choose, and the address that holds all of it.
 
 const GIVEN = JSON.parse(document.getElementById("data").textContent);
-const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const floats = (text) => new Float32Array(bytesOf(text).buffer);
-const doubles = (text) => new Float64Array(bytesOf(text).buffer);
-
-function fullSquare(triangle, size) {
-  const full = new triangle.constructor(size * size);
-  for (let i = 0, at = 0; i < size; i++) {
-    for (let j = 0; j <= i; j++, at++) full[i * size + j] = full[j * size + i] = triangle[at];
-  }
-  return full;
+function bytesOf(text) {
+  const read = atob(text), bytes = new Uint8Array(read.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = read.charCodeAt(i);
+  return bytes;
 }
+const floats = (text) => new Float32Array(bytesOf(text).buffer);
 
 const NETWORKS = GIVEN.networks.map(({ name, layers }) => ({
   name, low: GIVEN.low, high: GIVEN.high, output: layers[layers.length - 1].phi,
   layers: layers.map(({ n, m, phi, W, b, G }) => ({
-    n, m, phi, W: floats(W), b: b && floats(b), G: G && fullSquare(doubles(G), Math.min(n, m)),
+    n, m, phi, W: floats(W), b: b && floats(b), G: G && new Float64Array(bytesOf(G).buffer),
   })),
 }));
 const NET = NETWORKS[0], PIXELS = NET.layers[0].n, CLASSES = GIVEN.classes, N = CLASSES.length;
 const PRIOR_OF_IMAGES = GIVEN.prior && {
   ...GIVEN.prior, mean: floats(GIVEN.prior.mean),
-  root: GIVEN.prior.root && fullSquare(floats(GIVEN.prior.root), PIXELS),
+  root: GIVEN.prior.root && new Float64Array(floats(GIVEN.prior.root)),
   rows: GIVEN.prior.rows && floats(GIVEN.prior.rows),
 };
 // Bytes 0 to 255 are the pixel range.

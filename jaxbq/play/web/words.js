@@ -16,7 +16,7 @@ function askedFor(target) {
 
 // A vector less its mean, of length 1: the product of two is their correlation.
 function direction(v) {
-  const centred = lessMean(Float64Array.from(v)), size = norm(centred);
+  const centred = lessMean(new Float64Array(v)), size = norm(centred);
   return size > 1e-12 ? centred.map((each) => each / size) : centred.fill(0);
 }
 const correlation = (one, two) => dot(direction(one), direction(two));
@@ -31,16 +31,13 @@ function closestMean(image) {
   return { best, likeness: likeness[best] };
 }
 
+// |x − y|² = |x|² − 2 x·y + |y|², for all images y at once.
+const ROWS = new Float32Array(IMAGES.length * PIXELS), SQUARES = IMAGES.map(({ image }) => dot(image, image));
+IMAGES.forEach(({ image }, k) => ROWS.set(image, k * PIXELS));
 function nearestImage(image) {
-  let best = -1, least = Infinity;
-  IMAGES.forEach(({ image: other }, k) => {
-    let square = 0;
-    for (let i = 0; i < PIXELS && square < least;) {
-      for (const to = Math.min(i + 64, PIXELS); i < to; i++) square += (image[i] - other[i]) ** 2;
-    }
-    if (square < least) { least = square; best = k; }
-  });
-  return best < 0 ? null : { ...IMAGES[best], distance: Math.sqrt(least) };
+  if (!IMAGES.length) return null;
+  const like = transposed(image, { W: ROWS, n: IMAGES.length, m: PIXELS }), best = IMAGES[argmax(like.map((v, k) => 2 * v - SQUARES[k]))];
+  return { ...best, distance: norm(best.image.map((v, i) => v - image[i])) };
 }
 
 const SLACK = 1e-6 * (GIVEN.high - GIVEN.low); // the ends as float32
