@@ -24,6 +24,8 @@ from .methods import Decoder as Decoder
 from .methods import ExemplarMean as ExemplarMean
 from .methods import Exemplars as Exemplars
 from .methods import Grey as Grey
+from .methods import LinearDiscriminant as LinearDiscriminant
+from .methods import Logistic as Logistic
 from .methods import NoiseImage as NoiseImage
 from .methods import Preimage as Preimage
 from .methods import Projected as Projected

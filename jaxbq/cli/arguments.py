@@ -87,7 +87,8 @@ def add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
         required=required,
         default="transpose",
         help="transpose, pseudo_inverse, preimage, ascent, decoder, exemplars, exemplar_mean, "
-        "class_mean, grey, noise, projected, as in configs; or a preset of ascent: "
+        "class_mean, linear_discriminant, logistic, grey, noise, projected, as in configs; or a "
+        "preset of ascent: "
         "whitened, erhan2009, simonyan2014, yosinski2015, nguyen2016, lucid2017, maco2023"
         + ("" if required else " (default: transpose)"),
     )

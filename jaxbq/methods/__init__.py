@@ -30,10 +30,14 @@ from .driver import sweep as sweep
 from .driver import vary as vary
 from .exemplars import ExemplarMean as ExemplarMean
 from .exemplars import Exemplars as Exemplars
+from .linear import LinearDiscriminant as LinearDiscriminant
+from .linear import Logistic as Logistic
 from .preimage import Preimage as Preimage
 from .projected import Inverting
 from .projected import Projected as Projected
 from .pseudo_inverse import PseudoInverse as PseudoInverse
 from .transpose import Transpose as Transpose
 
-AnyMethod = Annotated[Inverting | Projected, BY_KIND, KIND_SHORTHAND, PRESET_SHORTHAND]
+AnyMethod = Annotated[
+    Inverting | Projected | LinearDiscriminant | Logistic, BY_KIND, KIND_SHORTHAND, PRESET_SHORTHAND
+]

@@ -33,12 +33,7 @@ class ClassMean(_Baseline):
     def check(self, model: Network, reference: Reference, targets: np.ndarray) -> None:
         """Refuse to work without labelled training images of every class that is asked for."""
         _Baseline.check(self, model, reference, targets)
-        reference.need_images(self.kind)
-        if reference.labels is None:
-            raise JaxbqError("class_mean needs the labels of the training images")
-        for wanted in targets.argmax(axis=1):
-            if not (reference.labels == wanted).any():
-                raise JaxbqError(f"class_mean: there is no training image of class {wanted}")
+        check_labels(self.kind, reference, targets)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Average the training images of every class."""
@@ -96,3 +91,17 @@ class NoiseImage(_Baseline):
     ) -> Inversion:
         """Take them for every target."""
         return Inversion.computed(jnp.broadcast_to(state, (len(targets), *state.shape)))
+
+
+def check_labels(kind: str, reference: Reference, targets: np.ndarray) -> None:
+    """Check that there are labelled training images of every class that is asked for.
+
+    Raises:
+        JaxbqError: there are not.
+    """
+    reference.need_images(kind)
+    if reference.labels is None:
+        raise JaxbqError(f"{kind} needs the labels of the training images")
+    for wanted in targets.argmax(axis=1):
+        if not (reference.labels == wanted).any():
+            raise JaxbqError(f"{kind}: there is no training image of class {wanted}")

@@ -230,6 +230,14 @@ def float_type(params: Any) -> Any:
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
 
+def outputs_of(model: Network, params: Any, pixels: int) -> int:
+    """Count the outputs of a network, which an MLP says itself."""
+    if isinstance(model, MLP):
+        return model.sizes[-1]
+    image = jax.ShapeDtypeStruct((1, pixels), float_type(params))
+    return jax.eval_shape(model.logits, params, image).shape[1]
+
+
 _TRANSPOSED = Compiled(lambda weights: [weight.T for weight in weights])
 
 

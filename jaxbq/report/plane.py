@@ -108,11 +108,18 @@ class Family(NamedTuple):
     colour: str
 
 
+_FROM_DATA = ("exemplars", "exemplar_mean", "class_mean", "linear_discriminant", "logistic")
 FAMILIES = (
     Family("layers run backwards", ("transpose", "pseudo_inverse"), "o", 6.0, BLUE),
     Family("image searched for", ("preimage", "ascent"), "^", 6.6, ORANGE),
     Family("learned from images", ("decoder", "projected"), "s", 5.4, GREEN),
-    Family("taken from the data", ("exemplars", "exemplar_mean", "class_mean"), "D", 5.0, PURPLE),
+    Family(
+        "taken from the data",
+        ("exemplars", "exemplar_mean", "class_mean", "linear_discriminant", "logistic"),
+        "D",
+        5.0,
+        PURPLE,
+    ),
     Family("nothing asked", ("grey", "noise"), "X", 6.2, "0.3"),
 )
 _OTHER = Family("another way", (), "P", 6.2, "0")
