@@ -41,7 +41,8 @@ HEADLINES = ("fidelity", "readability", "naturalness", "transfer")
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "fidelity": ("fidelity", "right", "target_probability"),
     "errors": ("largest_error", "mean_error", "divergence"),
-    "readability": ("readability", "judge_probability", "template_right"),
+    "readability": ("readability", "accepted", "judge_probability"),
+    "evidence": ("evidence", "template_right"),
     "naturalness": (
         "naturalness",
         "nearest_percentile",
@@ -60,7 +61,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 COSTS = {"seconds": "run", "operations": "operations"}
 SCORES = tuple(name for names in GROUPS.values() for name in names if name not in COSTS)
 _SHARES = frozenset(
-    (*GROUPS["fidelity"], *GROUPS["readability"], "transfer", "transfer_probability")
+    (
+        *(GROUPS["fidelity"] + GROUPS["readability"] + GROUPS["evidence"]),
+        *("transfer", "transfer_probability"),
+    )
 )
 _IMAGE = ("network", "method", "target", "sample")
 _TEXT = ("network", "method", "reason")
