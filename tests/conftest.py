@@ -36,7 +36,8 @@ from filelock import FileLock  # noqa: E402
 
 import jaxbq  # noqa: E402
 from jaxbq.data import Dataset, Mnist, Mnist10k  # noqa: E402
-from jaxbq.evaluation import Judge, trained_judges  # noqa: E402
+from jaxbq.evaluation import Judge  # noqa: E402
+from jaxbq.evaluation.judges import blind_judges  # noqa: E402
 from jaxbq.methods import Method, Result, invert  # noqa: E402
 from jaxbq.network.files import load_network  # noqa: E402
 from jaxbq.network.mlp import MLP, Params  # noqa: E402
@@ -127,7 +128,7 @@ def asked(standard: tuple[MLP, Params], mnist_10k: Dataset) -> Callable[[Method]
 @pytest.fixture(scope="session")
 def judge(mnist_10k: Dataset) -> Judge:
     prepared("judges")
-    return trained_judges(mnist_10k)[0]
+    return blind_judges(mnist_10k)[0]
 
 
 @pytest.fixture(scope="session")

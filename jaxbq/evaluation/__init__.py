@@ -1,10 +1,11 @@
 """Scores of returned images."""
 
+from .abstaining import abstaining_judges as abstaining_judges
+from .abstaining import trained_judges as trained_judges
 from .judges import Judge as Judge
 from .judges import NoiseAnswers as NoiseAnswers
 from .judges import given_judge as given_judge
 from .judges import on_noise as on_noise
-from .judges import trained_judges as trained_judges
 from .naturalness import Naturalness as Naturalness
 from .naturalness import NaturalnessScale as NaturalnessScale
 from .naturalness import Neighbours as Neighbours

@@ -1,4 +1,4 @@
-"""Judges: classifiers that never saw the network. They say whether an image can be read."""
+"""Judges: classifiers that never saw the network; and those of them that must answer."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
-from scipy.special import softmax
+from jaxtyping import Bool, Float
+from scipy.special import log_softmax, softmax
 
-from ..data import Dataset
+from ..data import Dataset, Grid, ImageSpace
 from ..data.labels import listed
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
@@ -21,6 +21,7 @@ from ..training.loop import check_ends
 from ..training.optimisers import Optimiser
 from ..training.rules import TrainingArrays
 from .convolutional import Convolutional
+from .edges import Typical, edges
 from .independent import finite, logits_of, on_host, some_of, trained_once
 from .similarity import PIXELS_A_SHIFT, shifted, standardise, standardised
 
@@ -32,7 +33,7 @@ _LEAST_ROWS = 2500  # an epoch; smaller data sets are repeated, disturbed anew e
 _NOISE_IMAGES = 1000
 
 
-class _Recipe(NamedTuple):
+class Recipe(NamedTuple):
     """How a judge is trained.
 
     A dense network reads 0.97 of real digits only if all images are shifted. A convolutional one
@@ -55,7 +56,28 @@ class _Recipe(NamedTuple):
         )
 
 
-_DENSE, _CONVOLUTIONAL = _Recipe(16, 3e-3, 64, 1.0), _Recipe(10, 4e-3, 128, 0.5)
+_DENSE, _CONVOLUTIONAL = Recipe(16, 3e-3, 64, 1.0), Recipe(10, 4e-3, 128, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """What lets a judge abstain.
+
+    Args:
+        space: the images; a judge that may abstain sees shares of their range.
+        grid: how their pixels lie.
+        edges: whether the judge is shown edges instead of pixels.
+        typical: of the edges of each class.
+        sure: the least logarithm of the probability of the class read.
+        near: the least of what measures how typical an image is of that class.
+    """
+
+    space: ImageSpace
+    grid: Grid
+    edges: bool
+    typical: Typical
+    sure: float
+    near: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +85,17 @@ class Judge:
     """A network of its own that reads images.
 
     Args:
-        name: ``dense``, ``convolutional`` or ``given``.
+        name: ``dense``, ``convolutional`` or ``neighbour``, which may abstain; ``blind_dense``,
+            ``blind_convolutional`` or ``given``, which must answer.
         description: its architecture and what it is shown, in a few words.
         parameters: how many it has.
-        test_accuracy: share of the clean test images that it reads right.
+        test_accuracy: share of the clean test images that it accepts and reads right.
         network: its specification.
         params: its parameters, float32.
         standardised: whether it is shown standardised images, and so is blind to brightness and
             contrast.
+        gate: lets it abstain; None for one that must answer. With it, the network has one output
+            more than there are classes: no class.
     """
 
     name: str
@@ -80,14 +105,54 @@ class Judge:
     network: Network
     params: Any
     standardised: bool = True
+    gate: Gate | None = None
+
+    @property
+    def must_answer(self) -> bool:
+        """Whether it says what traces there are (evidence), not what can be read (readability)."""
+        return self.name == "given" or self.name.startswith("blind_")
 
     def read(self, images: Float[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n classes"]:
         """Compute the probability of every class for every image: the softmax of its logits.
 
-        Values outside the pixel range are taken as they are; what is no number counts as 0.
+        Values outside the pixel range are taken as they are, or clipped by a judge that may
+        abstain; what is no number counts as 0. That an image shows no class is no part of it.
         """
-        rows = standardise(images) if self.standardised else finite(images)
-        return softmax(logits_of(self.network, self.params, rows), axis=1)
+        return self.judge(images)[0]
+
+    def accepts(self, images: Float[np.ndarray, "n pixels"]) -> Bool[np.ndarray, " n"]:
+        """Tell which images it takes for images of a class; all, if it must answer."""
+        return self.judge(images)[1]
+
+    def judge(
+        self, images: Float[np.ndarray, "n pixels"]
+    ) -> tuple[Float[np.ndarray, "n classes"], Bool[np.ndarray, " n"]]:
+        """Do both, :meth:`read` and :meth:`accepts`, at once."""
+        if self.gate is None:
+            rows = standardise(images) if self.standardised else finite(images)
+            logits = logits_of(self.network, self.params, rows)
+            return softmax(logits, axis=1), np.ones(len(images), bool)
+        logits, sure, near = self.measured(images)
+        accepted = (sure >= self.gate.sure) & (near >= self.gate.near)
+        return softmax(logits[:, :-1], axis=1), accepted
+
+    def measured(
+        self, images: Float[np.ndarray, "n pixels"]
+    ) -> tuple[Float[np.ndarray, "n outputs"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Compute logits, and what :class:`Gate` has thresholds for: the larger, the more real."""
+        assert self.gate
+        seen = shares(images, self.gate.space)
+        found = edges(seen, self.gate.grid)
+        logits = logits_of(self.network, self.params, found if self.gate.edges else seen)
+        read = logits[:, :-1].argmax(axis=1)
+        sure = log_softmax(logits, axis=1)[np.arange(len(read)), read]
+        return logits, sure, -self.gate.typical.distances(found, read)
+
+
+def shares(images: Float[np.ndarray, "n pixels"], space: ImageSpace) -> np.ndarray:
+    """Write pixels as shares of their range, clipped to it."""
+    low, high = np.float32(space.low), np.float32(space.high)
+    return np.clip((finite(images) - low) / (high - low), 0, 1)
 
 
 class NoiseAnswers(NamedTuple):
@@ -98,22 +163,34 @@ class NoiseAnswers(NamedTuple):
             turn; 1 / classes is chance.
         noise_confidence: mean largest probability.
         noise_shares: share of noise images read as each class.
+        noise_accepted: share of noise images that it accepts; 1 if it must answer.
     """
 
     noise_right: float
     noise_confidence: float
     noise_shares: tuple[float, ...]
+    noise_accepted: float = 1.0
 
 
-def trained_judges(data: Dataset) -> tuple[Judge, ...]:
-    """Return the judges of a data set, of two architectures: ``dense`` and ``convolutional``.
+def blind_judges(data: Dataset) -> tuple[Judge, ...]:
+    """Return the judges of a data set that must answer, of two architectures.
 
     Trained on standardised training images, shifted a little, with noise of a random strength, and
     on images of noise alone with random labels; from a seed of their own, so that all experiments
-    on the same data have the same judges. Kept in the cache; trained in some seconds where they
-    are not there.
+    on the same data have the same judges. Blind to brightness and contrast, they find traces of a
+    class in mush.
     """
-    return data.once("trained judges", lambda: _trained_judges(data))
+    pixels, classes = data.space.pixels, data.classes
+    dense = MLP((pixels, 256, classes), "relu", "softmax")
+    one = _trained("blind_dense", "one hidden layer of 256 ReLU", dense, _DENSE, data)
+    other: Any = Convolutional.of(data.space.shape, classes)
+    if other is None:
+        other = MLP((pixels, 128, 64, classes), "tanh", "softmax")
+        what = "two hidden layers, 128 and 64 tanh: no convolutions on strips or tiny images"
+    else:
+        windows = ", ".join(f"{c.side}×{c.side}×{c.made}" for c in other.convolutions)
+        what = f"convolutions {windows}, stride 2, ReLU"
+    return one, _trained("blind_convolutional", what, other, _CONVOLUTIONAL, data)
 
 
 def given_judge(network: NetworkFile, data: Dataset) -> Judge:
@@ -142,7 +219,9 @@ def given_judge(network: NetworkFile, data: Dataset) -> Judge:
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), network.params)
     sizes = "-".join(map(str, model.sizes))
     description = f"{sizes} {model.hidden}, given, images as they are"
-    judge = Judge("given", description, _count(params), np.nan, model, params, standardised=False)
+    judge = Judge(
+        "given", description, parameters_of(params), np.nan, model, params, standardised=False
+    )
     right = judge.read(data.test_images).argmax(axis=1) == data.test_labels
     return dataclasses.replace(judge, test_accuracy=float(right.mean()))
 
@@ -158,50 +237,41 @@ def on_noise(judge: Judge, data: Dataset, seed: int = 0) -> NoiseAnswers:
     low, high = data.pixel_range
     size = (_NOISE_IMAGES, data.space.pixels)
     noise = np.random.default_rng(seed).uniform(low, high, size).astype(np.float32)
-    chances = judge.read(noise)
+    chances, accepted = judge.judge(noise)
     read = chances.argmax(axis=1)
     asked = np.arange(_NOISE_IMAGES) % data.classes
-    shares = np.bincount(read, minlength=data.classes) / _NOISE_IMAGES
+    found = np.bincount(read, minlength=data.classes) / _NOISE_IMAGES
     return NoiseAnswers(
-        float((read == asked).mean()), float(chances.max(axis=1).mean()), tuple(shares.tolist())
+        float((read == asked).mean()),
+        float(chances.max(axis=1).mean()),
+        tuple(found.tolist()),
+        float(accepted.mean()),
     )
 
 
-def _trained_judges(data: Dataset) -> tuple[Judge, ...]:
-    pixels, classes = data.space.pixels, data.classes
-    dense = MLP((pixels, 256, classes), "relu", "softmax")
-    one = _trained("dense", "one hidden layer of 256 ReLU", dense, _DENSE, data)
-    other: Any = Convolutional.of(data.space.shape, classes)
-    if other is None:
-        other = MLP((pixels, 128, 64, classes), "tanh", "softmax")
-        what = "two hidden layers, 128 and 64 tanh: no convolutions on strips or tiny images"
-    else:
-        windows = ", ".join(f"{c.side}×{c.side}×{c.made}" for c in other.convolutions)
-        what = f"convolutions {windows}, stride 2, ReLU"
-    return one, _trained("convolutional", what, other, _CONVOLUTIONAL, data)
-
-
-def _trained(name: str, what: str, network: Any, recipe: _Recipe, data: Dataset) -> Judge:
+def _trained(name: str, what: str, network: Any, recipe: Recipe, data: Dataset) -> Judge:
     settings = [_VERSION, *recipe, _SEED, _STRENGTH, _NOISE_SHARE, _LEAST_ROWS, PIXELS_A_SHIFT]
     shown = standardise(data.test_images)
     params, accuracy = trained_once(
         "judges",
-        {"judge": name, "rule": repr(recipe.rule), "settings": settings},
+        {"judge": name.removeprefix("blind_"), "rule": repr(recipe.rule), "settings": settings},
         data,
         network,
         lambda: _train(network, recipe, data),
         lambda params: logits_of(network, params, shown),
     )
-    return Judge(name, f"{what}, on standardised images", _count(params), accuracy, network, params)
+    return Judge(
+        name, f"{what}, on standardised images", parameters_of(params), accuracy, network, params
+    )
 
 
-def _train(network: Any, recipe: _Recipe, data: Dataset) -> Any:
+def _train(network: Any, recipe: Recipe, data: Dataset) -> Any:
     """Train with the compiled epoch of any training, each epoch on images disturbed anew."""
     key = jax.random.key(_SEED)
     return fit(recipe.rule, network, network.init(key, jnp.float32), _epochs(data, recipe), key)[0]
 
 
-def _epochs(data: Dataset, recipe: _Recipe) -> Iterator[TrainingArrays]:
+def _epochs(data: Dataset, recipe: Recipe) -> Iterator[TrainingArrays]:
     """Make what every epoch is shown."""
     random = np.random.default_rng(_SEED)
     chosen = some_of(data, _SEED)
@@ -223,5 +293,6 @@ def _epochs(data: Dataset, recipe: _Recipe) -> Iterator[TrainingArrays]:
         yield TrainingArrays(shown, wanted, -jnp.inf, jnp.inf)
 
 
-def _count(params: Any) -> int:
+def parameters_of(params: Any) -> int:
+    """Count numbers."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

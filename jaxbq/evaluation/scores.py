@@ -16,7 +16,8 @@ from .panel import Panel
 from .similarity import correlation
 
 # Names of judges that have a column of their own.
-JUDGES = ("dense", "convolutional", "given")
+JUDGES = ("dense", "convolutional", "neighbour", "given")
+_JUDGED = ("readability", "accepted", "evidence", "judge_probability")
 _TIE = 1e-6  # float32 rounding of a target's entries
 # Output activations whose values are probabilities.
 _PROBABILITIES = ("sigmoid", "softmax")
@@ -47,11 +48,17 @@ class Scores(NamedTuple):
             have one, so that it may lie outside the range; else NaN.
         largest_error_before: ``largest_error`` of that image, else NaN.
         outside_before: share of its pixels outside the range, else NaN.
-        readability: share of the judges that read the intended class in the image; this and the
-            next are NaN without judges or such a class.
-        judge_probability: the judges' mean probability of the intended class.
-        dense_reads: class that the judge of this name reads; −1 without one.
+        readability: share of the judges that may abstain which accept the image and read the
+            intended class in it; this and the next three are NaN without judges or such a class,
+            ``accepted`` only without judges.
+        accepted: share of these judges that accept the image, whatever they read.
+        evidence: share of the judges that must answer, blind to brightness and contrast, or given
+            by the user, which read the intended class: there are traces of it.
+        judge_probability: mean probability of the intended class, of the judges that may abstain,
+            0 where one does.
+        dense_reads: class that the judge of this name reads; −1 where it abstains or is not there.
         convolutional_reads: likewise.
+        neighbour_reads: likewise.
         given_reads: likewise, the network that the user gave as a judge.
         correlation_own: Pearson correlation over pixels with the mean training image of the
             intended class; 0 for an image without contrast, NaN without training images.
@@ -86,9 +93,12 @@ class Scores(NamedTuple):
     largest_error_before: Float[np.ndarray, "targets samples"]
     outside_before: Float[np.ndarray, "targets samples"]
     readability: Float[np.ndarray, "targets samples"]
+    accepted: Float[np.ndarray, "targets samples"]
+    evidence: Float[np.ndarray, "targets samples"]
     judge_probability: Float[np.ndarray, "targets samples"]
     dense_reads: Int[np.ndarray, "targets samples"]
     convolutional_reads: Int[np.ndarray, "targets samples"]
+    neighbour_reads: Int[np.ndarray, "targets samples"]
     given_reads: Int[np.ndarray, "targets samples"]
     correlation_own: Float[np.ndarray, "targets samples"]
     correlation_other: Float[np.ndarray, "targets samples"]
@@ -208,19 +218,26 @@ def _judged(
     images: np.ndarray, intended: np.ndarray, judges: Sequence[Judge]
 ) -> dict[str, np.ndarray]:
     shape = images.shape[:2]
+    known = intended >= 0
+    found: dict[str, list[np.ndarray]] = {name: [] for name in _JUDGED}
     reads = {f"{name}_reads": np.full(shape, -1) for name in JUDGES}
-    unknown = np.full(shape, np.nan)
-    if not judges:
-        return {"readability": unknown, "judge_probability": unknown, **reads}
-    right, chances = [], []
     for judge in judges:
-        found = judge.read(images.reshape(-1, images.shape[-1])).reshape(*shape, -1)
-        read = found.argmax(axis=-1)
+        chances, accepts = judge.judge(images.reshape(-1, images.shape[-1]))
+        chances, accepts = chances.reshape(*shape, -1), accepts.reshape(shape)
+        read = np.where(accepts, chances.argmax(axis=-1), -1)
+        right = np.where(known, read == intended, np.nan)
         if judge.name in JUDGES:
             reads[f"{judge.name}_reads"] = read
-        right.append(np.where(intended < 0, np.nan, read == intended))
-        chances.append(_of_class(found, intended))
-    means = {"readability": np.mean(right, axis=0), "judge_probability": np.mean(chances, axis=0)}
+        if judge.must_answer:
+            found["evidence"].append(right)
+            continue
+        found["readability"].append(right)
+        found["accepted"].append(accepts)
+        found["judge_probability"].append(_of_class(chances, intended) * accepts)
+    means = {
+        name: np.mean(rows, axis=0) if rows else np.full(shape, np.nan)
+        for name, rows in found.items()
+    }
     return means | reads
 
 

@@ -41,7 +41,8 @@ HEADLINES = ("fidelity", "readability", "naturalness", "transfer", "specificity"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "fidelity": ("fidelity", "right", "target_probability"),
     "errors": ("largest_error", "mean_error", "divergence"),
-    "readability": ("readability", "judge_probability", "template_right"),
+    "readability": ("readability", "accepted", "judge_probability"),
+    "evidence": ("evidence", "template_right"),
     "naturalness": (
         "naturalness",
         "mean_percentile",
@@ -65,6 +66,7 @@ _SHARES = frozenset(
     (
         *GROUPS["fidelity"],
         *GROUPS["readability"],
+        *GROUPS["evidence"],
         "naturalness",
         "transfer",
         "transfer_probability",

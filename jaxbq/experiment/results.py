@@ -170,8 +170,9 @@ def _write_readers(job: Job) -> None:
     for judge in scores.judges_of(data):
         noise = on_noise(judge, data)
         job.listener.say(
-            f"judge, {judge.name}: reads {judge.test_accuracy:.1%} of the test images right, "
-            f"{noise.noise_right:.0%} of noise images as a class asked at random, "
+            f"judge, {judge.name} ({judge.description}): reads {judge.test_accuracy:.1%} of the "
+            f"test images right, accepts {noise.noise_accepted:.1%} of noise images, reads "
+            f"{noise.noise_right:.0%} of them as a class asked at random, "
             f"at a confidence of {noise.noise_confidence:.0%}"
         )
         about = {name: getattr(judge, name) for name in ("name", "description", "parameters")}

@@ -72,7 +72,7 @@ class PlanePoint:
         label: its name.
         kind: of the method, like ``transpose``; says which sign it gets.
         fidelity: mean, low and high end of the interval, from 0 to 1; None where unknown.
-        readability: likewise, the share of judges that read what was asked.
+        readability: likewise, the share of judges that accept the image and read what was asked.
         naturalness: likewise, a p-value from 0 to 1.
         images: what it gave for some targets, shape (shown, pixels).
     """

@@ -8,9 +8,10 @@ from scipy.special import softmax
 
 from jaxbq.data import Dataset, ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.evaluation import Judge, NoiseAnswers, given_judge, judges, on_noise, trained_judges
+from jaxbq.evaluation import Judge, NoiseAnswers, given_judge, judges, on_noise
 from jaxbq.evaluation.convolutional import Convolutional
 from jaxbq.evaluation.independent import MOST_IMAGES, some_of
+from jaxbq.evaluation.judges import blind_judges
 from jaxbq.evaluation.similarity import standardise
 from jaxbq.network.files import NetworkFile
 from jaxbq.network.mlp import MLP, Layer
@@ -50,11 +51,11 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def both(cached, data) -> tuple[Judge, ...]:
-    return trained_judges(data)
+    return blind_judges(data)
 
 
 def test_they_are_two_and_read_what_they_were_trained_on(both, data):
-    assert [each.name for each in both] == ["dense", "convolutional"]
+    assert [each.name for each in both] == ["blind_dense", "blind_convolutional"]
     assert "256 ReLU" in both[0].description
     assert "5×5×8, 3×3×32" in both[1].description
     assert [each.parameters for each in both] == [
@@ -74,10 +75,9 @@ def test_they_are_the_same_from_the_cache_and_in_any_precision(
     again = doubled()  # known to no `once`
     with monkeypatch.context() as patch:
         patch.setattr(judges, "_train", lambda *_: pytest.fail("the cache was not read"))
-        read = trained_judges(again)
+        read = blind_judges(again)
     monkeypatch.setenv("JAXBQ_CACHE", str(tmp_path))
-    made = judges._trained("dense", "", both[0].network, judges._DENSE, doubled())
-    assert trained_judges(again) is read
+    made = judges._trained("blind_dense", "", both[0].network, judges._DENSE, doubled())
     for one, *others in zip(both, read, (made,), strict=False):
         for other in others:
             assert other.test_accuracy == one.test_accuracy
@@ -92,7 +92,7 @@ def test_other_data_have_other_judges(both, data, monkeypatch):
     monkeypatch.setattr(judges, "_train", lambda network, *_: trained.append(1) or both[0].params)
     labels = data.train_labels[::-1].copy()
     judges._trained(
-        "dense",
+        "blind_dense",
         "",
         both[0].network,
         judges._DENSE,
@@ -150,8 +150,8 @@ def test_answers_to_noise_are_counted(data):
 def test_strips_and_tiny_images_get_a_second_dense_judge(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXBQ_CACHE", str(tmp_path))
     monkeypatch.setattr(judges, "_train", lambda network, *_: network.init(jax.random.key(0)))
-    dense, other = trained_judges(problems.striped_dataset())
-    assert other.name == "convolutional"
+    dense, other = blind_judges(problems.striped_dataset())
+    assert other.name == "blind_convolutional"
     assert "two hidden layers, 128 and 64 tanh" in other.description
     assert other.parameters == 30 * 128 + 128 + 128 * 64 + 64 + 64 * 3 + 3
     assert dense.parameters == 30 * 256 + 256 + 256 * 3 + 3
@@ -241,7 +241,7 @@ def test_of_a_large_set_they_see_a_part(tiny, monkeypatch):
 @pytest.mark.slow
 def test_judges_of_digits_read_digits_through_noise_and_none_in_noise(mnist_10k, rng):
     real = standardise(mnist_10k.test_images)
-    for each in trained_judges(mnist_10k):
+    for each in blind_judges(mnist_10k):
         assert each.test_accuracy >= 0.97
         for strength, least in ((0.5, 0.95), (1.0, 0.93)):
             noisy = real + strength * rng.standard_normal(real.shape, np.float32)

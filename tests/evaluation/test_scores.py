@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any, NamedTuple
 
 import numpy as np
 import problems
@@ -143,7 +144,11 @@ def drawn_judges_and_panel(rng):
     """Networks that learnt nothing: what is to be tested is whom they are said to agree with."""
     judges = tuple(
         Judge(name, "", 0, 1.0, *problems.random_network(sizes, rng, "tanh", "softmax", scale=4.0))
-        for name, sizes in (("dense", (30, 8, 3)), ("convolutional", (30, 3)))
+        for name, sizes in (
+            ("dense", (30, 8, 3)),
+            ("convolutional", (30, 3)),
+            ("blind_dense", (30, 3)),
+        )
     )
     outputs = ("softmax", "sigmoid", "softmax")
     networks, params = zip(
@@ -224,18 +229,26 @@ def test_preimages_are_the_networks_own_and_class_means_are_not(standard, mnist_
 def test_judges_and_panel_read_when_asked_for(rng, tiny):
     images = np.asarray(tiny.class_means[:3], np.float32)
     nobody = score(result_of(images, np.eye(3)), "sigmoid", tiny)
-    assert np.isnan([nobody.readability, nobody.judge_probability, nobody.transfer]).all()
+    unknown = nobody.readability, nobody.accepted, nobody.evidence, nobody.judge_probability
+    assert np.isnan([*unknown, nobody.transfer]).all()
     assert (nobody.dense_reads == -1).all()
-    judges, panel = drawn_judges_and_panel(rng)
+    (*judges, blind), panel = drawn_judges_and_panel(rng)
     targets = [*(np.eye(3)[:2] * 0.98 + 0.01), [0.01, 0.01, 0.01]]
     scores = score(
-        result_of(images, np.eye(3), targets=targets), "sigmoid", judges=judges, panel=panel
+        result_of(images, np.eye(3), targets=targets),
+        "sigmoid",
+        judges=(*judges, blind),
+        panel=panel,
     )
     reads = [judge.read(images).argmax(axis=1) for judge in judges]
     assert scores.dense_reads[:, 0].tolist() == reads[0].tolist()
     assert scores.convolutional_reads[:, 0].tolist() == reads[1].tolist()
     expected = np.mean([read[:2] == [0, 1] for read in reads], axis=0)
     np.testing.assert_allclose(scores.readability[:2, 0], expected)
+    np.testing.assert_array_equal(scores.accepted, 1)
+    np.testing.assert_array_equal(
+        scores.evidence[:2, 0], blind.read(images).argmax(axis=1)[:2] == [0, 1]
+    )
     chances = np.mean([np.diag(judge.read(images)) for judge in judges], axis=0)
     np.testing.assert_allclose(scores.judge_probability[:2, 0], chances[:2])
     found = panel.read(images)
@@ -249,6 +262,32 @@ def test_judges_and_panel_read_when_asked_for(rng, tiny):
     # The last target has no class.
     last = scores.readability[2], scores.judge_probability[2], scores.transfer[2]
     assert np.isnan(last).all()
+
+
+class Abstainer(NamedTuple):
+    """A judge that reads class 0 in everything, and accepts what has a bright first pixel."""
+
+    name: str
+    must_answer: bool = False
+
+    def judge(self, images):
+        return np.tile([0.7, 0.2, 0.1], (len(images), 1)), (images[:, 0] > 0.5) | self.must_answer
+
+
+def test_a_judge_that_abstains_reads_nothing():
+    images = np.zeros((3, 30), np.float32)
+    images[:2, 0] = 1
+    judges: Any = Abstainer("neighbour"), Abstainer("dense"), Abstainer("given", True)
+    targets = np.eye(3)[[0, 1, 0]]
+    scores = score(result_of(images, np.eye(3), targets=targets), "sigmoid", judges=judges)
+    for reads in (scores.neighbour_reads, scores.dense_reads):
+        assert reads[:, 0].tolist() == [0, 0, -1]
+    assert scores.given_reads[:, 0].tolist() == [0, 0, 0]
+    assert scores.convolutional_reads[:, 0].tolist() == [-1, -1, -1]
+    assert scores.readability[:, 0].tolist() == [1, 0, 0]
+    assert scores.accepted[:, 0].tolist() == [1, 1, 0]
+    assert scores.evidence[:, 0].tolist() == [1, 0, 1]
+    np.testing.assert_allclose(scores.judge_probability[:, 0], [0.7, 0.2, 0])
 
 
 def test_fidelity_is_one_less_the_share_of_the_span_that_is_missed():

@@ -423,16 +423,25 @@ def test_judges_and_panel_read_every_image(config, tmp_path):
     changes = ["scores=full", f"scores.network={network}"]
     folder = run(load_config(config, changes), tmp_path, Quiet())
     rows = read_csv(folder.scores)
-    for reader in ("dense_reads", "convolutional_reads", "given_reads"):
-        assert {row[reader] for row in rows} <= {"0", "1", "2"}
+    assert {row["given_reads"] for row in rows} <= {"0", "1", "2"}
+    able = "dense", "convolutional", "neighbour"
+    assert {row[f"{name}_reads"] for row in rows for name in able} <= {"-1", "0", "1", "2"}
     for row in rows:
-        right = [row[f"{n}_reads"] == row["intended"] for n in ("dense", "convolutional", "given")]
+        right = [row[f"{name}_reads"] == row["intended"] for name in able]
         assert float(row["readability"]) == pytest.approx(np.mean(right))
+        assert float(row["accepted"]) >= float(row["readability"])
+        assert float(row["evidence"]) in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
         assert 0 <= float(row["judge_probability"]) <= 1
         assert 0 <= float(row["transfer_probability"]) <= 1
         assert float(row["autoencoder_residual"]) >= 0
     judges = folder.read_json("judges.json")
-    assert [judge["name"] for judge in judges] == ["dense", "convolutional", "given"]
+    assert [judge["name"] for judge in judges] == [
+        *able,
+        "blind_dense",
+        "blind_convolutional",
+        "given",
+    ]
+    assert all(judge["noise_accepted"] == 1 for judge in judges[3:])
     assert all(0 <= judge["noise_right"] <= 1 for judge in judges)
     assert len(folder.read_json("transfer.json")) >= 3
 

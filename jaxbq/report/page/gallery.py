@@ -40,9 +40,12 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "Readability": {
         "readability": "readability",
+        "accepted": "accepted by the judges",
+        "evidence": "evidence, read by judges that must answer",
         "judge_probability": "judges' mean probability",
         "dense_reads": "dense judge reads",
         "convolutional_reads": "convolutional judge reads",
+        "neighbour_reads": "neighbour judge reads",
         "given_reads": "given network reads",
         "judged": "the judge reads",
         "judged_right": "read as asked by the judge",

@@ -31,6 +31,8 @@ _BY_CLASS = {
     "target_probability": "probability",
     "largest_error": "largest error",
     "readability": "readability",
+    "accepted": "accepted",
+    "evidence": "evidence",
     "judged_right": "read by the judge",
     "judge_probability": "judges’ probability",
     "naturalness": "naturalness",
@@ -48,6 +50,7 @@ _CARD = {
     "nearest": "to the nearest",
     "correlation_own": "correlation with the mean",
 }
+_JUDGED = ("test_accuracy", "noise_accepted", "noise_right", "noise_confidence")
 _REASONS = {
     "computed": "a closed form, nothing to iterate",
     "reached": "reached the target",
@@ -339,7 +342,11 @@ def _control_tables(run: Run) -> Iterator[Table]:
             yield Table.of(caption, heads, lines)
 
     chance = share(1 / len(run.class_names))
-    noise = ["Noise read as a class asked at random", "Mean largest probability on noise"]
+    noise = [
+        "Noise accepted",
+        "Noise read as a class asked at random",
+        "Mean largest probability on noise",
+    ]
     yield from table(
         "judges.json",
         f"Judges. Of noise, a class asked at random is named by chance with probability {chance}",
@@ -396,6 +403,6 @@ def _judge(each: Mapping[str, Any], class_names: Sequence[str]) -> list[str]:
         str(each["name"]),
         str(each.get("description", "")),
         plain(each.get("parameters")),
-        *(accuracy(each.get(key)) for key in ("test_accuracy", "noise_right", "noise_confidence")),
+        *(accuracy(each.get(key)) for key in _JUDGED),
         ", ".join(f"{name}: {accuracy(value)}" for name, value in shares if value >= 0.005),
     ]

@@ -63,7 +63,7 @@ class Column(NamedTuple):
 
 _QUALITIES = (
     Column("fidelity", "Fidelity", "1 − largest output error, as a share of the range"),
-    Column("readability", "Readability", "share of judges that read the class asked for"),
+    Column("readability", "Readability", "share of judges that accept it and read the class"),
     Column("naturalness", "Naturalness", "share of real test images that are at least as unusual"),
     Column("transfer", "Transfer", "share of independent networks that read the class"),
     Column(
