@@ -55,7 +55,8 @@ def _edges(pictures: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.nda
         along *= length
         found.append(np.sqrt(down @ along.sum(axis=3) @ across.T))
     found.append(down @ pictures.mean(axis=3) @ across.T)
-    return np.stack(found, axis=-1).reshape(len(pictures), -1)
+    rows = np.stack(found, axis=-1)
+    return rows.reshape(len(rows), len(down) * len(across) * (_DIRECTIONS + 1))
 
 
 def _pool(side: int, stride: int) -> Float32[np.ndarray, "cells side"]:
