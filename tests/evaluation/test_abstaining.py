@@ -159,16 +159,19 @@ def test_held_out_kinds_of_mush_are_refused_and_digits_read(mnist_10k):
     space, random = mnist_10k.space, np.random.default_rng(9)
     of = source(mnist_10k.test_images, mnist_10k.test_labels, space, random)
     accepted = {}
-    for kind in KINDS:
-        mush = of.draw(kind, 500)
-        found = abstaining_judges(mnist_10k, without=(kind,))
+    # Two by two, the first two of what is made of whole strokes: a training takes a minute.
+    for kinds in (HARD[:2], ("phases", "traces"), ("patches", "pictures")):
+        found = abstaining_judges(mnist_10k, without=kinds)
         assert np.mean([judge.test_accuracy for judge in found]) >= 0.96
-        accepted[kind] = np.mean([judge.accepts(mush).mean() for judge in found])
-    easy = [accepted[kind] for kind in KINDS if kind not in HARD]
+        for kind in kinds:
+            mush = of.draw(kind, 500)
+            accepted[kind] = np.mean([judge.accepts(mush).mean() for judge in found])
+    easy = [share for kind, share in accepted.items() if kind not in HARD]
+    assert len(easy) == 4
     assert np.mean(easy) <= 0.01, accepted
     assert max(easy) <= 0.05, accepted
-    # Made of whole strokes of images: a limit of these judges, so that it does not grow.
-    assert max(accepted[kind] for kind in HARD) <= 0.8, accepted
+    # A limit of these judges, so that it does not grow.
+    assert max(accepted[kind] for kind in HARD[:2]) <= 0.8, accepted
 
 
 @pytest.mark.slow
