@@ -1,6 +1,9 @@
 """The examples of the documentation run as they stand there."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,13 +27,19 @@ def test_a_network_of_another_library_is_asked_as_the_page_shows():
 
 
 @pytest.mark.slow
-def test_a_lenet_goes_through_a_whole_run_as_the_page_shows(tmp_path, monkeypatch, capsys):
+def test_a_lenet_goes_through_a_whole_run_as_the_page_shows(tmp_path, monkeypatch):
     code, config, _ = EXAMPLES
     (tmp_path / "lenet.py").write_text(code)
     (tmp_path / "lenet.toml").write_text(config)
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "lenet.toml", "--run-code"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxbq.cli", "run", "lenet.toml", "--run-code"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    said = " ".join(done.stdout.split())
     assert float(re.search(r"lenet.py:trained: accuracy ([\d.]+)", said)[1]) > 0.93
     assert "warning" not in said
     assert "not applicable, since the network is no MLP: transpose" in said

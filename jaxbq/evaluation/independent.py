@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from ..data import Dataset
-from ..network.mlp import Network
 from ..runtime.cache import digest, kept
 
 MOST_IMAGES = 10_000
@@ -20,6 +19,15 @@ _MOST_PIXELS = 2**25  # of all of them, which lie in memory several times
 _BLOCKS = 64, 1024  # rows that a network is given at a time
 _EXTREME = 1e30
 _ACCURACY = "test_accuracy"
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What gives images logits."""
+
+    def logits(self, params: Any, x: Array) -> Array:
+        """Compute one number a class, from images as rows."""
+        ...
 
 
 @contextlib.contextmanager
@@ -85,7 +93,7 @@ def some_of(data: Dataset, seed: int) -> Int[np.ndarray, " n"]:
 
 
 def logits_of(
-    network: Network, params: Any, rows: Float32[np.ndarray, "n pixels"]
+    network: Classifier, params: Any, rows: Float32[np.ndarray, "n pixels"]
 ) -> Float[np.ndarray, "n outputs"]:
     """Compute logits on the host, block by block, as float64; none of them infinite or NaN."""
     size = _BLOCKS[0] if len(rows) <= _BLOCKS[0] else _BLOCKS[1]
@@ -115,7 +123,7 @@ def _digest_of(data: Dataset) -> str:
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(network: Network, params: Any, rows: Array) -> Array:
+def _logits(network: Classifier, params: Any, rows: Array) -> Array:
     return network.logits(params, jnp.asarray(rows))
 
 

@@ -15,14 +15,14 @@ from ..data import Dataset, Grid, ImageSpace
 from ..data.labels import listed
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
-from ..network.mlp import MLP, Network
+from ..network.mlp import MLP
 from ..training import Training, fit
 from ..training.loop import check_ends
 from ..training.optimisers import Optimiser
 from ..training.rules import TrainingArrays
 from .convolutional import Convolutional
 from .edges import Typical, edges
-from .independent import finite, logits_of, on_host, some_of, trained_once
+from .independent import Classifier, finite, logits_of, on_host, some_of, trained_once
 from .similarity import PIXELS_A_SHIFT, shifted, standardise, standardised
 
 _VERSION = 1  # raised whenever a change of code makes other judges of the same options
@@ -102,7 +102,7 @@ class Judge:
     description: str
     parameters: int
     test_accuracy: float
-    network: Network
+    network: Classifier
     params: Any
     standardised: bool = True
     gate: Gate | None = None
