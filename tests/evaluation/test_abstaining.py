@@ -159,19 +159,19 @@ def test_held_out_kinds_of_mush_are_refused_and_digits_read(mnist_10k):
     space, random = mnist_10k.space, np.random.default_rng(9)
     of = source(mnist_10k.test_images, mnist_10k.test_labels, space, random)
     accepted = {}
-    # Two by two, the first two of what is made of whole strokes: a training takes a minute.
-    for kinds in (HARD[:2], ("phases", "traces"), ("patches", "pictures")):
+    # Some of all, one of them made of whole strokes: a training takes a minute.
+    for kinds in (HARD[:1], ("phases",), ("patches",)):
         found = abstaining_judges(mnist_10k, without=kinds)
         assert np.mean([judge.test_accuracy for judge in found]) >= 0.96
         for kind in kinds:
             mush = of.draw(kind, 500)
             accepted[kind] = np.mean([judge.accepts(mush).mean() for judge in found])
     easy = [share for kind, share in accepted.items() if kind not in HARD]
-    assert len(easy) == 4
+    assert len(easy) == 2
     assert np.mean(easy) <= 0.01, accepted
     assert max(easy) <= 0.05, accepted
     # A limit of these judges, so that it does not grow.
-    assert max(accepted[kind] for kind in HARD[:2]) <= 0.8, accepted
+    assert max(accepted[kind] for kind in HARD[:1]) <= 0.8, accepted
 
 
 @pytest.mark.slow

@@ -143,6 +143,6 @@ def test_every_program_is_compiled_once(tmp_path, programs, monkeypatch):
 def test_every_program_of_all_methods_is_compiled_once(tmp_path, programs, monkeypatch):
     monkeypatch.setenv("JAXBQ_CACHE", str(tmp_path / "cache"))  # judges are trained, too
     twice = check(*run_and_count(small(tmp_path), tmp_path, programs, monkeypatch))
-    # Decoders of outputs and of codes answer by the same code.
+    # Decoders of outputs and of codes answer by the same code, as do class means and discriminants.
     assert {name.partition("-")[0] for name in twice} <= {"jit__invert"}
-    assert len(twice) <= 1
+    assert len(twice) <= 2
