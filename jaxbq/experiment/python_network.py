@@ -62,8 +62,10 @@ class PythonNetwork:
         return seen.once((self, wide), lambda: self._open(seen))
 
     def _open(self, data: Dataset) -> NetworkFile:
-        source, made = run_code(Path(self.python).expanduser(), self.name)
-        try:
+        path = Path(self.python).expanduser()
+        source, made = run_code(path, self.name)
+        # What is called to get the network is the user's code too.
+        with _users_code(path):
             model, params = as_network(
                 made,
                 data,
@@ -72,8 +74,6 @@ class PythonNetwork:
                 input_shape=self.input_shape,
                 dtype="float64" if jax.config.read("jax_enable_x64") else "float32",
             )
-        except JaxbqError as fault:
-            raise JaxbqError(f"{self.source}: {fault}") from None
         if isinstance(model, Adapted):
             # Whose a checkpoint is, is told by the text of its network.
             what = f"{model.what} {self.source} ({source[:8]})"
@@ -151,35 +151,35 @@ def run_code(path: Path, name: str) -> tuple[str, Any]:
     if specification is None or specification.loader is None:
         raise JaxbqError(f"{path}: is no Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(specification)
-    with _importable(path.resolve().parent):
-        # Its classes look their module up.
-        sys.modules[module_name] = module
-        try:
-            specification.loader.exec_module(module)
-        except (Exception, SystemExit) as fault:
-            del sys.modules[module_name]
-            said = _in_words(fault, str(specification.origin))
-            raise JaxbqError(f"{path}: its code fails: {said}") from fault
+    # Its classes look their module up.
+    sys.modules[module_name] = module
+    with _users_code(path):
+        specification.loader.exec_module(module)
     if not hasattr(module, name):
         raise JaxbqError(f"{path}: has no {name!r}")
     return source, getattr(module, name)
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let code import its neighbours, as if it were run itself."""
-    sys.path.insert(0, str(folder))
+def _users_code(path: Path) -> Iterator[None]:
+    """Let code import its neighbours, as if it were run itself; make of its faults one line."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
     try:
         yield
+    except JaxbqError as fault:
+        raise JaxbqError(f"{path}: {fault}") from None
+    except (Exception, SystemExit) as fault:
+        raise JaxbqError(f"{path}: its code fails: {_in_words(fault, path)}") from fault
     finally:
-        sys.path.remove(str(folder))
+        sys.path.remove(folder)
 
 
-def _in_words(fault: BaseException, file: str) -> str:
+def _in_words(fault: BaseException, path: Path) -> str:
     """Say what a fault is, and in which line of the file."""
     line, trace = getattr(fault, "lineno", None), fault.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = trace.tb_lineno
         trace = trace.tb_next
     what = (str(fault).splitlines() or [""])[0]

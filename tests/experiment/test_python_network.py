@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import problems
 import pytest
+from safetensors.numpy import load_file, save_file
 from test_experiment import Quiet
 
 from jaxbq.cli import main
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config, run
 from jaxbq.experiment.finished import open_run
-from jaxbq.network.files import load_network
+from jaxbq.network.files import describe_network, load_network
 
 CODE = """
 import jax
@@ -208,8 +209,6 @@ def test_a_run_of_it_can_be_compared(place, capsys):
 def test_controls_are_the_architecture_with_what_it_learnt_gone(place):
     experiment = load_config(place / "own.toml", ["methods=[{kind='exemplars'}]"])
     folder = run(experiment, place / "runs", Quiet(), code=True)
-    from safetensors.numpy import load_file
-
     files = {n: load_file(folder.network(n)) for n in (0, "random_weights", "permuted_labels")}
     for name, values in files[0].items():
         mixed = files["random_weights"][name]
@@ -223,6 +222,27 @@ def test_parameters_in_a_run_are_no_network_for_other_commands(place):
     folder = run(experiment, place / "runs", Quiet(), code=True)
     with pytest.raises(JaxbqError, match=r"holds the parameters of .*net\.py:make"):
         load_network(folder.network())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pixel_range": [1, 0]}, "pixel range does not fit"),
+        ({"image_shape": [-6, -5]}, "image shape or pixel range"),
+        ({"class_names": ["a"]}, "1 class names, 3 outputs"),
+        ({"output": "zig"}, "no activation 'zig'"),
+    ],
+)
+def test_a_damaged_header_is_refused(tmp_path, change, message):
+    header = {"python": "net", "output": "softmax", "outputs": 3, "image_shape": [6, 5]}
+    header |= {"pixel_range": [0, 1], "class_names": ["a", "b", "c"]}
+    path = tmp_path / "net.safetensors"
+    arrays = {"parameters.0": np.zeros(3, np.float32)}
+    save_file(arrays, path, metadata={"jaxbq": json.dumps(header)})
+    assert describe_network(path).model.sizes == (30, 3)
+    save_file(arrays, path, metadata={"jaxbq": json.dumps(header | change)})
+    with pytest.raises(JaxbqError, match=message):
+        describe_network(path)
 
 
 def test_other_parameters_are_not_gone_on_with(place):
@@ -260,6 +280,7 @@ def test_what_it_reads_better_is_said(place, ink, warned):
         ("import nothing_of_this_name", "make", "ModuleNotFoundError"),
         ("raise SystemExit(3)", "make", "SystemExit"),
         ("a = 1", "make", "has no 'make'"),
+        ("def make():\n    open('none.npz')", "make", "line 2: FileNotFoundError"),
         (None, "make", "net.py: cannot be read: No such file"),
     ],
 )

@@ -154,14 +154,7 @@ def load_network(path: Path | str, dtype: str | None = None) -> NetworkFile:
         )
     header = validate(_Header, table, str(path))
     model = MLP(header.sizes, header.hidden, header.output, header.bias)
-    low, high = header.pixel_range
-    space = ImageSpace(header.image_shape, low, high)
-    if math.prod(header.image_shape) != model.sizes[0] or not low < high:
-        raise JaxbqError(f"{path}: its image shape or pixel range does not fit the network")
-    if len(header.class_names) != model.sizes[-1]:
-        raise JaxbqError(
-            f"{path}: {len(header.class_names)} class names, {model.sizes[-1]} outputs"
-        )
+    space = _space(path, header, model.sizes[0], model.sizes[-1])
     params = _params(path, model, tensors, dtype)
     assumed = () if header.named else ("class_names",)
     return NetworkFile(model, params, space, header.class_names, assumed, notes=header.notes)
@@ -178,9 +171,19 @@ def describe_network(path: Path) -> NetworkFile:
     if "python" not in table:
         return load_network(path)
     header = validate(_AdaptedHeader, table, str(path))
-    space = ImageSpace(header.image_shape, *header.pixel_range)
+    space = _space(path, header, math.prod(header.image_shape), header.outputs)
     model = Described(header.python, header.output, (space.pixels, header.outputs))
     return NetworkFile(model, tuple(tensors.values()), space, header.class_names)
+
+
+def _space(path: Path, header: Any, pixels: int, outputs: int) -> ImageSpace:
+    """Check what a header says of the ends of a network; return what its images are."""
+    shape, (low, high) = header.image_shape, header.pixel_range
+    if math.prod(shape) != pixels or min(shape, default=0) < 1 or not low < high:
+        raise JaxbqError(f"{path}: its image shape or pixel range does not fit the network")
+    if len(header.class_names) != outputs:
+        raise JaxbqError(f"{path}: {len(header.class_names)} class names, {outputs} outputs")
+    return ImageSpace(shape, low, high)
 
 
 def load_parameters(path: Path, like: Any) -> Any:
