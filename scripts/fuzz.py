@@ -68,7 +68,7 @@ def fuzz(name: str, runs: int, seed: int, keep: Path) -> None:
     """Fuzz one reader in this process; does not return."""
     import atheris
 
-    watched = ["jaxbq", "zipfile", "numpy.lib", "PIL", "tomllib", "skops"]
+    watched = ["jaxbq", "zipfile", "numpy.lib", "PIL", "tomllib", "skops", "pyfive"]
     with atheris.instrument_imports(include=watched):
         reader = readers()[name]
         import hostile

@@ -20,6 +20,7 @@ _MOST_JSON = 2**22
 _PASSED = {"InputLayer", "Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
 _PASSED |= {"ActivityRegularization", "Flatten", "Reshape", "Identity"}
 _MOST_GROUPS = 4096
+_CONTIGUOUS, _VIRTUAL = 1, 3  # HDF5's classes of storage
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,7 +31,7 @@ def read_keras(path: Path) -> Found:
     Raises:
         JaxbqError: the file is damaged, too large, or holds more than a chain of Dense layers.
     """
-    h5py = _h5py(path)
+    pyfive = _pyfive(path)
     with open_archive(path, MOST_BYTES) as archive:
         names = set(archive.namelist())
         if not {"config.json", "model.weights.h5"} <= names:
@@ -39,7 +40,7 @@ def read_keras(path: Path) -> Found:
             raise JaxbqError(f"{path}: its config is larger than jaxbq reads")
         config = json.loads(archive.read("config.json"))
         content = io.BytesIO(archive.read("model.weights.h5"))
-    _, held = _read_h5(h5py, content, str(path))
+    _, held = _read_h5(pyfive, content, str(path))
     counted: dict[str, int] = {}
 
     def weights(kind: str, options: Mapping[str, Any]) -> Arrays:
@@ -65,13 +66,12 @@ def read_h5(path: Path, orientation: Orientation | None, inputs: int | None) -> 
     Raises:
         JaxbqError: the file is damaged, or holds more than a chain of Dense layers.
     """
-    h5py = _h5py(path)
+    pyfive = _pyfive(path)
     if not path.is_file():
         raise JaxbqError(f"{path}: no such file")
     if path.stat().st_size > MOST_BYTES:
         raise JaxbqError(f"{path}: larger than jaxbq reads")
-    with path.open("rb") as raw:
-        config, held = _read_h5(h5py, raw, str(path))
+    config, held = _read_h5(pyfive, io.BytesIO(path.read_bytes()), str(path))
     if config is not None:
         if orientation is not None:
             raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
@@ -280,24 +280,25 @@ def _check_inbound(inbound: Any, before: str, where: str) -> None:
         raise JaxbqError(f"{where}: its layers are no chain, one after another")
 
 
-def _h5py(path: Path) -> Any:
+def _pyfive(path: Path) -> Any:
+    # Not h5py: on a damaged file HDF5's C library may never end, and nothing can stop it.
     try:
-        import h5py
+        import pyfive
     except ImportError:
         raise JaxbqError(
-            f"{path}: reading it needs h5py; pip install 'jaxbq[import]' has it"
+            f"{path}: reading it needs pyfive; pip install 'jaxbq[import]' has it"
         ) from None
-    return h5py
+    return pyfive
 
 
-def _read_h5(h5py: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]:
+def _read_h5(pyfive: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]:
     """Read the config that a whole model has, else None, and the arrays of every layer by name.
 
     Keras 3 keeps them in groups ``…/NAME/vars``, numbered; a whole model, and Keras 2, in groups
     ``NAME/…``, named.
     """
     try:
-        with h5py.File(raw, "r") as content:
+        with pyfive.File(raw) as content:
             config = content.attrs.get("model_config")
             if config is not None:
                 if not isinstance(config, str | bytes) or len(config) > _MOST_JSON:
@@ -305,7 +306,7 @@ def _read_h5(h5py: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]:
                 config = json.loads(config)
             held: dict[str, Arrays] = {}
             groups: dict[str, tuple[str, ...]] = {}
-            for path, values in _arrays(h5py, content, where):
+            for path, values in _arrays(pyfive, content, where):
                 *above, leaf = path
                 if "vars" in above:
                     above = above[: above.index("vars")]
@@ -321,13 +322,13 @@ def _read_h5(h5py: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]:
             return config, held
     except JaxbqError:
         raise
-    # HDF5's C library reports damage as any of these, or as a plain Exception.
+    # Damage shows as an exception of whatever reads there, failed assertions among them.
     except Exception as fault:
-        reason = str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
+        reason = (str(fault).splitlines() or ["damaged, or with links to another file"])[0][:200]
         raise JaxbqError(f"{where}: not an HDF5 file that can be read ({reason})") from None
 
 
-def _arrays(h5py: Any, content: Any, where: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+def _arrays(pyfive: Any, content: Any, where: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
     """List the arrays of the layers with their paths, once they are known to be small enough."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     seen, left = 0, MOST_BYTES
@@ -337,20 +338,25 @@ def _arrays(h5py: Any, content: Any, where: str) -> Iterator[tuple[tuple[str, ..
         if seen > _MOST_GROUPS:
             raise JaxbqError(f"{where}: holds more groups than jaxbq reads")
         for key in group:
-            # Hard links alone: others lead to other places or files, or back in a circle.
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise JaxbqError(f"{where}: has a link to elsewhere ({key!r}), which is not read")
             if not path and key in ("optimizer", "optimizer_weights"):
                 continue
             member, inner = group[key], (*path, key)
             shown = f"{where}: array {'/'.join(inner)!r}"
-            if isinstance(member, h5py.Group):
+            if isinstance(member, pyfive.Group):
                 waiting.append((inner, member))
                 continue
-            if not isinstance(member, h5py.Dataset) or member.dtype.kind not in "fiu":
+            if not isinstance(member, pyfive.Dataset) or np.dtype(member.dtype).kind not in "fiu":
                 raise JaxbqError(f"{shown} does not hold plain numbers")
-            if member.is_virtual or member.external:
+            if member.id.layout_class == _VIRTUAL or (
+                member.id.layout_class == _CONTIGUOUS
+                and member.id.data_offset == pyfive.core.UNDEFINED_ADDRESS
+            ):
                 raise JaxbqError(f"{shown} keeps its numbers in another file, which is not read")
+            # Nothing bounds what a compressed chunk becomes.
+            if member.compression is not None:
+                raise JaxbqError(
+                    f"{shown} is compressed, which is not read: h5repack -f NONE FILE NEW"
+                )
             if member.ndim > 2:
                 raise JaxbqError(
                     f"{shown} has shape {member.shape}, of a convolution or the like; only Dense "

@@ -529,9 +529,23 @@ def test_hostile_h5_files(tmp_path):
     def convolution(file):
         file["layers/conv2d/vars/0"] = np.zeros((3, 3, 1, 8))
 
-    refused("link to elsewhere", circle)
+    def compressed(file):
+        file.create_dataset("layers/dense/vars/0", data=np.ones((9, 9)), compression="gzip")
+
+    def beside(file):
+        file.create_dataset("layers/dense/vars/0", (2, 3), "f4", external=[("raw.bin", 0, 24)])
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((2, 3), "f4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (2, 3))
+        file.create_virtual_dataset("layers/dense/vars/0", layout)
+
+    refused("more groups than jaxbq reads", circle)
+    refused("h5repack", compressed)
+    refused("in another file", beside)
+    refused("in another file", virtual)
     refused("larger than jaxbq reads", huge)
-    refused("link to elsewhere", elsewhere)
+    refused("links to another file", elsewhere)
     refused("plain numbers", words)
     refused("only Dense layers can", convolution)
     refused("holds no weights", lambda file: None)
