@@ -190,6 +190,7 @@ def _summary_row(what: str, found: "dict[Any, Any]") -> dict[str, str]:
         "specificity": known("specificity"),
         "class mean r": known("correlation"),
         "optima": known("distinct", "{:.1f}".format),
+        "diversity": known("diversity"),
         "seconds": known("seconds", "{:.2f}".format),
     }
 
@@ -233,6 +234,13 @@ def add_report(commands: Any) -> None:
         default=[],
         help="of figures: png (default), pdf, svg; give it again for more than one",
     )
+    report.add_argument(
+        "--across",
+        choices=("fidelity", "specificity"),
+        default="fidelity",
+        help="which score lies across in figures/plane: fidelity (default) or specificity, how "
+        "much more an image answers its own network than others trained on the same data",
+    )
     report.set_defaults(command=_report)
 
 
@@ -245,7 +253,7 @@ def _report(chosen: argparse.Namespace) -> None:
     style = Style(_width(chosen.width), tuple(dict.fromkeys(chosen.format)) or ("png",))
     run = open_run(chosen.run)
     with Terminal() as terminal, locked(run.path):
-        build(run, style)
+        build(run, style, chosen.across)
         terminal.say(f"pictures: {run.folder.figures}; tables: {run.folder.tables}")
         terminal.say(f"report: {run.folder.report}")
 

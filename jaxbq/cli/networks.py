@@ -265,7 +265,7 @@ def _show_spread(terminal: "Terminal", result: "Result", class_names: Sequence[s
     found = spread(result.images)
     rows = [
         [name_target(target, class_names), str(distinct), f"{alike:.3f}"]
-        for target, distinct, alike in zip(result.targets, *found, strict=True)
+        for target, distinct, alike in zip(result.targets, *found[:2], strict=True)
     ]
     title = f"how the {result.images.shape[1]} images of each target differ"
     terminal.table(title, ["target", "distinct optima", "mean correlation"], rows)

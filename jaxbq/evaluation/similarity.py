@@ -1,10 +1,12 @@
 """How alike images are: correlation, structure (SSIM), how distinct the samples of a target are."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.ndimage import uniform_filter
+from scipy.spatial.distance import pdist
 
 from ..data import Grid
 
@@ -141,24 +143,35 @@ class Spread(NamedTuple):
     Args:
         distinct: number of distinct optima: groups of images linked by a correlation of 0.95.
         mean_correlation: mean over pairs of samples; 1 for one sample.
+        diversity: mean distance of pairs of samples as a share of that of pairs of real images of
+            the class that the target asks for: 0 where all samples are the same, 1 where they
+            differ as real images do, more where they differ more. 0 for one sample; NaN where there
+            are no two such images, or no class is asked for.
     """
 
     distinct: Int[np.ndarray, " targets"]
     mean_correlation: Float[np.ndarray, " targets"]
+    diversity: Float[np.ndarray, " targets"]
 
 
-def spread(images: Float[np.ndarray, "targets samples pixels"]) -> Spread:
+def spread(
+    images: Float[np.ndarray, "targets samples pixels"],
+    real: Sequence[Float[np.ndarray, "n pixels"]] = (),
+) -> Spread:
     """Measure the spread of samples.
 
     Args:
         images: what a method returned.
+        real: for every target, real images of the class that it asks for; without them diversity
+            is unknown.
     """
     # Imported for the few methods that give several images of a target.
     from scipy.sparse.csgraph import connected_components
 
     samples = images.shape[1]
+    usual = np.array([_mean_distance(rows) for rows in real] or [np.nan] * len(images))
     if samples == 1:
-        return Spread(np.ones(len(images), int), np.ones(len(images)))
+        return Spread(np.ones(len(images), int), np.ones(len(images)), 0 * usual)
     distinct, means = [], []
     for rows in images:
         table = correlation(rows, rows)
@@ -166,4 +179,12 @@ def spread(images: Float[np.ndarray, "targets samples pixels"]) -> Spread:
         # Groups that are linked, directly or through others.
         distinct.append(connected_components(table >= ALIKE, directed=False)[0])
         means.append(pairs.mean())
-    return Spread(np.array(distinct), np.array(means))
+    apart = np.array([_mean_distance(rows) for rows in images])
+    # Real images that are all the same are no measure.
+    usual[usual == 0] = np.nan
+    return Spread(np.array(distinct), np.array(means), apart / usual)
+
+
+def _mean_distance(images: Float[np.ndarray, "n pixels"]) -> float:
+    """Mean Euclidean distance over all pairs; NaN where there is no pair."""
+    return float(pdist(images).mean()) if len(images) > 1 else np.nan

@@ -342,7 +342,7 @@ class Run:
         """What a person asks first: one row a method, plain means over networks and targets.
 
         Columns: ``right`` of ``targets``, ``right_before`` the pixel policy; ``largest_error`` of
-        any; ``seconds`` a network; ``distinct`` images and ``alike``, mean correlation, of samples;
+        any; ``seconds`` a network; ``distinct`` images, ``alike``, mean correlation, and ``diversity`` of samples;
         the others are means, ``distance`` of the squared Mahalanobis distance a pixel. NaN is
         unknown.
         """
@@ -368,6 +368,7 @@ class Run:
             ("seconds", self.cost, "run"),
             ("distinct", self.spread, "distinct"),
             ("alike", self.spread, "mean_correlation"),
+            ("diversity", self.spread, "diversity"),
         ):
             own = self._of(source, None)
             found[name] = own.groupby("method")[column].mean() if column in own else math.nan

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
 from ..evaluation import Scores, on_noise, score, spread
+from ..evaluation.scores import intended_classes
+from ..evaluation.similarity import Spread
 from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
 from ..options import describe
@@ -22,11 +25,11 @@ from .folder import JUDGES, NATURALNESS, TRACES, TRANSFER, NetworkName, RunFolde
 
 _IMAGE = ("network", "method", "target", "sample")
 SCORE_COLUMNS = (*_IMAGE, "reason", "iterations", *Scores._fields)
-SPREAD_COLUMNS = ("network", "method", "target", "samples", "distinct", "mean_correlation")
+SPREAD_COLUMNS = ("network", "method", "target", "samples", *Spread._fields)
 COST_COLUMNS = ("network", "method", "prepare", "compile", "run", "images", "steps", "operations")
 
-
 _NEIGHBOURS = 3
+_REAL = 200  # test images of a class, at most, whose distances are the measure of diversity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ class ScoringCell:
             row = (self.network, describe(result.method))
             scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
             rows["scores"] += [[*row, *values] for values in _score_rows(result, scores)]
-            rows["spread"] += [[*row, *values] for values in _spread_rows(result)]
+            rows["spread"] += [[*row, *values] for values in _spread_rows(result, data)]
             rows["cost"].append([*row, *_cost(result)])
             best.append(result.images[:, 0])
         known = min(_NEIGHBOURS, len(data.train_images))
@@ -88,12 +91,17 @@ def _score_rows(result: Result, scores: Scores) -> Iterator[list[Any]]:
         ]
 
 
-def _spread_rows(result: Result) -> Iterator[list[Any]]:
+def _spread_rows(result: Result, data: Dataset) -> Iterator[list[Any]]:
     """One row a target, of a method that gives several images of each."""
     samples = result.images.shape[1]
     if samples > 1:
-        for target, (distinct, alike) in enumerate(zip(*spread(result.images), strict=True)):
-            yield [target, samples, int(distinct), float(alike)]
+        # Of no class, -1, there are none.
+        real = [
+            data.test_images[data.test_labels == label][:_REAL]
+            for label in intended_classes(result.targets)
+        ]
+        for target, found in enumerate(zip(*spread(result.images, real), strict=True)):
+            yield [target, samples, *(value.item() for value in found)]
 
 
 def _cost(result: Result) -> list[Any]:

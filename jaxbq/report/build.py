@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from ..errors import JaxbqError
 from ..experiment.finished import Run
 from ..methods import Result
 from ..options import describe, get_option, varied
@@ -20,7 +21,7 @@ _MOST_ROWS = 10
 _USUAL = Style()
 
 
-def build(run: Run, style: Style = _USUAL) -> None:
+def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
     """Make the report of a run: figures, tables and the page.
 
     The same files give the same bytes.
@@ -28,13 +29,19 @@ def build(run: Run, style: Style = _USUAL) -> None:
     Args:
         run: that is finished.
         style: of the figures.
+        across: the score that lies across in the plane, ``fidelity`` or ``specificity``.
 
     Raises:
-        JaxbqError: the folder lacks a file or one is damaged.
+        JaxbqError: the folder lacks a file or one is damaged; or nothing is known of that score.
     """
+    if across == "specificity" and not run.transfer:
+        raise JaxbqError(
+            f"{run.path}: no specificity is known; set scores.transfer to 3 in its config and run "
+            "it again"
+        )
     for network in run.networks:
         run.results(network)  # so that a damaged run has no half a report
-    for name, figure in _figures(run, style.inches):
+    for name, figure in _figures(run, style.inches, across):
         save_all(figure, run.folder.figures / name, style)
         if name.startswith("path-"):
             result = run.first[int(name.removeprefix("path-"))]
@@ -43,7 +50,7 @@ def build(run: Run, style: Style = _USUAL) -> None:
     write_page(run)
 
 
-def _figures(run: Run, width: float | None) -> Iterator[tuple[str, Any]]:
+def _figures(run: Run, width: float | None, across: str) -> Iterator[tuple[str, Any]]:
     """Draw every figure of a run, each with its name."""
     names, space = run.class_names, run.space
 
@@ -73,10 +80,10 @@ def _figures(run: Run, width: float | None) -> Iterator[tuple[str, Any]]:
     targets = len(run.titles)
     # Of digits a 3 comes first, which is not easily taken for another.
     shown = list(dict.fromkeys((targets // 3, 0, max(targets - 2, 0))))
-    methods = points_of(run, shown)
+    methods = points_of(run, shown, across)
     if any(method.place for method in methods):  # without judges there is no readability
         titles = [run.titles[n] for n in shown]
-        yield "plane", plane_figure(methods, space, titles=titles, width=width)
+        yield "plane", plane_figure(methods, space, across=across, titles=titles, width=width)
 
 
 def _sample_rows(result: Result, class_names: Sequence[str]) -> list[ImageRow]:

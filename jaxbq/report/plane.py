@@ -46,21 +46,35 @@ _ROW, _TITLES, _FOOT, _NUMBER, _SIGN, _GAP = 0.185, 0.18, 0.4, 0.2, 0.15, 0.03
 _SCALE = 0.31  # share of the list's width for naturalness
 _DISTANCES = (0.03, 0.035, 0.04, 0.045, 0.05, 0.06)  # of numbers from signs; the first that does
 _MARK = 0.1  # inches that a sign covers
-_ACROSS, _UP = (-0.06, 1.1), (-0.06, 1.14)
+_ENDS, _UP = (-0.06, 1.1), (-0.06, 1.14)
 _SIZE, _SMALL = 7.0, 6.2  # points
 _EXPLAINED = (
-    "Fidelity: does the network answer what was asked? 1 is exactly. Readability: which share of "
-    "judges, networks that never saw this one, read what was asked? Naturalness: the share of real "
+    "Readability: which share of judges, networks that never saw this one, read what was asked? Naturalness: the share of real "
     "test images that are at least as unusual; of real ones it is 0.5 on average. "
     "Signs are means, lines 95 % intervals."
 )
 _CONTROLS = " Small hollow signs: the same methods on networks that have learnt nothing."
-# What each quadrant means, and its centre.
-_QUADRANTS = {
-    "faithful\nand readable": (0.75, 0.8),
-    "readable,\nnot faithful": (0.22, 0.8),
-    "faithful,\nnot readable": (0.75, 0.25),
-    "neither": (0.22, 0.25),
+# What can lie across: what it means, and each quadrant with its centre.
+ACROSS: Mapping[str, tuple[str, Mapping[str, tuple[float, float]]]] = {
+    "fidelity": (
+        "Fidelity: does the network answer what was asked? 1 is exactly. ",
+        {
+            "faithful\nand readable": (0.75, 0.8),
+            "readable,\nnot faithful": (0.22, 0.8),
+            "faithful,\nnot readable": (0.75, 0.25),
+            "neither": (0.22, 0.25),
+        },
+    ),
+    "specificity": (
+        "Specificity: how much more does this network answer it than others trained on the same "
+        "data? 0 is no more. ",
+        {
+            "its own\nand readable": (0.75, 0.8),
+            "readable, but\nof any network": (0.22, 0.8),
+            "its own,\nnot readable": (0.75, 0.25),
+            "neither": (0.22, 0.25),
+        },
+    ),
 }
 
 
@@ -71,7 +85,8 @@ class PlanePoint:
     Args:
         label: its name.
         kind: of the method, like ``transpose``; says which sign it gets.
-        fidelity: mean, low and high end of the interval, from 0 to 1; None where unknown.
+        across: mean, low and high end of the interval of the score that lies across, as fidelity
+            from 0 to 1; None where unknown.
         readability: likewise, the share of judges that accept the image and read what was asked.
         naturalness: likewise, a p-value from 0 to 1.
         images: what it gave for some targets, shape (shown, pixels).
@@ -79,17 +94,17 @@ class PlanePoint:
 
     label: str
     kind: str
-    fidelity: Estimate | None
+    across: Estimate | None
     readability: Estimate | None
     naturalness: Estimate | None = None
     images: Float[np.ndarray, "shown pixels"] | None = None
 
     @property
     def place(self) -> tuple[float, float] | None:
-        """Mean fidelity and readability; None where one is unknown."""
-        if self.fidelity is None or self.readability is None:
+        """Means across and up; None where one is unknown."""
+        if self.across is None or self.readability is None:
             return None
-        x, y = self.fidelity[0], self.readability[0]
+        x, y = self.across[0], self.readability[0]
         return (x, y) if math.isfinite(x) and math.isfinite(y) else None
 
     @property
@@ -108,7 +123,7 @@ class Family(NamedTuple):
     colour: str
 
 
-_FROM_DATA = ("exemplars", "exemplar_mean", "class_mean", "linear_discriminant", "logistic")
+_ORIGIN = PlanePoint("", "", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 FAMILIES = (
     Family("layers run backwards", ("transpose", "pseudo_inverse"), "o", 6.0, BLUE),
     Family("image searched for", ("preimage", "ascent"), "^", 6.6, ORANGE),
@@ -135,12 +150,13 @@ def plane_figure(
     points: Sequence[PlanePoint],
     space: ImageSpace,
     *,
+    across: str = "fidelity",
     titles: Sequence[str] = (),
     controls: Sequence[PlanePoint] = (),
     width: float | None = None,
     listed: bool = True,
 ) -> Figure:
-    """Draw methods in the plane of fidelity and readability, and how natural each is.
+    """Draw methods in the plane of a score and readability, and how natural each is.
 
     Marks of method n, from 1 in the order given, have the gids ``sign-n``, ``whisker-n``,
     ``number-n`` and ``leader-n``.
@@ -148,6 +164,7 @@ def plane_figure(
     Args:
         points: one a method.
         space: of their images.
+        across: the score that lies across, one of :data:`ACROSS`.
         titles: what each of a point's images asks for.
         controls: the same methods on networks that have learnt nothing: small and hollow, without
             a number.
@@ -166,7 +183,8 @@ def plane_figure(
         raise JaxbqError("no methods to draw in the plane; give at least one")
     check_drawable(space)
     width = max(width or WIDTHS["page"], _NARROWEST)
-    said = _EXPLAINED + _CONTROLS * bool(controls)
+    meaning, quadrants = ACROSS[across]
+    said = meaning + _EXPLAINED + _CONTROLS * bool(controls)
     if any(text_width(title, 6.5, "bold") > _picture(space) + _GAP for title in titles):
         said, titles = f"{said} Images, from the left: {', '.join(titles)}.", ()
     words = _wrap(said, _SMALL, width - 0.2) if listed else []
@@ -174,19 +192,22 @@ def plane_figure(
     families = [family for family in (*FAMILIES, _OTHER) if family in found]
     beside = listed and width >= _BESIDE
     long = (_TITLES + _FOOT + _ROW * len(points)) * listed
-    across = (0.53 * width if beside else width - 0.1) - _LEFT
+    wide = (0.53 * width if beside else width - 0.1) - _LEFT
     below = _BELOW + -(-len(families) // 2) * _SIGNS + 0.05
     # Beside a long list the plane grows with it, within reason.
-    tall = min(max(0.85 * across, long - below), 1.2 * across) if beside else 0.9 * across
+    tall = min(max(0.85 * wide, long - below), 1.2 * wide) if beside else 0.9 * wide
     high = _ABOVE + (max(tall + below, long) if beside else tall + below + long)
     high += 0.06 + _LINE * len(words)
     figure = Figure(figsize=(width, high), dpi=DPI)
-    box = (_LEFT, high - _ABOVE - tall, across, tall)
-    axis = axes_at(figure, box, xlim=_ACROSS, ylim=_UP, label="plane")
-    _draw_frame(axis, families, below / tall)
-    _draw_plane(axis, points, controls)
+    box = (_LEFT, high - _ABOVE - tall, wide, tall)
+    # Below 0 is a rare place, which takes room where something is there alone.
+    least = min(p.place[0] for p in (*points, *controls, _ORIGIN) if p.place is not None)
+    ends = (math.floor(10 * least - 0.6) / 10 if least < _ENDS[0] else _ENDS[0], _ENDS[1])
+    axis = axes_at(figure, box, xlim=ends, ylim=_UP, label="plane")
+    _draw_frame(axis, across, families, below / tall)
+    _draw_plane(axis, points, controls, quadrants)
     if listed:
-        corner = (_LEFT + across + 0.18, 0.0) if beside else (0.05, tall + below)
+        corner = (_LEFT + wide + 0.18, 0.0) if beside else (0.05, tall + below)
         room = (corner[0], high - _ABOVE - corner[1] - long, width - corner[0], long)
         _draw_list(figure, room, points, space, titles)
     for n, line in enumerate(reversed(words)):
@@ -195,8 +216,13 @@ def plane_figure(
     return figure
 
 
-def points_of(run: Run, shown: Sequence[int] = ()) -> list[PlanePoint]:
+def points_of(run: Run, shown: Sequence[int] = (), across: str = "fidelity") -> list[PlanePoint]:
     """Place the methods of a run, each with its best images for some targets.
+
+    Args:
+        run: that is finished.
+        shown: numbers of the targets whose images are shown.
+        across: the score that lies across.
 
     Raises:
         JaxbqError: a file of the run is damaged or of an older version.
@@ -205,7 +231,7 @@ def points_of(run: Run, shown: Sequence[int] = ()) -> list[PlanePoint]:
         PlanePoint(
             method,
             result.method.kind,  # type: ignore[attr-defined]
-            found["fidelity"][:3],
+            found[across][:3],
             found["readability"][:3],
             found["naturalness"][:3],
             result.images[list(shown), 0],
@@ -220,15 +246,16 @@ def _dress(axis: Any) -> None:
     axis.spines[:].set_color("0.4")
 
 
-def _draw_frame(axis: Any, families: Sequence[Family], below: float) -> None:
+def _draw_frame(axis: Any, across: str, families: Sequence[Family], below: float) -> None:
     """Draw the axes of the plane and, under them, what the signs mean."""
+    ends = axis.get_xlim()
     look: Any = {"color": "0.88", "linewidth": 0.8, "zorder": 0, "clip_on": False}
     axis.plot((0.5, 0.5), _UP, **look)
-    axis.plot(_ACROSS, (0.5, 0.5), **look)
+    axis.plot(ends, (0.5, 0.5), **look)
     axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     _dress(axis)
-    axis.set_xlabel("fidelity", fontweight="bold", labelpad=1)
+    axis.set_xlabel(across, fontweight="bold", labelpad=1)
     axis.set_ylabel("readability", fontweight="bold", labelpad=2.5)
     signs = [
         Line2D([], [], color=f.colour, marker=f.marker, ms=0.85 * f.size, ls="none", mew=0)
@@ -239,7 +266,12 @@ def _draw_frame(axis: Any, families: Sequence[Family], below: float) -> None:
     axis.legend(signs, names, loc="lower left", bbox_to_anchor=(-0.06, -below), **look)
 
 
-def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[PlanePoint]) -> None:
+def _draw_plane(
+    axis: Any,
+    points: Sequence[PlanePoint],
+    controls: Sequence[PlanePoint],
+    quadrants: Mapping[str, tuple[float, float]],
+) -> None:
     for control in controls:
         if control.place is not None:
             look: Any = {"markersize": 3.5, "markerfacecolor": "none", "markeredgewidth": 0.7}
@@ -251,7 +283,7 @@ def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[Plan
     taken = [part for n, point in numbered.items() for part in _draw_mark(axis, n, point)]
     shown = np.array([p.place for p in (*numbered.values(), *controls) if p.place is not None])
     # What a sign covers, as a cross.
-    wide, high = 0.5 * _MARK * np.array([np.ptp(_ACROSS), np.ptp(_UP)])
+    wide, high = 0.5 * _MARK * np.array([np.ptp(axis.get_xlim()), np.ptp(_UP)])
     wide, high = (wide, high) / (axis.get_position().size * axis.figure.get_size_inches())
     for x, y in shown:
         taken += [((x - wide, y), (x + wide, y)), ((x, y - high), (x, y + high))]
@@ -263,16 +295,16 @@ def _draw_plane(axis: Any, points: Sequence[PlanePoint], controls: Sequence[Plan
             taken.append(leader.get_xydata().tolist())
         (left, low), (right, high) = axis.transData.inverted().transform(text.get_window_extent())
         taken += [((left, low), (right, high)), ((left, high), (right, low))]
-    _say_quadrants(axis, shown, taken)
+    _say_quadrants(axis, quadrants, shown, taken)
 
 
 def _draw_mark(axis: Any, n: int, point: PlanePoint) -> list[Line]:
     """Draw a point at its means, and the whiskers of its intervals, which are returned."""
     assert point.place is not None
-    assert point.fidelity is not None
+    assert point.across is not None
     assert point.readability is not None
     (x, y), family = point.place, family_of(point.kind)
-    (_, left, right), (_, low, high) = point.fidelity, point.readability
+    (_, left, right), (_, low, high) = point.across, point.readability
     line: Any = {"color": family.colour, "linewidth": 0.9, "alpha": 0.5, "zorder": 1}
     across, up = (left, right, math.nan, x, x), (y, y, math.nan, low, high)
     axis.plot(across, up, gid=f"whisker-{n}", clip_on=False, **line)
@@ -334,7 +366,7 @@ def _allocate(
         "avoid_label_lines_overlap": True,
         "avoid_crossing_label_lines": True,
         "plot_kwargs": {"zorder": 1.5, "clip_on": False},
-        "xlims": _ACROSS,
+        "xlims": axis.get_xlim(),
         "ylims": _UP,
     }
     x, y = np.transpose(list(texts.values()))
@@ -346,12 +378,17 @@ def _allocate(
     return written, leaders
 
 
-def _say_quadrants(axis: Any, points: Float[np.ndarray, "m 2"], taken: Sequence[Line]) -> None:
+def _say_quadrants(
+    axis: Any,
+    quadrants: Mapping[str, tuple[float, float]],
+    points: Float[np.ndarray, "m 2"],
+    taken: Sequence[Line],
+) -> None:
     """Write what each quadrant means into it, where nothing stands."""
     look: Any = {"draw_lines": False, "draw_all": False, "textcolor": "0.72", "min_distance": 0.001}
     look |= {"linespacing": 1.1, "zorder": 0.5, "max_distance": 0.15, "auto_ha": False}
     look |= {"avoid_label_lines_overlap": False, "avoid_crossing_label_lines": False}
-    written, _ = _allocate(axis, _QUADRANTS, points, taken, textsize=8, **look)
+    written, _ = _allocate(axis, quadrants, points, taken, textsize=8, **look)
     for text in filter(None, written):
         text.set_gid(f"quadrant-{'-'.join(text.get_text().split())}")
 

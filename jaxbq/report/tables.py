@@ -1,7 +1,7 @@
 r"""The tables of a run: every method's scores with intervals, and all pairs of methods.
 
 Each is written as CSV with all digits, as Markdown and as LaTeX that needs booktabs alone; numbers
-are rounded to their uncertainty.
+are rounded to their uncertainty. For a paper all of the headline scores are one ``tabular``.
 """
 
 import re
@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..errors import JaxbqError
 from ..evaluation.statistics import Interval
-from ..experiment.finished import GROUPS, Intervals, Run
+from ..experiment.finished import GROUPS, HEADLINES, Intervals, Run
 from ..runtime.files import make_folder, write_text
 from .words import UNTESTED, rounded, written
 
@@ -54,10 +54,11 @@ _GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
 
 
 def write_tables(run: Run) -> list[Path]:
-    """Write the tables of a run: summary, controls where there are any, and pairs of methods.
+    """Write the tables of a run: summary, paper, controls where there are any, pairs of methods.
 
     Returns:
-        The files: CSV with all digits beside the rounded text, Markdown and LaTeX.
+        The files: CSV with all digits beside the rounded text, Markdown and LaTeX; the paper's
+        table is LaTeX alone.
 
     Raises:
         JaxbqError: a file of the run is missing, damaged or of an older version, or one cannot be
@@ -71,7 +72,9 @@ def write_tables(run: Run) -> list[Path]:
     if run.controls:
         controls = {name: run.intervals(name) for name in run.controls}
         paths += _write_summaries(where / "controls", f"Controls of {run.name}", controls)
-    return paths + _write_pairs(where / "pairs", run)
+    paper = where / "paper.tex"
+    write_text(paper, _paper_table(trained))
+    return [*paths, *_write_pairs(where / "pairs", run), paper]
 
 
 def _write_summaries(stem: Path, title: str, summaries: Mapping[str, Intervals]) -> list[Path]:
@@ -103,6 +106,40 @@ def _write_summaries(stem: Path, title: str, summaries: Mapping[str, Intervals])
     note = _SUMMARY.format(f"{most.number} {units}")
     digits = digits if any(summaries) else digits.drop(columns="network")
     return write_all(stem, digits, title, note, texts)
+
+
+def _paper_table(found: Intervals) -> str:
+    r"""Arrange methods and headline scores as one tabular, the best mean of each score in bold."""
+    known = [name for name in HEADLINES if any(own[name].number for own in found.values())]
+
+    def worth(name: str, one: Interval) -> float:
+        # Naturalness is a p-value, of real images 0.5 on average: above that none is better.
+        return round(min(one.mean, 0.5) if name == "naturalness" else one.mean, 3)
+
+    rows = {}
+    for method, own in found.items():
+        best = {
+            n: max(worth(n, each[n]) for each in found.values() if each[n].number) for n in known
+        }
+        cells = [_paper_cell(own[name], worth(name, own[name]) == best[name]) for name in known]
+        rows[escape_latex(method)] = cells
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=known).rename_axis("method")
+    most = max((own["fidelity"] for own in found.values()), key=lambda each: each.number)
+    shape = "l" + "r" * len(known)
+    return (
+        "% \\usepackage{booktabs} in the preamble. Mean and 95 % interval over "
+        f"{most.number} {most.unit};\n% the best mean of each score in bold.\n"
+        + table.reset_index().to_latex(index=False, escape=False, column_format=shape)
+    )
+
+
+def _paper_cell(found: Interval, best: bool) -> str:
+    mean, bracket, ends = rounded(found).partition(" [")
+    if not mean:
+        return "--"
+    mean = escape_latex(mean)
+    mean = rf"\textbf{{{mean}}}" if best else mean
+    return mean + (rf" {{\scriptsize {escape_latex(bracket.strip() + ends)}}}" if bracket else "")
 
 
 def _cells(found: Interval) -> dict[str, Any]:

@@ -126,6 +126,26 @@ def test_groups_of_alike_images_are_counted(rng):
     assert np.isclose(found.mean_correlation[0], table[np.triu_indices(4, 1)].mean())
 
 
+def test_diversity_is_a_share_of_the_distance_of_real_images(rng):
+    real = [
+        rng.normal(size=(40, 500)),
+        rng.normal(size=(30, 500)),
+        np.ones((5, 500)),
+        np.ones((1, 500)),
+    ]
+    images = np.stack([np.tile(rng.random(500), (6, 1))] + [2 * rng.normal(size=(6, 500))] * 3)
+    found = spread(images, real).diversity
+    assert found[0] == pytest.approx(0, abs=1e-7)
+    # Distances of normal draws of twice the deviation are twice as large.
+    assert found[1] == pytest.approx(2, rel=0.05)
+    assert np.isnan(found[2:]).all()
+    pairs = [np.linalg.norm(a - b) for n, a in enumerate(images[1]) for b in images[1][:n]]
+    usual = [np.linalg.norm(a - b) for n, a in enumerate(real[1]) for b in real[1][:n]]
+    assert found[1] == pytest.approx(np.mean(pairs) / np.mean(usual))
+    assert np.isnan(spread(images).diversity).all()
+    assert spread(images[:, :1], real).diversity[:2].tolist() == [0, 0]
+
+
 def test_groups_are_linked_directly_or_through_others(rng):
     for samples in (2, 5, 12):
         images = rng.random((1, 2, 3))[:, rng.integers(0, 2, samples)]

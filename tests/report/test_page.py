@@ -172,8 +172,8 @@ def write_rest(folder: RunFolder, methods) -> None:
     others = [describe(method) for method in methods[1:]]
     write_csv(
         folder.spread,
-        ("network", "method", "target", "samples", "distinct", "mean_correlation"),
-        [["0", others[0], 0, 2, 2, 0.375]] if others else [],
+        ("network", "method", "target", "samples", "distinct", "mean_correlation", "diversity"),
+        [["0", others[0], 0, 2, 2, 0.375, 0.5]] if others else [],
     )
 
 

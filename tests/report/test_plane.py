@@ -16,28 +16,28 @@ from jaxbq.report.style import SMALLEST, Style, save_all, to_svg
 SPACE = ImageSpace((6, 5))
 # Label, kind, fidelity, readability, naturalness.
 METHODS = [
-    ("transpose", "transpose", 0.3, 0.9, 0.0),
-    ("pseudo_inverse", "pseudo_inverse", 1.0, 0.1, 0.0),
-    ("preimage", "preimage", 1.0, 0.9, 1.0),
-    ("whitened", "ascent", 0.996, 1.0, 100.0),
-    ("$x_1$ \\frac ^", "ascent", 0.995, 1.0, 99.0),
-    ("decoder(source=outputs)", "decoder", 0.982, 1.0, 97.0),
-    ("a label of many words that goes on and on and on (with=options)", "decoder", 0.99, 1.0, 96.0),
-    ("class_mean", "class_mean", 0.976, 1.0, 98.0),
-    ("exemplars", "exemplars", 0.97, 1.0, 58.0),
-    ("grey", "grey", 0.1, 0.1, 0.0),
-    ("noise", "noise", 0.1, 0.1, 0.0),
-    ("mine", "of_my_own", 0.6, 0.4, 20.0),
+    ("transpose", "transpose", 0.3, 0.9, 0),
+    ("pseudo_inverse", "pseudo_inverse", 1.0, 0.1, 0),
+    ("preimage", "preimage", 1.0, 0.9, 0.01),
+    ("whitened", "ascent", 0.996, 1.0, 1),
+    ("$x_1$ \\frac ^", "ascent", 0.995, 1.0, 0.99),
+    ("decoder(source=outputs)", "decoder", 0.982, 1.0, 0.97),
+    ("a label of many words that goes on and on and on (with=options)", "decoder", 0.99, 1.0, 0.96),
+    ("class_mean", "class_mean", 0.976, 1.0, 0.98),
+    ("exemplars", "exemplars", 0.97, 1.0, 0.58),
+    ("grey", "grey", 0.1, 0.1, 0),
+    ("noise", "noise", 0.1, 0.1, 0),
+    ("mine", "of_my_own", 0.6, 0.4, 0.2),
 ]
 
 
-def around(value, most=1.0):
-    return value, max(0.0, value - 0.1 * most), min(most, value + 0.05 * most)
+def around(value):
+    return value, max(0.0, value - 0.1), min(1.0, value + 0.05)
 
 
 def point(label, kind, x, y, natural):
     images = np.linspace(0, 1, 60).reshape(2, 30)
-    return PlanePoint(label, kind, around(x), around(y), around(natural, 100.0), images)
+    return PlanePoint(label, kind, around(x), around(y), around(natural), images)
 
 
 POINTS = [point(*each) for each in METHODS]
@@ -86,7 +86,7 @@ def test_points_and_whiskers_are_where_the_numbers_say(page):
     assert sorted(at) == sorted((x, y) for _, _, x, y, _ in METHODS)
     for n, one in enumerate(POINTS, 1):
         (line,) = [each for each in axis.lines if each.get_gid() == f"whisker-{n}"]
-        (x, *across), (y, *up) = one.fidelity, one.readability
+        (x, *across), (y, *up) = one.across, one.readability
         np.testing.assert_array_equal(line.get_xdata(), [*across, math.nan, x, x])
         np.testing.assert_array_equal(line.get_ydata(), [y, y, math.nan, *up])
 
@@ -197,7 +197,7 @@ def test_the_same_figure_is_the_same_bytes(tmp_path):
 
 def test_what_is_not_known_is_left_out_or_said():
     unknown = dataclasses.replace(POINTS[0], readability=None, naturalness=None, images=None)
-    open_ended = dataclasses.replace(POINTS[1], fidelity=(0.5, math.nan, math.nan))
+    open_ended = dataclasses.replace(POINTS[1], across=(0.5, math.nan, math.nan))
     nowhere = dataclasses.replace(POINTS[2], readability=(math.nan,) * 3)
     figure = plane_figure([unknown, open_ended, nowhere], SPACE)
     assert len(lines(panel(figure, "plane"), "sign")) == 1
@@ -223,3 +223,19 @@ def test_kinds_share_the_sign_of_their_family():
     assert family_of("what").name == "another way"
     families = [family_of(each.kind) for each in POINTS]
     assert len({f.marker for f in families}) == len({f.colour for f in families}) == 6
+
+
+def test_specificity_lies_across_and_may_be_below_0(tmp_path):
+    points = [dataclasses.replace(POINTS[0], across=around(0.4)), POINTS[3]]
+    below = dataclasses.replace(POINTS[7], across=(-0.23, -0.3, -0.1))
+    for more in ([], [below]):
+        figure = plane_figure([*points, *more], SPACE, across="specificity")
+        axis = panel(figure, "plane")
+        assert axis.get_xlabel() == "specificity"
+        low, high = axis.get_xlim()
+        assert all(low < line.get_xdata()[0] < high for line in lines(axis, "sign"))
+        assert (low < -0.2) == bool(more)
+    words = " ".join(text.get_text() for text in texts(figure))
+    assert "others trained on the same data" in words
+    assert "does the network answer" not in words
+    save_all(figure, tmp_path / "plane", Style())

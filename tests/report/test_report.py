@@ -178,7 +178,12 @@ def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
         "training.png",
     ]
     tables = [path.name for path in first if path.parent == copied.tables]
-    assert tables == [f"{n}.{end}" for n in ("pairs", "summary") for end in ("csv", "md", "tex")]
+    ends = ("csv", "md", "tex")
+    assert tables == [
+        *(f"pairs.{end}" for end in ends),
+        "paper.tex",
+        *(f"summary.{end}" for end in ends),
+    ]
     assert copied.report in first
     # Without the data, elsewhere, from nothing: it changes no byte.
     for path in first:

@@ -202,7 +202,7 @@ def test_tables_of_a_run(rng, tmp_path):
         for stem in ("summary", "controls", "pairs")
         for suffix in ("csv", "md", "tex")
     ]
-    assert [p.name for p in paths] == kinds
+    assert [p.name for p in paths] == [*kinds, "paper.tex"]
     summary = read(paths[0])
     assert [row["method"] for row in summary] == list(METHODS)
     shown = run.intervals()["transpose"]["fidelity"]
@@ -223,7 +223,7 @@ def test_tables_of_a_run(rng, tmp_path):
 def test_a_run_without_controls_has_no_table_of_them(rng, tmp_path):
     folder = write_run(tmp_path / "run-1", score_rows(rng, seeds=1), cost_rows(1))
     paths = write_tables(Run(folder.path))
-    assert {path.stem for path in paths} == {"summary", "pairs"}
+    assert {path.stem for path in paths} == {"summary", "pairs", "paper"}
     assert "over 3 classes; fewer than 5 networks say little of others" in paths[1].read_text()
     pairs = (tmp_path / "run-1" / "tables" / "pairs.md").read_text()
     assert "nothing is tested" in pairs
@@ -272,6 +272,26 @@ def test_markdown_shows_text_as_it_is():
     table = [line for line in made.splitlines() if line.startswith("|")]
     assert len(table) == 3
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table)
+
+
+def test_the_table_for_a_paper_marks_the_best(rng, tmp_path):
+    run = Run(write_run(tmp_path / "run", score_rows(rng), cost_rows()).path)
+    text = next(p for p in write_tables(run) if p.name == "paper.tex").read_text()
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    found = run.intervals()
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    heads = [cell.strip(" \\") for cell in rows[0].split("&")][1:]
+    assert heads[:3] == ["fidelity", "readability", "naturalness"]
+    assert len(rows) == 1 + len(found)
+    for column, name in enumerate(heads, 1):
+        worth = [min(own[name].mean, 0.5 if name == "naturalness" else 1) for own in found.values()]
+        # A name may hold an escaped ampersand.
+        cells = [re.split(r"(?<!\\)&", row)[column] for row in rows[1:]]
+        bold = [n for n, cell in enumerate(cells) if "textbf" in cell]
+        assert int(np.argmax(worth)) in bold
+        assert {round(worth[n], 3) for n in bold} == {round(max(worth), 3)}
+        for cell, own in zip(cells, found.values(), strict=True):
+            assert rounded(own[name]).partition(" [")[0].replace("-", "$-$") in cell
 
 
 def test_latex_escapes():

@@ -211,6 +211,7 @@ def _sentences(run: Run, n: int) -> Iterator[str]:
     for column, what in (
         ("distinct", "distinct images among its samples, mean over targets"),
         ("mean_correlation", "mean correlation between samples"),
+        ("diversity", "diversity: mean distance of samples, as a share of that of real images"),
     ):
         if column in spread and spread[column].notna().any():
             yield f"{plain(spread[column].mean())}: {what}."
