@@ -342,9 +342,9 @@ class Run:
         """What a person asks first: one row a method, plain means over networks and targets.
 
         Columns: ``right`` of ``targets``, ``right_before`` the pixel policy; ``largest_error`` of
-        any; ``seconds`` a network; ``distinct`` images, ``alike``, mean correlation, and ``diversity`` of samples;
-        the others are means, ``distance`` of the squared Mahalanobis distance a pixel. NaN is
-        unknown.
+        any; ``seconds`` a network; ``distinct`` images, ``alike``, mean correlation, and
+        ``diversity`` of samples; the others are means, ``distance`` of the squared Mahalanobis
+        distance a pixel. NaN is unknown.
         """
         table = self._of(self.scores, None)
         by = table[table["sample"] == 0].groupby("method", sort=False)

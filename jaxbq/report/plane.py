@@ -49,9 +49,9 @@ _MARK = 0.1  # inches that a sign covers
 _ENDS, _UP = (-0.06, 1.1), (-0.06, 1.14)
 _SIZE, _SMALL = 7.0, 6.2  # points
 _EXPLAINED = (
-    "Readability: which share of judges, networks that never saw this one, read what was asked? Naturalness: the share of real "
-    "test images that are at least as unusual; of real ones it is 0.5 on average. "
-    "Signs are means, lines 95 % intervals."
+    "Readability: which share of judges, networks that never saw this one, read what was asked? "
+    "Naturalness: the share of real test images that are at least as unusual; of real ones it is "
+    "0.5 on average. Signs are means, lines 95 % intervals."
 )
 _CONTROLS = " Small hollow signs: the same methods on networks that have learnt nothing."
 # What can lie across: what it means, and each quadrant with its centre.
