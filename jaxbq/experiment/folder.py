@@ -5,7 +5,7 @@ environment.json       versions, device, data checksum, commit, command
 networks/K.*           of network K, from 0, or a control's name: safetensors; history.csv of its
                        training; while it is trained, checkpoint.npz
 autoencoders.json      how well the autoencoders that methods use give test images back
-inversions/K/NN-KIND.* of network K by method NN: npz: images, outputs, reasons, diagnostics;
+inversions/K/NN-KIND.* of network K by method NN, from 1: npz: images, outputs, reasons, diagnostics;
                        json: options, wall time, operations
 traces.json            numbers of the way back through the layers, of analytic methods
 judges.json            who read the images, and how well they read real ones and noise
@@ -127,7 +127,7 @@ class RunFolder:
 
     def inversion(self, network: NetworkName, number: int, method: Method) -> Path:
         """File of what one method returned for one network."""
-        name = f"{number:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
+        name = f"{number + 1:02d}-{method.kind}.npz"  # type: ignore[attr-defined]
         return self.inversions / str(network) / name
 
     def inversion_files(self, network: NetworkName, number: int, method: Method) -> list[Path]:

@@ -44,28 +44,32 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
     for name, figure in _figures(run, style.inches, across):
         save_all(figure, run.folder.figures / name, style)
         if name.startswith("path-"):
-            result = run.first[int(name.removeprefix("path-"))]
+            result = run.first[int(name.removeprefix("path-")) - 1]
             save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
     write_tables(run)
     write_page(run)
 
 
 def _figures(run: Run, width: float | None, across: str) -> Iterator[tuple[str, Any]]:
-    """Draw every figure of a run, each with its name."""
+    """Draw every figure of a run, each with its name; methods are numbered from 1."""
     names, space = run.class_names, run.space
 
     def grid(rows: Sequence[ImageRow]) -> Any:
         return image_grid(rows, space, names, width=width)
 
-    yield "images", grid([ImageRow.of(result, names) for result in run.first])
+    every = [
+        ImageRow.of(result, names, label=f"{number}. {describe(result.method)}")
+        for number, result in enumerate(run.first, 1)
+    ]
+    yield "images", grid(every)
     histories = [run.histories[name] for name in run.trained if name in run.histories]
     if len(histories) == len(run.trained):  # a control with random weights was never trained
         yield "training", training_curve(histories, width=width)
-    for number, result in enumerate(run.first):
+    for number, result in enumerate(run.first, 1):
         if result.images.shape[1] > 1:
             yield f"samples-{number:02d}", grid(_sample_rows(result, names))
         if len(run.trained) > 1:
-            own = [run.results(name)[number] for name in run.trained[:_MOST_ROWS]]
+            own = [run.results(name)[number - 1] for name in run.trained[:_MOST_ROWS]]
             rows = [ImageRow.of(each, names, 0, f"network {k}") for k, each in enumerate(own)]
             yield f"networks-{number:02d}", grid(rows)
         if "path" in result.diagnostics:
@@ -74,7 +78,10 @@ def _figures(run: Run, width: float | None, across: str) -> Iterator[tuple[str, 
     for option, numbers in swept:
         points = [_point(run, number, option) for number in numbers]
         low, middle, high = run.naturalness["mahalanobis"]
-        yield f"curve-{numbers[0]:02d}", curve_figure(option, points, (low, middle, high), width)
+        yield (
+            f"curve-{numbers[0] + 1:02d}",
+            curve_figure(option, points, (low, middle, high), width),
+        )
     if len(swept) > 1:
         yield "trade-off", trade_off_figure(_trade_offs(run, swept), width)
     targets = len(run.titles)

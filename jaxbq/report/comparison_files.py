@@ -65,7 +65,7 @@ def draw_side_by_side(labelled: Sequence[tuple[str, Run]], where: Path) -> list[
     stem = comparison_folder(runs, where).name
     pictures, names = [], runs[0].class_names
     with _alone_in(where):
-        for number, same in enumerate(zip(*(run.first for run in runs), strict=False)):
+        for number, same in enumerate(zip(*(run.first for run in runs), strict=False), 1):
             rows = [
                 ImageRow.of(result, names, label=label.replace(", ", "\n"))
                 for (label, _), result in zip(labelled, same, strict=True)
@@ -91,7 +91,7 @@ def write_comparison(comparison: RunComparison, where: Path) -> list[Path]:
     """
     with _alone_in(where):
         paths = _write_tables(comparison, where / "comparison")
-        for number, method in enumerate(comparison.methods):
+        for number, method in enumerate(comparison.methods, 1):
             effects: dict[str, list[Effect]] = {}
             for one in comparison.found:
                 if one.method == method and one.change:

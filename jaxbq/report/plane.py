@@ -137,6 +137,8 @@ FAMILIES = (
     ),
     Family("nothing asked", ("grey", "noise"), "X", 6.2, "0.3"),
 )
+ASKS_NOTHING = ("taken from the data", "nothing asked")
+"""Families of methods that do not ask the network for an image."""
 _OTHER = Family("another way", (), "P", 6.2, "0")
 
 

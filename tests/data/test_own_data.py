@@ -101,7 +101,7 @@ def test_an_image_folder_goes_through_every_method_table_and_figure(tmp_path):
     build(opened)
     assert opened.overview["targets"].tolist() == [4] * 12
     assert opened.images("class_mean").shape == (1, 4, 1, 9, 6)
-    assert {"images.png", "path-03.gif", "path-03.png", "samples-06.png", "training.png"} <= {
+    assert {"images.png", "path-04.gif", "path-04.png", "samples-07.png", "training.png"} <= {
         figure.name for figure in done.figures.iterdir()
     }
     # The data is recognised as the same wherever it lies and whenever it is read.

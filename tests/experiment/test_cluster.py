@@ -148,19 +148,19 @@ def test_a_cell_gives_apart_what_it_writes_in_the_run_folder(job):
         "networks/1.safetensors",
         "networks/1.history.csv",
         *(
-            f"inversions/1/{n:02d}-{kind}.{end}"
+            f"inversions/1/{n + 1:02d}-{kind}.{end}"
             for n, kind in enumerate(("transpose", "ascent"))
             for end in ("json", "npz")
         ),
-        "inversions/1/02-ascent.json",
-        "inversions/1/02-ascent.npz",
+        "inversions/1/03-ascent.json",
+        "inversions/1/03-ascent.npz",
         "inversions/1/scored.json",
     ]
     assert [line for line in job.listener.lines if "ascent" in line] == []
 
 
 def test_what_a_cell_cannot_do_names_the_run_folder(job):
-    name = "inversions/0/00-transpose.npz"
+    name = "inversions/0/01-transpose.npz"
     cell = ScoringCell(0)
     InProcess().run("networks", [TrainingCell((0,), (0,))], job)
     found = run_cell(cell, job.experiment, job.data, given(cell, job) | {name: b"no npz"}, "there")

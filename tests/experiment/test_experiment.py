@@ -120,10 +120,10 @@ def test_a_run_leaves_everything(done, small):
         "config.json",
         "cost.csv",
         "environment.json",
-        "inversions/0/00-transpose.json",
-        "inversions/0/00-transpose.npz",
-        "inversions/0/01-ascent.json",
-        "inversions/0/01-ascent.npz",
+        "inversions/0/01-transpose.json",
+        "inversions/0/01-transpose.npz",
+        "inversions/0/02-ascent.json",
+        "inversions/0/02-ascent.npz",
         "judges.json",
         "naturalness.json",
         "nearest.npz",
@@ -146,7 +146,7 @@ def test_scores_are_those_of_the_saved_images(done):
     network = load_network(folder.network())
     rows = read_csv(folder.scores)
     assert len(rows) == 3 + 3 * 2
-    images = np.load(folder.inversions / "0/01-ascent.npz")["images"]
+    images = np.load(folder.inversions / "0/02-ascent.npz")["images"]
     for row in rows[3:]:
         target, sample = int(row["target"]), int(row["sample"])
         output = np.asarray(network.model.apply(network.params, images[target, sample][None]))[0]
@@ -171,14 +171,14 @@ def test_the_same_config_gives_the_same_bits(config, done, tmp_path):
     assert contents(again) == contents(done)
     other = run(load_config(config, ["seed=1"]), tmp_path / "runs", Quiet())
     assert other.path != done.path
-    assert contents(other)["01-ascent.npz"] != contents(done)["01-ascent.npz"]
+    assert contents(other)["02-ascent.npz"] != contents(done)["02-ascent.npz"]
 
 
 def test_a_stopped_run_is_finished_by_the_same_command(config, done, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(load_config(config), tmp_path / "cut", Quiet(stop_at="ascent"))
     cut = RunFolder.of(load_config(config), tmp_path / "cut")
-    assert [p.name for p in cut.inversions.glob("0/*.npz")] == ["00-transpose.npz"]
+    assert [p.name for p in cut.inversions.glob("0/*.npz")] == ["01-transpose.npz"]
     listener = Quiet()
     run(load_config(config), tmp_path / "cut", listener)
     assert listener.epochs == 0
@@ -210,7 +210,7 @@ def test_float64_is_used_when_asked_for(config, tmp_path):
     only = 'methods=[{kind="ascent", steps=20, restarts=2}]'
     experiment = load_config(config, ["precision=float64", only])
     folder = run(experiment, tmp_path / "runs", Quiet())
-    assert np.load(folder.inversions / "0/00-ascent.npz")["images"].dtype == np.float64
+    assert np.load(folder.inversions / "0/01-ascent.npz")["images"].dtype == np.float64
     assert not jax.config.jax_enable_x64
 
 
@@ -253,7 +253,7 @@ def test_a_file_in_place_of_the_output_folder(config, tmp_path):
         run(load_config(config), tmp_path / "runs", Quiet())
 
 
-@pytest.mark.parametrize("name", ["inversions/0/00-transpose.npz", "environment.json"])
+@pytest.mark.parametrize("name", ["inversions/0/01-transpose.npz", "environment.json"])
 def test_damaged_files_are_named(config, done, tmp_path, name):
     (done.path / name).write_bytes(b"damaged")
     with pytest.raises(JaxbqError, match=rf"{name}: damaged.*delete it and run again"):
@@ -408,7 +408,7 @@ def test_a_swept_method_resumes_to_the_same_bits(config, tmp_path):
         file.write('sweep = { "optimiser.learning_rate" = [0.1, 0.2] }\n')
     experiment = load_config(config)
     folder = run(experiment, tmp_path / "runs", Quiet())
-    swept = [folder.inversions / "0" / name for name in ("01-ascent.npz", "02-ascent.npz")]
+    swept = [folder.inversions / "0" / name for name in ("02-ascent.npz", "03-ascent.npz")]
     whole = [path.read_bytes() for path in swept]
     assert whole[0] != whole[1]
     swept[0].unlink()
@@ -526,7 +526,7 @@ def test_traces_and_costs_are_kept(done):
 
 def test_images_that_are_made_anew_are_scored_anew(config, done, tmp_path):
     before = done.scores.read_bytes()
-    (done.inversions / "0/01-ascent.npz").unlink()
+    (done.inversions / "0/02-ascent.npz").unlink()
     listener = Quiet()
     run(load_config(config), tmp_path / "runs", listener)
     assert any(line.startswith("scoring") for line in listener.lines)
@@ -556,7 +556,7 @@ def test_many_networks_are_those_of_other_seeds(config, tmp_path):
     many = run(load_config(config, ["networks.seeds=2"]), tmp_path / "many", Quiet())
     single = run(load_config(config, ["seed=1"]), tmp_path / "single", Quiet())
     assert many.network(1).read_bytes() == single.network().read_bytes()
-    for name in ("00-transpose.npz", "01-ascent.npz"):
+    for name in ("01-transpose.npz", "02-ascent.npz"):
         own = (many.inversions / "1" / name).read_bytes()
         assert own == (single.inversions / "0" / name).read_bytes()
     rows = [row for row in read_csv(many.scores) if row["network"] == "1"]

@@ -225,8 +225,8 @@ def test_killed_again_and_again(config, tmp_path, every_epoch):
         break
     # It was killed in the training, between two inversions, and in the scoring.
     assert any("all.checkpoint.npz" in names for names in left)
-    assert any("00-transpose.npz" in names and "03-projected.npz" not in names for names in left)
-    assert any("03-projected.npz" in names and "scores.csv" not in names for names in left)
+    assert any("01-transpose.npz" in names and "04-projected.npz" not in names for names in left)
+    assert any("04-projected.npz" in names and "scores.csv" not in names for names in left)
     assert contents(RunFolder.of(experiment, out).path) == whole
 
 
@@ -241,7 +241,7 @@ def test_killed_while_drawing(config, tmp_path):
     assert sum(name.startswith("figures") for name in whole) > 6
     names = [name for _, name in disk.points]
     # Just after the rename of one, and with half of the next written.
-    at = names.index("path-01.png") + 1
+    at = names.index("path-02.png") + 1
     for point in (at, at + 1):
         with Disk(point), pytest.raises(Killed):
             go(experiment, tmp_path, data, finish=report)
@@ -384,8 +384,8 @@ def test_damaged_files_are_named(config, tmp_path):
         ("environment.json", b"{"),
         ("environment.json", b"[]"),
         ("config.json", b"\xff"),
-        ("inversions/0/00-transpose.json", b"{}"),
-        ("inversions/0/00-transpose.npz", b"PK"),
+        ("inversions/0/01-transpose.json", b"{}"),
+        ("inversions/0/01-transpose.npz", b"PK"),
         ("networks/0.safetensors", b""),
         ("networks/random_weights.safetensors", b"x"),
         ("autoencoders.json", b""),
@@ -476,7 +476,7 @@ def test_really_killed_at_random_moments(tmp_path):
             assert "training: goes on where it was stopped\n" in seen
             assert not any("epoch 5/" in line for line in seen)
         left += [path.name for path in cut.rglob("*") if path.is_file()]
-    assert {"0.checkpoint.npz", ".lock", "00-transpose.npz"} <= set(left)
+    assert {"0.checkpoint.npz", ".lock", "01-transpose.npz"} <= set(left)
     finished = start(config, cut)
     for process in (whole, finished):
         _, errors = process.communicate()

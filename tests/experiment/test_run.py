@@ -46,7 +46,7 @@ def test_a_finished_run_opens_by_its_path_alone(small):
     assert run.methods == ["transpose", "ascent(steps=20, restarts=2)"]
     assert run.trained == run.networks == ["0"]
     assert run.controls == []
-    saved = np.load(path / "inversions/0/01-ascent.npz")["images"]
+    saved = np.load(path / "inversions/0/02-ascent.npz")["images"]
     images = run.images("ascent(steps=20, restarts=2)")
     assert images.shape == (1, *saved.shape[:2], *run.space.shape)
     np.testing.assert_array_equal(images.ravel(), saved.ravel())
@@ -84,7 +84,7 @@ def test_images_are_of_trained_networks_in_their_order(opened, folder):
     images = opened.images(NAMES[1])
     assert images.shape == (2, 3, 2, 6, 5)
     for place, network in enumerate(("0", "1")):
-        saved = np.load(folder.inversions / network / "01-ascent.npz")["images"]
+        saved = np.load(folder.inversions / network / "02-ascent.npz")["images"]
         np.testing.assert_array_equal(images[place], saved.reshape(3, 2, 6, 5))
     with pytest.raises(JaxbqError, match="has no method 'nothing'; it has transpose"):
         opened.images("nothing")

@@ -240,7 +240,7 @@ def test_files_of_a_comparison(make, tmp_path):
     paths = write_comparison(found, tmp_path / "one" / "two")
     assert sorted(path.name for path in paths) == [
         *("comparison.csv", "comparison.md", "comparison.tex"),
-        *("effects-00.pdf", "effects-00.png", "effects-01.pdf", "effects-01.png"),
+        *("effects-01.pdf", "effects-01.png", "effects-02.pdf", "effects-02.png"),
     ]
     assert {p.name for p in (tmp_path / "one" / "two").iterdir()} == {p.name for p in paths}
     rows = read(paths[0])
@@ -327,7 +327,7 @@ def test_the_command_shows_and_writes(make, tmp_path, monkeypatch, capsys):
     assert "training.epochs=31" in out
     assert "paired t-test" in out
     (where,) = (tmp_path / "runs" / "comparisons").iterdir()
-    assert (where / "effects-00.png").stat().st_size > 5000
+    assert (where / "effects-01.png").stat().st_size > 5000
     assert f"comparison: {where.relative_to(tmp_path) / 'comparison.csv'}" in out
     options = ["--out", "here", "--score", "right", "--label", "old", "--label", "<new>"]
     command(*paths, *options)

@@ -28,7 +28,7 @@ from jaxbq.report.curves import steps_figure
 from jaxbq.report.images import as_bytes
 from jaxbq.report.page import render, sections, write_page
 from jaxbq.report.page.gallery import Pictures
-from jaxbq.report.page.view import differences, summary
+from jaxbq.report.page.view import differences, first_rows, summary
 from jaxbq.report.style import to_svg
 from jaxbq.report.words import count, estimate, plain
 from jaxbq.runtime.files import write_npz
@@ -297,7 +297,8 @@ def test_every_picture_has_words(page):
     pictures = page.all("img")
     assert sum(not image["alt"] for image in pictures) == 1  # that of the dialog, filled on opening
     assert len(pictures) > 50
-    first = pictures[0]["alt"]
+    # After those of the best method and of the book's.
+    first = pictures[2 * len(CLASSES)]["alt"]
     assert first.startswith("transpose, asked for zero; network 0 reads ")
     assert re.search(r"with 0\.\d\d, (right|wrong); dense judge reads ", first)
     assert not any("given judge" in image["alt"] for image in pictures)
@@ -384,6 +385,26 @@ def test_the_summary_is_of_trained_networks_and_best_samples(folder, page):
     values = [attrs["data-value"] for attrs in page.all("td") if "data-value" in attrs]
     first = [line["cells"][0][2] for line in found["lines"]]
     assert first == values[1 :: len(found["columns"]) + 1]
+
+
+def test_the_first_screen_has_the_best_that_asks_the_network_and_the_books_way(folder, text):
+    run = Run(folder.path)
+    sums = {}
+    for n, method in enumerate(run.methods):
+        if method != "grey":
+            best = [
+                row
+                for row in score_table(folder)
+                if row["method"] == method and row["sample"] == "0" and row["network"].isdecimal()
+            ]
+            sums[n] = np.mean([float(row["fidelity"]) + float(row["readability"]) for row in best])
+    best = max(sums, key=sums.get)
+    found = first_rows(run)
+    assert [each["method"] for each in found] == list(dict.fromkeys((best, 0)))
+    start = text[text.index("<h1>") : text.index('<dl class="facts-list"')]
+    assert start.count('class="first"') == len(found)
+    assert len(re.findall('class="p i', start)) == len(found) * len(CLASSES)
+    assert all(each["words"] in unescape(start) for each in found)
 
 
 def test_what_the_page_says_beside_the_results(page):
@@ -493,7 +514,7 @@ def test_a_damaged_file_is_told_in_one_line(own, name, content):
 
 
 def test_a_damaged_result(own):
-    path = next((own.inversions / "0").glob("00-*.npz"))
+    path = next((own.inversions / "0").glob("01-*.npz"))
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     about["space"]["shape"] = [6, 4]
     path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")

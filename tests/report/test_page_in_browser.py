@@ -1,6 +1,7 @@
 """The page in a real browser: what is clicked, sorted, typed and printed."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -123,7 +124,8 @@ def test_an_image_opens_large_with_its_numbers(visit, folder):
     assert 'asked for a"b&c' in page.locator("#large-title").inner_text()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    assert image.evaluate("(i) => i === document.activeElement")
+    # Back at the image that was seen last.
+    assert page.locator("#picture .p").nth(5).evaluate("(i) => i === document.activeElement")
 
 
 def test_images_are_reached_by_keys(visit):
@@ -189,18 +191,34 @@ def test_a_phone_needs_no_scrolling_aside(visit, tmp_path, scheme):
     page.get_by_role("button", name="Open all").last.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert page.locator(".plane.narrow").is_visible()
+    # All targets of a method stand beside and below each other.
+    boxes = [
+        shot.bounding_box() for shot in page.locator("#picture tbody tr").first.locator(".p").all()
+    ]
+    assert all(0 <= box["x"] <= box["x"] + box["width"] <= 320 for box in boxes)
     page.locator("#picture .p").first.tap()
     assert page.locator("dialog").is_visible()
     assert page.locator("dialog").bounding_box()["width"] <= 320
     page.screenshot(path=tmp_path / f"phone-{scheme}.png")
 
 
-def test_print_opens_all_sections_and_then_closes_them(visit, tmp_path):
+def test_print_is_short_and_opens_all_sections_on_request(visit, tmp_path):
     page = visit()
     page.locator("#method-1 > summary").click()
     closed = page.locator("details:not([open])")
     number = closed.count()
     assert number > 5
+    page.emulate_media(media="print")
+    assert page.locator("#picture .p").first.is_visible()
+    assert not page.locator("#methods").is_visible()
+    playwright.expect(closed).to_have_count(number)
+    path = tmp_path / "page.pdf"
+    page.pdf(path=path)
+    assert 1 <= pages_of(path) <= 6
+    short = pages_of(path)
+    page.emulate_media(media="screen")
+    page.evaluate("window.print = () => {}")
+    page.get_by_role("button", name="Print everything").click()
     page.emulate_media(media="print")
     playwright.expect(closed).to_have_count(0)
     assert page.locator("#class-2 .card").first.is_visible()
@@ -208,8 +226,12 @@ def test_print_opens_all_sections_and_then_closes_them(visit, tmp_path):
     page.emulate_media(media="screen")
     playwright.expect(closed).to_have_count(number)
     assert page.locator("#method-1").evaluate("(d) => d.open")
-    page.pdf(path=tmp_path / "page.pdf")
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    page.pdf(path=path)
+    assert pages_of(path) > short
+
+
+def pages_of(path):
+    return len(re.findall(rb"/Type\s*/Page\b", path.read_bytes()))
 
 
 def test_without_scripts_everything_is_there(visit):
@@ -221,4 +243,5 @@ def test_without_scripts_everything_is_there(visit):
     assert page.locator("#method-2 table").first.is_visible()
     assert not page.locator("dialog").is_visible()
     page.emulate_media(media="print")
-    assert page.locator("#class-2 .card").first.is_visible()
+    assert page.locator("#picture .p").first.is_visible()
+    assert not page.locator("#class-2 .card").first.is_visible()

@@ -174,7 +174,7 @@ def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
     first = made(copied)
     assert [path.name for path in first if path.suffix == ".png"] == [
         "images.png",
-        "samples-01.png",
+        "samples-02.png",
         "training.png",
     ]
     tables = [path.name for path in first if path.parent == copied.tables]
@@ -193,7 +193,7 @@ def test_a_report_comes_from_files_alone_and_sums_up(built, copied):
 
 
 def test_figures_of_a_paper_are_as_wide_as_asked_for(rich):
-    for name in ("images", "training", "plane", "path-01", "curve-02", "trade-off"):
+    for name in ("images", "training", "plane", "path-02", "curve-03", "trade-off"):
         assert (rich.folder.figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         width = imread(rich.folder.figures / f"{name}.png").shape[1]
         assert width == pytest.approx(3.4 * 300, abs=2)
@@ -205,7 +205,7 @@ def test_every_damage_to_a_run_is_one_line(copied, monkeypatch):
     monkeypatch.setattr(BUILD, "save_all", lambda *_: None)
     build(Run(folder.path))
     rows = folder.scores.read_bytes()
-    some = folder.inversions / "0/00-transpose.npz"
+    some = folder.inversions / "0/01-transpose.npz"
     for path, content in (
         (folder.scores, rows[: len(rows) // 2]),
         (folder.scores, rows.replace(b"0,transpose,1,0,", b"0,other,1,0,")),
@@ -234,7 +234,7 @@ def test_a_folder_without_results(tmp_path):
 
 def test_a_run_with_a_path_and_a_sweep_draws_both(rich):
     drawn = {path.name for path in rich.folder.figures.iterdir()}
-    assert {"path-01.png", "path-01.gif", "curve-02.png", "samples-01.png"} <= drawn
+    assert {"path-02.png", "path-02.gif", "curve-03.png", "samples-02.png"} <= drawn
     lines = rich.run.overview
     assert [name.partition("(")[0] for name in lines.index] == [
         "transpose",

@@ -12,7 +12,7 @@ def test_one_picture_a_method_one_row_a_run(config, tmp_path):  # noqa: F811
         for n in range(2)
     ]
     pictures = draw_side_by_side(runs, tmp_path / "pictures")
-    assert [p.name.split("-", 2)[2] for p in pictures] == ["00-transpose.png", "01-ascent.png"]
+    assert [p.name.split("-", 2)[2] for p in pictures] == ["01-transpose.png", "02-ascent.png"]
     both, one = imread(pictures[0]), imread(draw_side_by_side(runs[:1], tmp_path / "one")[0])
     assert both.shape[0] > 1.5 * one.shape[0]
     assert both.shape[1] == one.shape[1]

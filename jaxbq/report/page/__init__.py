@@ -12,7 +12,7 @@ from ...runtime.files import make_folder, write_text
 from ..images import proportion
 from .gallery import BLANK, PageImages
 from .sections import class_sections, controls, method_sections
-from .view import LEVEL, chart, differences, head, summary
+from .view import LEVEL, chart, differences, first_rows, head, summary
 
 
 def write_page(run: Run) -> Path:
@@ -55,6 +55,7 @@ def render(run: Run) -> str:
             run=run,
             titles=run.titles,
             grid=grid,
+            first=first_rows(run),
             summary=found,
             chart=chart(run),
             differences=differences(run),

@@ -91,6 +91,12 @@
     if (key === 'ArrowLeft') step(-1);
     if (key === 'ArrowRight') step(1);
   };
+  // Back to the image that was seen last.
+  dialog.onclose = () => {
+    const group = shown.closest('[data-roving]');
+    all('.p', group).forEach((image) => { image.tabIndex = image === shown ? 0 : -1; });
+    shown.focus();
+  };
   dialog.onclick = ({ target }) => {
     if (target === dialog || target.matches('.close')) dialog.close();
   };
@@ -193,13 +199,23 @@
     place.append(button('Open all', () => set(sections, true)));
     place.append(button('Close all', () => set(sections, false)));
   }
+  // Print is short; everything is printed on request.
+  const whole = document.documentElement.classList;
+  document.querySelector('button.whole').onclick = () => {
+    whole.add('whole');
+    print();
+  };
   const opened = [];
   const unfold = (begins) => {
+    if (!whole.contains('whole')) return;
     if (begins) opened.push(...all('details:not([open])'));
     set(begins ? opened : opened.splice(0), begins);
   };
   addEventListener('beforeprint', () => unfold(true));
-  addEventListener('afterprint', () => unfold(false));
+  addEventListener('afterprint', () => {
+    unfold(false);
+    whole.remove('whole');
+  });
   matchMedia('print').addEventListener('change', ({ matches }) => unfold(matches));
 
   // The way of the images: one step of all targets at a time.

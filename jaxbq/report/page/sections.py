@@ -244,13 +244,13 @@ def _way(images: PageImages, n: int) -> dict[str, Any] | None:
         words = f"{run.methods[n]}, {title}, at step "
         pictures = [(images.pictures.add(path[k, 0, at]), f"{words}{steps[at]}") for at in chosen]
         rows.append(PageRow(title, [PageImage(*each) for each in pictures]))
-    name = f"path-{n:02d}.gif"
+    name = f"path-{n + 1:02d}.gif"
     link = f"../figures/{name}" if (run.folder.figures / name).exists() else ""
     return {"steps": [steps[at] for at in chosen], "rows": rows, "animation": link}
 
 
 def _figures(run: Run, n: int) -> Iterator[tuple[str, str]]:
-    path = run.folder.figures / f"curve-{n:02d}.png"
+    path = run.folder.figures / f"curve-{n + 1:02d}.png"
     if path.exists() and path.stat().st_size <= _LARGEST_FIGURE:
         words = "Fidelity against distance to the data, for every value that was tried"
         yield data_uri(path.read_bytes()), words

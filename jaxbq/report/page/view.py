@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ...evaluation.statistics import FEWEST_NETWORKS, Comparison, Interval
 from ...experiment.finished import SCORES, Run
 from ...network.mlp import MLP
-from ..plane import plane_figure, points_of
+from ..plane import ASKS_NOTHING, family_of, plane_figure, points_of
 from ..style import to_svg
 from ..words import (
     UNKNOWN,
@@ -204,6 +204,42 @@ def _files(run: Run) -> Iterator[tuple[str, str, str]]:
         if not path.name.startswith(".") and path.name != "report":
             name = f"{path.name}/" if path.is_dir() else path.name
             yield f"../{quote(name)}", name, _FILES.get(path.name, "")
+
+
+def first_rows(run: Run) -> list[dict[str, Any]]:
+    """Choose what the page shows first: the best method that asks the network, and the book's.
+
+    The best has the largest sum of fidelity and, where judges read, readability. The book's is the
+    first transpose.
+
+    Returns:
+        Number of the method, from 0, and words about it, one or two.
+    """
+    if not has_all_scores(run):
+        return []
+    found = list(run.intervals().values())
+    methods: list[Any] = [result.method for result in run.first]
+    keys = ("fidelity", "readability") if found[0]["readability"].number else ("fidelity",)
+    asking = [
+        n
+        for n, method in enumerate(methods)
+        if family_of(method.kind).name not in ASKS_NOTHING
+        and getattr(method, "source", None) != "codes"  # a decoder of labels alone
+    ]
+    best = max(asking, key=lambda n: sum(found[n][key].mean for key in keys), default=None)
+    book = next((n for n, method in enumerate(methods) if method.kind == "transpose"), None)
+    about = {
+        best: f"the best by {listed(keys)} of all that ask the network",
+        book: "the way back of Rashid’s book",
+    }
+    return [
+        {
+            "method": n,
+            "words": f"{words}: {', '.join(f'{key} {share(found[n][key].mean)}' for key in keys)}",
+        }
+        for n, words in about.items()
+        if n is not None
+    ]
 
 
 def has_all_scores(run: Run) -> bool:
