@@ -9,7 +9,9 @@ EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
 .PHONY: demo test slow coverage check format smoke fuzz peers bench clean
 
+# First the network of the book, then all methods on a modern one.
 demo: $(CORE)
+	$(VENV)/bin/jaxbq run configs/book.toml
 	$(VENV)/bin/jaxbq run configs/all_methods.toml
 
 # Tests mostly compile: programs are kept, for the other worker and the next time. Most are not of

@@ -5,8 +5,8 @@ environment.json       versions, device, data checksum, commit, command
 networks/K.*           of network K, from 0, or a control's name: safetensors; history.csv of its
                        training; while it is trained, checkpoint.npz
 autoencoders.json      how well the autoencoders that methods use give test images back
-inversions/K/NN-KIND.* of network K by method NN, from 1: npz: images, outputs, reasons, diagnostics;
-                       json: options, wall time, operations
+inversions/K/NN-KIND.* of network K by method NN, from 1: npz: images, outputs, reasons,
+                       diagnostics; json: options, wall time, operations
 traces.json            numbers of the way back through the layers, of analytic methods
 judges.json            who read the images, and how well they read real ones and noise
 transfer.json          the independently trained networks that were asked too
