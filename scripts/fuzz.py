@@ -14,12 +14,14 @@ import importlib.util
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,20 @@ def main() -> int:
     if chosen.one:
         fuzz(chosen.readers[0], chosen.runs, chosen.seed, Path(chosen.keep))
     known = readers()
-    failed = []
-    for name in chosen.readers or known:
-        if name not in known:
-            parser.error(f"no reader {name!r}; known: {', '.join(known)}")
+    names = chosen.readers or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"no reader {unknown[0]!r}; known: {', '.join(known)}")
+
+    def start(name: str) -> subprocess.CompletedProcess[str]:
         # A process each: a crash of a C library ends only its own.
         command = [sys.executable, __file__, name, "--one", "--runs", str(chosen.runs)]
         command += ["--seed", str(chosen.seed), "--keep", chosen.keep]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    failed = []
+    workers = ThreadPoolExecutor(os.cpu_count())
+    for name, done in zip(names, workers.map(start, names), strict=True):
         lines = done.stderr.splitlines()
         told = dict(line.removeprefix("stat::").split(":") for line in lines if "stat::" in line)
         print(

@@ -45,7 +45,7 @@ def test_a_lenet_goes_through_a_whole_run_as_the_page_shows(tmp_path, monkeypatc
     assert "not applicable, since the network is no MLP: transpose" in said
     (folder,) = (tmp_path / "runs").iterdir()
     scores = open_run(folder).scores.set_index(["network", "method"])
-    preimages = "preimage(max_iterations=30)"
+    preimages = "preimage(max_iterations=10)"
     assert scores.loc[("0", preimages), "fidelity"].min() > 0.99
     assert scores.loc[("0", "exemplars"), "evidence"].mean() > 0.9
     # What the control answers has nothing to do with what the images show.

@@ -19,8 +19,9 @@ from .similarity import correlation
 JUDGES = ("dense", "convolutional", "neighbour", "given")
 _JUDGED = ("readability", "accepted", "evidence", "judge_probability")
 _TIE = 1e-6  # float32 rounding of a target's entries
-# Output activations whose values are probabilities.
+# Output activations whose values are probabilities; least value and span of these that have one.
 _PROBABILITIES = ("sigmoid", "softmax")
+_SPANS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 2)}
 
 
 class Scores(NamedTuple):
@@ -73,8 +74,9 @@ class Scores(NamedTuple):
             the next are NaN without such networks or such a class.
         transfer_probability: their mean probability of the intended class.
         specificity: how much more the image answers this network than those: its fidelity less the
-            mean of theirs, −1 to 1. 0 of an image that is none of this network's own, such as a
-            class mean; NaN without such networks, or for outputs whose span nothing limits.
+            mean of theirs, less the same difference of real images (see :func:`usual_difference`).
+            0 of an image that is none of this network's own, such as a class mean; NaN without such
+            networks, or for outputs whose span nothing limits.
         own_rank: rank of this network among all by ``largest_error`` as a share of the span: 1
             where no other answers the target more exactly; NaN likewise.
     """
@@ -136,6 +138,7 @@ def score(
     scale: NaturalnessScale | None = None,
     judges: Sequence[Judge] = (),
     panel: Panel | None = None,
+    usual: Float[np.ndarray, " targets"] | None = None,
 ) -> Scores:
     """Score the images of a result.
 
@@ -146,6 +149,8 @@ def score(
         scale: measures naturalness, if given.
         judges: read the images.
         panel: networks that the answer is to hold for too, if given.
+        usual: how much more real images answer this network than those of the panel, by target;
+            0 where it is not given.
 
     Returns:
         All scores.
@@ -164,7 +169,7 @@ def score(
         **_judged(result.images, intended, judges),
         **_correlations(result.images, intended, data),
         **_natural(result.images, scale)._asdict(),
-        **_elsewhere(result, output, intended, panel),
+        **_elsewhere(result, output, intended, panel, usual),
     )
 
 
@@ -242,7 +247,11 @@ def _judged(
 
 
 def _elsewhere(
-    result: Result, output: str, intended: np.ndarray, panel: Panel | None
+    result: Result,
+    output: str,
+    intended: np.ndarray,
+    panel: Panel | None,
+    usual: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     """Ask networks that were trained apart what they see in the images."""
     images, unknown = result.images, np.full(intended.shape, np.nan)
@@ -256,15 +265,57 @@ def _elsewhere(
     every = np.broadcast_to(intended, answers.shape[:-1])
     found["transfer"] = np.where(intended < 0, np.nan, right)
     found["transfer_probability"] = _of_class(answers, every).mean(axis=0)
-    if output in (*_PROBABILITIES, "tanh"):
-        # All as shares of the span, which is 1 for the networks asked.
-        low, span = (-1, 2) if output == "tanh" else (0, 1)
-        targets = (result.targets[:, None] - low) / span
-        own = np.abs((result.outputs - low) / span - targets).max(axis=-1)
-        others = np.abs(answers - targets).max(axis=-1)
-        found["specificity"] = others.mean(axis=0) - own
+    if output in _SPANS:
+        own, others = _errors(result.outputs, answers, result.targets[:, None], output)
+        real = 0.0 if usual is None else usual[:, None]
+        found["specificity"] = others.mean(axis=0) - own - real
         found["own_rank"] = 1.0 + (others < own).sum(axis=0)
     return found
+
+
+def _errors(
+    outputs: np.ndarray, answers: np.ndarray, targets: np.ndarray, output: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Largest errors of this network and of the others as shares of the span, theirs is 1."""
+    low, span = _SPANS[output]
+    wanted = (targets - low) / span
+    own = np.abs((outputs - low) / span - wanted).max(axis=-1)
+    return own, np.abs(answers - wanted).max(axis=-1)
+
+
+def usual_difference(
+    outputs: Float[np.ndarray, "n outputs"],
+    output: str,
+    targets: Float[np.ndarray, "targets outputs"],
+    data: Dataset,
+    panel: Panel,
+) -> Float[np.ndarray, " targets"]:
+    """Measure how much more real images answer a network than those of the panel.
+
+    A network that is less sure of everything than the panel, as after robust training, is so of
+    images that are its own too; specificity counts from here.
+
+    Args:
+        outputs: the network's, for the test images.
+        output: name of its output activation.
+        targets: what is asked for.
+        data: the test images, of which those count whose label is the target's class; all for a
+            target without a class, or without such an image.
+        panel: the other networks.
+
+    Returns:
+        Mean over images of the panel's mean error less the network's; NaN for outputs whose span
+        nothing limits.
+    """
+    if output not in _SPANS:
+        return np.full(len(targets), np.nan)
+    answers, found = panel.read(data.test_images), []
+    for target, label in zip(targets, intended_classes(targets), strict=True):
+        shown = data.test_labels == label
+        shown = shown if shown.any() else np.ones_like(shown)
+        own, others = _errors(outputs[shown], answers[:, shown], target, output)
+        found.append(float((others.mean(axis=0) - own).mean()))
+    return np.array(found)
 
 
 def _outside(images: np.ndarray, space: ImageSpace) -> tuple[np.ndarray, np.ndarray]:

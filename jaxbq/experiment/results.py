@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ..data import Dataset
 from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
-from ..evaluation import Scores, on_noise, score, spread
-from ..evaluation.scores import intended_classes
+from ..evaluation import Panel, Scores, on_noise, score, spread
+from ..evaluation.independent import finite, logits_of
+from ..evaluation.scores import intended_classes, usual_difference
 from ..evaluation.similarity import Spread
 from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
+from ..network.activations import activation
 from ..options import describe
 from ..runtime.files import remove, write_npz, write_text
 from .cells import Executor, Job
@@ -56,12 +60,15 @@ class ScoringCell:
         scale, panel = experiment.scores.scale(data), experiment.scores.panel(data)
         judges = experiment.scores.judges_of(data)
         output = job.network(self.network).model.output
+        usual = None if panel is None else self._usual(job, panel)
         rows: dict[str, Any] = {"code": versions()["jaxbq"], "scores": [], "spread": [], "cost": []}
         best = []
         for file in _inversions(job, self.network):
             result = folder.read_result(file)
             row = (self.network, describe(result.method))
-            scores = score(result, output, data, scale=scale, judges=judges, panel=panel)
+            scores = score(
+                result, output, data, scale=scale, judges=judges, panel=panel, usual=usual
+            )
             rows["scores"] += [[*row, *values] for values in _score_rows(result, scores)]
             rows["spread"] += [[*row, *values] for values in _spread_rows(result, data)]
             rows["cost"].append([*row, *_cost(result)])
@@ -71,6 +78,14 @@ class ScoringCell:
         path = folder.scored(self.network)
         write_text(path, json.dumps(rows))
         return [path]
+
+    def _usual(self, job: Job, panel: Panel) -> Float[np.ndarray, " targets"]:
+        """Measure how much more real images answer the network than the panel."""
+        network, data = job.network(self.network), job.data
+        logits = logits_of(network.model, network.params, finite(data.test_images))
+        outputs = np.asarray(activation(network.model.output).apply(jnp.asarray(logits)))
+        targets = job.experiment.targets.targets(data.classes, network.model.output)
+        return usual_difference(outputs, network.model.output, targets, data, panel)
 
 
 def _inversions(job: Job, network: NetworkName) -> list[Path]:
