@@ -49,7 +49,7 @@ def test_a_lenet_goes_through_a_whole_run_as_the_page_shows(tmp_path, monkeypatc
     assert scores.loc[("0", preimages), "fidelity"].min() > 0.99
     assert scores.loc[("0", "exemplars"), "evidence"].mean() > 0.9
     # What the control answers has nothing to do with what the images show.
-    assert scores.loc[("permuted_labels", "exemplars"), "evidence"].mean() < 0.5
+    assert scores.loc[("random_weights", "exemplars"), "evidence"].mean() < 0.5
 
 
 @pytest.mark.slow
