@@ -5,9 +5,9 @@
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import json
-import os
 import re
 import types
 from collections.abc import Iterator
@@ -58,9 +58,10 @@ def _cell(kind: str, text: str) -> list[dict[str, Any]]:
 
 def command_reference() -> str:
     """Show the help of every command."""
-    os.environ["COLUMNS"] = "92"
     parser = _parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for command in commands.choices.values():
+        command.formatter_class = functools.partial(argparse.HelpFormatter, width=86)
     parts = ["# Commands\n\nMade from the commands' own `--help`.\n"]
     parts += [
         f"## jaxbq {name}\n\n```text\n{command.format_help()}```\n"
