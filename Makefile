@@ -4,15 +4,21 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
+DOCS := $(VENV)/.docs
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo test slow coverage check format smoke fuzz peers bench clean
+.PHONY: demo docs test slow coverage check format smoke fuzz peers bench clean
 
 # First the network of the book, then all methods on a modern one.
 demo: $(CORE)
 	$(VENV)/bin/jaxbq run configs/book.toml
 	$(VENV)/bin/jaxbq run configs/all_methods.toml
+
+# The documentation site, build/site/index.html; the built pages need neither a server nor a network.
+docs: $(DOCS)
+	$(VENV)/bin/python scripts/site/pages.py
+	$(VENV)/bin/zensical build --strict --clean
 
 # Tests mostly compile: programs are kept, for the other worker and the next time. Most are not of
 # a run, which would keep its own.
@@ -78,4 +84,8 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(DEV): $(CORE)
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(DOCS): $(CORE)
+	$(PIP) --editable '.[docs]'
 	@touch $@

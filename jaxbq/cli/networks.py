@@ -322,6 +322,11 @@ def _import(chosen: argparse.Namespace) -> None:
             f"{chosen.weights}: {sizes}, {hidden}output {model.output}, {biases} biases, "
             f"pixels in [{low:g}, {high:g}], classes {listed(network.class_names)}"
         )
+        if _as_in_the_book(network):
+            terminal.say(
+                "sigmoids without biases, as in the book: --method transpose gives the images of "
+                "its backquery"
+            )
         if opened.found is None:
             terminal.say("accuracy: not checked; name images that it was trained on, with --data")
         else:
@@ -330,6 +335,15 @@ def _import(chosen: argparse.Namespace) -> None:
         if chosen.save:
             save_network(chosen.save, network)
             terminal.say(f"saved {chosen.save}")
+
+
+def _as_in_the_book(network: "NetworkFile") -> bool:
+    """Tell whether the transpose, with its defaults, does what the book's code does."""
+    model, space = network.model, network.space
+    sigmoids = {*model.hidden_names, model.output} == {"sigmoid"}
+    folded = any("folded in" in note for note in network.notes)
+    book_range = 0 <= space.low <= 0.01 and 0.99 <= space.high <= 1
+    return sigmoids and not model.bias and not folded and book_range
 
 
 def add_trace(commands: Any) -> None:

@@ -153,6 +153,7 @@ class LBFGS:
     Deterministic; it needs no learning rate. See :mod:`jaxbq.solvers.projected_lbfgs`.
 
     Args:
+        name: what chooses it.
         memory: pairs of steps and gradient changes that are remembered.
     """
 

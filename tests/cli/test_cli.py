@@ -237,12 +237,18 @@ def test_import_says_what_it_took_the_file_for(place, capsys):
     )
     assert "hidden sigmoid (--hidden), output sigmoid (--output), pixels in [0, 1]" in out
     assert "accuracy: not checked" in out
+    same = "as in the book: --method transpose gives the images of its backquery"
+    assert same in out
     said = ["--hidden", "tanh", "--output", "softmax", "--pixel-range", "-1", "1"]
     assert main(["import", "book.npz", *said, "--data", "data"]) == 0
     out = capsys.readouterr().out
     assert "hidden tanh, output softmax, without biases, pixels in [-1, 1]" in out
     assert "assumed" not in out
     assert "accuracy: 0." in out
+    assert same not in out
+    for change in (["--pixel-range", "-1", "1"], ["--ink", "dark"], ["--output", "identity"]):
+        assert main(["import", "book.npz", "--shape", "6", "5", *change]) == 0
+        assert same not in capsys.readouterr().out
 
 
 def test_a_network_that_reads_at_chance_is_told_why(place, capsys):

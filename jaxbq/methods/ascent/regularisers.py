@@ -48,7 +48,11 @@ class Picture(NamedTuple):
 
 
 class Regulariser(Part):
-    """A number an image, which is subtracted from the objective."""
+    """A number an image, which is subtracted from the objective.
+
+    Args:
+        weight: the number's factor.
+    """
 
     family = "regulariser"
     weight: float
