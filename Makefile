@@ -7,10 +7,10 @@ DEV := $(VENV)/.dev
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo test slow coverage check format smoke fuzz peers bench clean
+.PHONY: demo test slow coverage check format smoke wheel fuzz peers bench clean
 
 demo: $(CORE)
-	$(VENV)/bin/jaxbq run configs/all_methods.toml
+	$(VENV)/bin/jaxbq run all_methods
 
 # Tests mostly compile: programs are kept, for the other worker and the next time. Most are not of
 # a run, which would keep its own.
@@ -48,7 +48,11 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix .
 
 smoke: $(CORE)
-	$(VENV)/bin/jaxbq run configs/smoke.toml --out $(VENV)/smoke
+	$(VENV)/bin/jaxbq run smoke --out $(VENV)/smoke
+
+# The wheel, installed into a fresh environment outside the checkout, and one bundled config.
+wheel: $(VENV)/bin/python
+	PYTHON=$(abspath $(VENV))/bin/python scripts/try_wheel.sh
 
 # A short run of the fuzzer on every reader of untrusted files.
 fuzz: $(DEV)

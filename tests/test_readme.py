@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jaxbq
+from jaxbq.cli.bundled import bundled_configs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,12 +23,15 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
 
 
 def test_links_and_configs_named_in_the_docs_exist():
-    for page in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+    bundled = bundled_configs()
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")):
         text = page.read_text()
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
         for config in re.findall(r"configs/[\w-]+\.toml", text):
             assert (ROOT / config).exists(), f"{page.name}: {config}"
+        for name in re.findall(r"jaxbq (?:run|train) ([a-z][\w/]+)(?![\w/.])", text):
+            assert name in bundled, f"{page.name}: {name}"
 
 
 def test_every_public_name_can_be_imported():
