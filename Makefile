@@ -8,12 +8,12 @@ DOCS := $(VENV)/.docs
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo docs test slow coverage check format smoke fuzz peers bench clean
+.PHONY: demo docs test slow coverage check format smoke wheel fuzz peers bench clean
 
 # First the network of the book, then all methods on a modern one.
 demo: $(CORE)
-	$(VENV)/bin/jaxbq run configs/book.toml
-	$(VENV)/bin/jaxbq run configs/all_methods.toml
+	$(VENV)/bin/jaxbq run book
+	$(VENV)/bin/jaxbq run all_methods
 
 # The documentation site, build/site/index.html; the built pages need neither a server nor a network.
 docs: $(DOCS)
@@ -56,7 +56,11 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix .
 
 smoke: $(CORE)
-	$(VENV)/bin/jaxbq run configs/smoke.toml --out $(VENV)/smoke
+	$(VENV)/bin/jaxbq run smoke --out $(VENV)/smoke
+
+# The wheel, installed into a fresh environment outside the checkout, and one bundled config.
+wheel: $(VENV)/bin/python
+	PYTHON=$(abspath $(VENV))/bin/python scripts/try_wheel.sh
 
 # A short run of the fuzzer on every reader of untrusted files.
 fuzz: $(DEV)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jaxbq
+from jaxbq.cli.bundled import bundled_configs
 from scripts.site import pages
 
 ROOT = Path(__file__).parent.parent
@@ -23,14 +24,18 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
 
 
 def test_links_and_configs_named_in_the_docs_exist():
+    bundled = bundled_configs()
     made = {ROOT / "docs" / place for place in pages.MADE}
-    for page in {ROOT / "README.md", *ROOT.glob("docs/**/*.md")} - made:
+    written = {ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")}
+    for page in written - made:
         text = page.read_text()
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             target = (page.parent / link).resolve()
             assert target.exists() or target in made, f"{page.name}: {link}"
         for config in re.findall(r"configs/[\w-]+\.toml", text):
             assert (ROOT / config).exists(), f"{page.name}: {config}"
+        for name in re.findall(r"jaxbq (?:run|train) ([a-z][\w/]+)(?![\w/.])", text):
+            assert name in bundled, f"{page.name}: {name}"
 
 
 def test_every_public_name_can_be_imported():

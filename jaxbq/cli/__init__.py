@@ -5,11 +5,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from typing import Any
 
 from ..errors import JaxbqError
 from ..runtime import interrupts
-from .arguments import MISTAKE, Parser, unswept
+from . import starting
+from .arguments import MISTAKE, Parser, complain, unswept
+from .bundled import add_configs
 from .experiments import add_compare, add_report, add_run, add_train
 from .networks import add_explain, add_import, add_invert, add_play, add_sweep, add_trace
 
@@ -23,19 +25,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 after a mistake of the user's, said in one line, or 130 after Ctrl-C.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    chosen = _parser().parse_args(given)
+    parser = _parser()
+    if not given:
+        parser.print_help()
+        return 0
+    chosen = parser.parse_args(given)
     chosen.given = given
     try:
         with interrupts.watched():
-            _do(chosen)
+            if chosen.light:
+                chosen.command(chosen)
+            else:
+                with starting.announced():
+                    _do(chosen)
     except JaxbqError as mistake:
-        print(f"jaxbq: error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        complain(f"jaxbq: error: {' '.join(str(mistake).split())}")
         return MISTAKE
     except MemoryError:
-        print("jaxbq: error: out of memory; ask for fewer images at once", file=sys.stderr)
+        complain("jaxbq: error: out of memory; ask for fewer images at once")
         return MISTAKE
     except KeyboardInterrupt:
-        print("jaxbq: interrupted; what was finished stays", file=sys.stderr)
+        complain("jaxbq: interrupted; what was finished stays")
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone, as `| head` does; Python must not complain at exit too.
@@ -58,11 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="jaxbq",
         description="Ask a neural network what a 0 is to it: run it backwards, by every route.",
-        epilog="example: jaxbq run configs/quickstart.toml",
+        epilog="example: jaxbq run quickstart",
     )
-    parser.add_argument("--version", action="version", version=f"jaxbq {_version()}")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version of jaxbq and exit"
+    )
+    parser.set_defaults(light=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_run(commands)
+    add_configs(commands)
     add_report(commands)
     add_compare(commands)
     add_train(commands)
@@ -75,7 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _version() -> str:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version("jaxbq")
-    return "(not installed)"
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        # Late: what reads versions takes as long to import as all else that --help needs.
+        from importlib import metadata
+
+        version = "(not installed)"
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            version = metadata.version("jaxbq")
+        print(f"jaxbq {version}")
+        parser.exit(0)

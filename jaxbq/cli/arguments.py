@@ -3,10 +3,13 @@
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import gc
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -22,7 +25,45 @@ if TYPE_CHECKING:
     from ..network.mlp import MLP
 
 MISTAKE = 2
+# Names of --method, written out: to ask the methods themselves would load JAX for --help.
+METHODS = (
+    *("transpose", "pseudo_inverse", "preimage", "ascent", "decoder", "exemplars", "exemplar_mean"),
+    *("class_mean", "linear_discriminant", "logistic", "grey", "noise", "projected"),
+)
+PRESETS = (
+    *("whitened", "erhan2009", "simonyan2014", "yosinski2015", "nguyen2016", "lucid2017"),
+    "maco2023",
+)
+ALIASES = {"backquery": "transpose", "pinv": "pseudo_inverse", "autoencoder": "nguyen2016"}
+_METHOD_NAMES = (
+    f"methods: {', '.join(METHODS)}; presets of ascent: {', '.join(PRESETS)}; "
+    f"aliases: {', '.join(f'{short} ({name})' for short, name in ALIASES.items())}"
+)
 _MOST_NUMBERS = 2**26  # bytes of a file with one number an input
+
+
+def complain(message: str) -> None:
+    """Write one line to standard error; in a terminal it is broken between words."""
+    if sys.stderr.isatty():
+        message = "\n".join(break_text(message, shutil.get_terminal_size().columns))
+    print(message, file=sys.stderr)
+
+
+def break_text(text: str, width: int, indent: str = "") -> list[str]:
+    """Break text into lines between words; one that is longer than a line stays whole."""
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+class _Help(argparse.HelpFormatter):
+    """Help whose lines end between words; argparse's own breaks names at their hyphens."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return break_text(" ".join(text.split()), width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,17 +71,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(MISTAKE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        complain(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        self.exit(MISTAKE)
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(formatter_class=_Help, **options)
         # A vector such as -0.9,0.1 is a value, no option.
         self._negative_number_matcher = re.compile(r"^-\d|^-\.\d")
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
     """Take a config and changes to it."""
-    command.add_argument("config", metavar="CONFIG", help="experiment in TOML")
+    command.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="experiment: a TOML file, or the name of one that `jaxbq configs` lists",
+    )
     command.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -86,11 +132,7 @@ def add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="KIND",
         required=required,
         default="transpose",
-        help="transpose, pseudo_inverse, preimage, ascent, decoder, exemplars, exemplar_mean, "
-        "class_mean, linear_discriminant, logistic, grey, noise, projected, as in configs; or a "
-        "preset of ascent: "
-        "whitened, erhan2009, simonyan2014, yosinski2015, nguyen2016, lucid2017, maco2023"
-        + ("" if required else " (default: transpose)"),
+        help=_METHOD_NAMES + ("" if required else " (default: transpose)"),
     )
     command.add_argument(
         "--set",
@@ -108,6 +150,11 @@ def read_method(kind: str, changes: Sequence[str]) -> Any:
     from ..methods import AnyMethod
     from ..options import validate
 
+    kind = ALIASES.get(kind, kind)
+    if kind not in METHODS + PRESETS:
+        near = difflib.get_close_matches(kind, (*METHODS, *PRESETS, *ALIASES), n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise JaxbqError(f"--method {kind}: no such method{meant} ({_METHOD_NAMES})")
     # A preset becomes its whole table first, so that a change reaches every depth of it.
     table = expand_table({"kind": kind}, "--method")
     for change in changes:

@@ -20,6 +20,7 @@ from .arguments import (
     unswept,
     use_hardware,
 )
+from .bundled import find_config
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -35,7 +36,7 @@ def add_run(commands: Any) -> None:
         "run",
         help="do an experiment: train, back-query, score, draw",
         description="Do what a config says, in a run folder; what is there already is not redone.",
-        epilog="example: jaxbq run configs/quickstart.toml --set training.epochs=10 --out runs",
+        epilog="example: jaxbq run quickstart --set training.epochs=10 --out runs",
     )
     add_config(run)
     add_precision(run, None)
@@ -58,7 +59,7 @@ def add_train(commands: Any) -> None:
         "train",
         help="train the network of a config and save it",
         description="Train the network of a config and save it as safetensors.",
-        epilog="example: jaxbq train configs/quickstart.toml --save digits.safetensors",
+        epilog="example: jaxbq train quickstart --save digits.safetensors",
     )
     add_config(train)
     add_precision(train, None)
@@ -72,7 +73,7 @@ def _run(chosen: argparse.Namespace) -> None:
         from ..experiment import load_configs
 
     use_hardware(leading(chosen))
-    experiments = load_configs(chosen.config, changes(chosen))
+    experiments = load_configs(find_config(chosen.config), changes(chosen))
     with executor(chosen) as found:
         _do(chosen, experiments, found)
 
@@ -179,16 +180,17 @@ def _summary_row(what: str, found: "dict[Any, Any]") -> dict[str, str]:
     return {
         "experiment": what,
         "method": found["method"],
+        # From what is asked first to what a narrow terminal leaves out first.
         "right": share("right"),
         "fidelity": known("fidelity"),
-        "probability": known("probability"),
-        "right before": share("right_before"),
-        "outside before": known("outside_before", "{:.0%}".format),
         "readability": known("readability"),
         "natural": known("naturalness"),
-        "transfer": known("transfer"),
         "specificity": known("specificity"),
+        "transfer": known("transfer"),
+        "probability": known("probability"),
         "class mean r": known("correlation"),
+        "right before": share("right_before"),
+        "outside before": known("outside_before", "{:.0%}".format),
         "optima": known("distinct", "{:.1f}".format),
         "diversity": known("diversity"),
         "seconds": known("seconds", "{:.2f}".format),
@@ -203,7 +205,7 @@ def _train(chosen: argparse.Namespace) -> None:
     save = Path(chosen.save)
     check_writable(save)
     # A config for training alone needs no methods.
-    experiment = load_config(chosen.config, changes(chosen), need_methods=False)
+    experiment = load_config(find_config(chosen.config), changes(chosen), need_methods=False)
     with Terminal() as terminal:
         history = train_network(experiment, save, terminal)
     reached = f"test accuracy {history[-1].test_accuracy:.4f}; " if history else ""
@@ -326,6 +328,7 @@ def _compare(chosen: argparse.Namespace) -> None:
         describe_comparison(comparison),
         ["method", "score", "run", "value", "difference", "p", "effect"],
         [[one.method, one.score, one.run, *shown_cells(one)] for one in comparison.found],
+        grouped=True,
     )
     for path in paths:
         terminal.say(f"comparison: {path}")

@@ -245,16 +245,16 @@ def _show_scores(
             str(s),
             names[scores.predicted[t, s]],
             "yes" if scores.right[t, s] else "no",
+            reason_name(result.reasons[t, s]),
             show_number(scores.target_probability[t, s]),
             f"{scores.largest_error[t, s]:.4f}",
             show_number(scores.correlation_own[t, s]),
             str(result.iterations[t, s]),
-            reason_name(result.reasons[t, s]),
         )
         for t, s in np.ndindex(*result.reasons.shape)
     ]
-    columns = ["target", "sample", "read", "right", "probability", "largest error"]
-    columns += ["class mean r", "iterations", "reason"]
+    columns = ["target", "sample", "read", "right", "reason", "probability", "largest error"]
+    columns += ["class mean r", "iterations"]
     terminal.table("what the network reads in the returned images", columns, rows)
 
 

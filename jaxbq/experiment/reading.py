@@ -175,7 +175,7 @@ def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         table = tomllib.loads(text.decode())
     except FileNotFoundError:
         raise JaxbqError(
-            f"{path}: no such file; name a config, like configs/quickstart.toml"
+            f"{path}: no such file; name a TOML file, or a config that `jaxbq configs` lists"
         ) from None
     except UnicodeDecodeError:
         raise JaxbqError(

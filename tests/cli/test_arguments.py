@@ -1,12 +1,15 @@
 import contextlib
 import gc
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from jaxbq.cli.arguments import load_named, unswept
+from jaxbq import methods
+from jaxbq.cli.arguments import ALIASES, METHODS, PRESETS, load_named, read_method, unswept
 from jaxbq.data import ImageSpace
+from jaxbq.errors import JaxbqError
 from jaxbq.network.files import NetworkFile
 from jaxbq.network.mlp import MLP
 
@@ -51,3 +54,19 @@ def test_the_range_of_arrays_is_the_usual_one_or_the_networks(tmp_path, network,
     path = tmp_path / "own.npz"
     np.savez(path, images=np.stack([pixels] * 6).reshape(6, 2, 2), labels=np.arange(6) % 2)
     assert load_named(str(path), network=network).pixel_range == expected
+
+
+def test_names_of_methods_in_the_help_are_those_there_are():
+    assert set(METHODS) == {cls().kind for cls in get_args(get_args(methods.AnyMethod)[0])}
+    assert set(PRESETS) == set(methods.PRESETS)
+    assert not {*ALIASES} & {*METHODS, *PRESETS}
+
+
+def test_an_alias_is_another_name_and_a_slip_lists_all():
+    assert read_method("backquery", []) == methods.Transpose()
+    assert read_method("pinv", ["rcond=0.5"]) == methods.PseudoInverse(rcond=0.5)
+    assert read_method("autoencoder", []) == methods.preset("nguyen2016")
+    with pytest.raises(JaxbqError) as fault:
+        read_method("penrose", [])
+    for name in (*METHODS, *PRESETS, *ALIASES):
+        assert name in str(fault.value)

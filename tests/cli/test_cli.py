@@ -20,6 +20,7 @@ from jaxbq.network.files import NetworkFile, load_network, save_network
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "run",
+    "configs",
     "report",
     "compare",
     "train",
@@ -429,9 +430,7 @@ def test_every_mistake_is_one_line_and_leaves_nothing(place, capsys, arguments, 
     assert_refused(arguments, message, place, capsys)
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["rnu"], ["run"], ["invert", "x"], ["run", "a", "--colour"]]
-)
+@pytest.mark.parametrize("arguments", [["rnu"], ["run"], ["invert", "x"], ["run", "a", "--colour"]])
 def test_mistakes_in_the_command_itself(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -439,6 +438,11 @@ def test_mistakes_in_the_command_itself(capsys, arguments):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "--help" in message
+
+
+def test_alone_it_prints_its_help(capsys):
+    assert main([]) == 0
+    assert "example: jaxbq" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
@@ -496,13 +500,13 @@ def test_help_and_version_load_nothing_heavy():
 import sys
 from jaxbq.cli import main
 for option in sys.argv[1:]:
-    try: main([option])
+    try: main(option.split())
     except SystemExit: pass
     print(sorted({'jax', 'numpy', 'matplotlib', 'pandas', 'pydantic', 'rich'} & set(sys.modules)))
 """
-    answer = python("-c", code, "--help", "--version")
+    answer = python("-c", code, "--help", "configs smoke", "--version")
     lines = answer.stdout.splitlines()
-    assert lines.count("[]") == 2, answer.stderr
+    assert lines.count("[]") == 3, answer.stderr
     assert lines[-1] == "[]"
     assert lines[-2].startswith("jaxbq 0.")
 
