@@ -120,7 +120,8 @@ def _do(
         "best image of each target, means over targets and networks "
         "(before: in the image before the policy at its pixels)"
     )
-    terminal.table(title, columns, [[row[column] for column in columns] for row in rows])
+    cells = [[row[column] for column in columns] for row in rows]
+    terminal.table(title, columns, cells, grouped=len(experiments) > 1)
     if len(folders) > 1:
         labelled = [(w, drawn[each]) for (w, _), each in zip(experiments, folders, strict=True)]
         _compare_variants(labelled, out, terminal)
