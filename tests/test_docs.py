@@ -16,6 +16,7 @@ from scipy.special import logit
 import jaxbq
 from jaxbq.cli import _parser, main
 from jaxbq.cli.arguments import changes, read_method
+from jaxbq.cli.bundled import find_config
 from jaxbq.cli.networks import _read_values
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
@@ -52,8 +53,8 @@ def check_jaxbq(words: list[str], folder: Path) -> None:
         return
     chosen = _parser().parse_args(words)
     if getattr(chosen, "config", "CONFIG") != "CONFIG":  # which stands for any
-        place = ROOT / chosen.config
-        load_configs(str(place if place.exists() else folder / chosen.config), changes(chosen))
+        places = folder / chosen.config, ROOT / chosen.config, find_config(chosen.config)
+        load_configs(str(next(filter(Path.exists, places))), changes(chosen))
     if hasattr(chosen, "method"):
         read_method(chosen.method, chosen.set)
     if hasattr(chosen, "over"):
