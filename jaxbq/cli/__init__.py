@@ -11,7 +11,8 @@ from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, unswept
 from .experiments import add_compare, add_report, add_run, add_train
-from .networks import add_explain, add_import, add_invert, add_play, add_sweep, add_trace
+from .inspection import add_explain, add_trace
+from .networks import add_import, add_invert, add_play, add_sweep
 
 _INTERRUPTED = 130
 
