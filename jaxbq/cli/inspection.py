@@ -101,10 +101,10 @@ def _trace(chosen: argparse.Namespace) -> None:
     if chosen.csv:
         check_writable(Path(chosen.csv))
     with computing(chosen.precision), Terminal() as terminal:
-        network, _, reference, _ = open_with_images(chosen, terminal.say)
+        network, _, reference, _ = open_with_images(chosen, terminal.paragraph)
         model, params = network.model, network.params
         if chosen.image:
-            image = _read_image(chosen, network.space, terminal.say)
+            image = _read_image(chosen, network.space, terminal.paragraph)
             found = trace_image(model, params, image, network.space)
         else:
             if len(chosen.target) + len(chosen.target_vector) != 1:
@@ -340,7 +340,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     use_hardware(chosen)
     check_outputs(chosen.json, chosen.figure)
     with computing(chosen.precision), Terminal() as terminal:
-        network, data, _, _ = open_with_images(chosen, terminal.say)
+        network, data, _, _ = open_with_images(chosen, terminal.paragraph)
         targets = read_targets(chosen, network)
         key = jax.random.key(read_seed(chosen.seed))
         model, params = network.model, network.params
