@@ -235,8 +235,8 @@ def _clip(measured: Measurements) -> Answer:
     else:
         verdict = "costs the answer"
         picture = (
-            "Nothing: the inverse activation takes no value out of its range and a pixel has none, "
-            "but what is cut belongs to the answer, and the rest answers something else."
+            "Nothing does: φ⁻¹ takes no value out of its range, and a pixel has none, but what is "
+            "cut off was part of the answer, so that the rest answers something else."
         )
     inner = measured.way(HIDDEN_CLIPPED) if len(measured.facts) > 1 else None
     hidden = f"; hidden layers clipped in place of solved: {inner.error:.3g}" if inner else ""
