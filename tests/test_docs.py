@@ -40,7 +40,7 @@ def commands_of(page: str) -> list[list[str]]:
             found += block.replace("\\\n", " ").splitlines()
     found += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", BLOCK.sub("", page))]
     return [
-        shlex.split(line, comments=True)
+        shlex.split(line.partition(" > ")[0], comments=True)
         for line in found
         if re.match(r"\S+ \S", line) and re.match(r"(jaxbq|make|python|pip) ", line)
     ]

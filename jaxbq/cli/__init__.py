@@ -13,7 +13,8 @@ from . import starting
 from .arguments import MISTAKE, Parser, complain, unswept
 from .bundled import add_configs
 from .experiments import add_compare, add_report, add_run, add_train
-from .networks import add_explain, add_import, add_invert, add_play, add_sweep, add_trace
+from .inspection import add_explain, add_trace
+from .networks import add_import, add_invert, add_play, add_sweep
 
 _INTERRUPTED = 130
 

@@ -339,6 +339,38 @@ def said_of_file(chosen: argparse.Namespace) -> list[str]:
     return words
 
 
+def repeated(
+    chosen: argparse.Namespace, class_names: Sequence[str] = (), only: int | None = None
+) -> list[str]:
+    """Repeat what :func:`add_network` took, as arguments.
+
+    Args:
+        chosen: the arguments.
+        class_names: of the network, for ``only``.
+        only: number of the one target to ask for, of all that were; None for all.
+    """
+    words = [chosen.weights, *said_of_file(chosen), *(["--fix"] if chosen.fix else [])]
+    classes = chosen.target or ([] if chosen.target_vector else [*class_names])
+    if only is None:
+        targets = [("target", name) for name in chosen.target]
+        targets += [("target-vector", text) for text in chosen.target_vector]
+    elif only < len(classes):
+        targets = [("target", classes[only])]
+    else:
+        targets = [("target-vector", chosen.target_vector[only - len(classes)])]
+    others = ("data", "seed", "precision", "devices", "platform")
+    usual = {"seed": 0, "precision": "float32"}
+    targets += [
+        (name, str(value))
+        for name in others
+        if (value := getattr(chosen, name)) is not None and value != usual.get(name)
+    ]
+    for name, value in targets:
+        # A name that begins like an option is one only so.
+        words += [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+    return words
+
+
 def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """Read what was said about a network file; None for what was not."""
     from ..network.inputs import Inputs

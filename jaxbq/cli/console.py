@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..training import EpochMetrics
 
 _GAP = 2  # between columns of a table
+_WIDEST = 100  # columns of prose
 
 
 class Terminal:
@@ -68,6 +70,27 @@ class Terminal:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
+    def paragraph(self, text: str, indent: str = "") -> None:
+        """Show prose, broken between words to lines that fit the terminal."""
+        width = min(self._console.width, _WIDEST)
+        for line in _filled(text.split(), width - len(indent)):
+            self.say(indent + line)
+
+    def command(self, words: Sequence[str], indent: str = "") -> None:
+        """Show a command that can be copied as it stands, broken before its options."""
+        width = min(self._console.width, _WIDEST) - len(indent) - 4
+        parts: list[str] = []
+        for word in words:
+            # An option stays with its value, so that it can be read.
+            apart = word.startswith("--") or not parts
+            parts[len(parts) if apart else -1 :] = [
+                shlex.quote(word) if apart else f"{parts[-1]} {shlex.quote(word)}"
+            ]
+        lines = _filled(parts, width)
+        for number, line in enumerate(lines):
+            end = " \\" if number + 1 < len(lines) else ""
+            self.say(f"{indent}{'  ' if number else ''}{line}{end}")
+
     def epoch(self, metrics: "EpochMetrics", epochs: int, name: str = "training") -> None:
         """Show the metrics of an epoch."""
         interrupts.check()
@@ -94,6 +117,7 @@ class Terminal:
         rows: Sequence[Sequence[str]],
         *,
         grouped: bool = False,
+        stacked: bool = False,
     ) -> None:
         """Show a table; columns of numbers are flush right.
 
@@ -106,6 +130,7 @@ class Terminal:
             rows: a cell for every column.
             grouped: whether the first column names groups of rows that follow each other; in a
                 terminal each name has a line of its own above its rows.
+            stacked: whether columns that have no room go below, after the first column again.
         """
         self.say(title)
         if not self._rich:
@@ -120,10 +145,19 @@ class Terminal:
             for name in names:
                 self.say(name)
             self._console.print(_grid((), [row[first:] for row in group], widths, numeric))
-        if left_out := columns[len(widths) :]:
+        left_out = list(range(len(widths), len(columns)))
+        if left_out and stacked:
+            shown = [0, *left_out]
+            self.table(
+                "",
+                [columns[n] for n in shown],
+                [[row[n] for n in shown] for row in bodies],
+                stacked=len(widths) > 1,
+            )
+        elif left_out:
             self.say(
-                f"left out at {room} columns: {', '.join(left_out)}; a wider terminal or a pipe "
-                "(| cat) shows them"
+                f"left out at {room} columns: {', '.join(columns[n] for n in left_out)}; "
+                "a wider terminal or a pipe (| cat) shows them"
             )
 
     def _lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -146,6 +180,17 @@ class Terminal:
             # Of what is done a line stays: many bars would not fit the screen.
             self._bars.remove_task(self._tasks.pop(what))
             self.say(f"{what}: {end}")
+
+
+def _filled(words: Sequence[str], width: int) -> list[str]:
+    """Fill lines with words; one that is longer than a line stays whole."""
+    lines: list[str] = []
+    for word in words:
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def _numeric(rows: Sequence[Sequence[str]], number: int) -> list[bool]:

@@ -1,6 +1,11 @@
 """Why a method's image is what it is: linear algebra, traces, alignments, verdicts."""
 
+from .explain import Answer as Answer
+from .explain import answers as answers
 from .explain import explain as explain
+from .explain import transposed_by_class as transposed_by_class
+from .findings import Finding as Finding
+from .findings import findings as findings
 from .layers import LayerFacts as LayerFacts
 from .layers import alignment as alignment
 from .layers import layer_facts as layer_facts
@@ -9,6 +14,8 @@ from .matching import ClassesDisagreeError as ClassesDisagreeError
 from .matching import matched as matched
 from .matching import open_for as open_for
 from .matching import open_mended as open_mended
+from .measurements import Measurements as Measurements
+from .measurements import Way as Way
 from .plausibility import Plausibility as Plausibility
 from .plausibility import Reading as Reading
 from .plausibility import at_chance as at_chance
@@ -26,3 +33,8 @@ from .trace import LayerTrace as LayerTrace
 from .trace import Trace as Trace
 from .trace import to_plain as to_plain
 from .trace import trace as trace
+from .trace import trace_image as trace_image
+from .units import Terms as Terms
+from .units import backward_terms as backward_terms
+from .units import check_unit as check_unit
+from .units import forward_terms as forward_terms

@@ -128,7 +128,8 @@ def alignment(
     Returns:
         Pearson correlations over pixels by the name of the direction: ``matched filter`` of the
         intended class (for an MLP); gradient of the logit, and of the target objective, at grey,
-        at the mean image and at the returned image; ``class mean``.
+        at the mean image and at the returned image; ``class mean``; ``class difference``, the
+        class mean less the mean of all images.
     """
     images = result.images[:, 0]
     intended = result.targets.argmax(axis=1)
@@ -147,4 +148,5 @@ def alignment(
             )
     if data is not None:
         directions["class mean"] = data.class_means[intended]
+        directions["class difference"] = directions["class mean"] - points["mean"]
     return {name: np.diag(correlation(images, rows)).copy() for name, rows in directions.items()}

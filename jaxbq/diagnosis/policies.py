@@ -1,6 +1,5 @@
 """What the pseudo-inverse loses, and where: policies layer by layer, ranges, sensitivity."""
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..data import Dataset, ImageSpace, Reference
-from ..errors import JaxbqError
+from ..data import ImageSpace, Reference
 from ..evaluation import correlation
-from ..methods import Ascent, Method, Preimage, PseudoInverse, Transpose, invert
+from ..methods import Ascent, Method, PseudoInverse, invert
 from ..methods.analytic import places, way_back
 from ..methods.pseudo_inverse import Policy, threshold
 from ..network.mlp import MLP, Params
+from ..options import describe
 from ..runtime.compiled import Compiled
 from .layers import alignment
+from .measurements import BOX, LEFT, PREIMAGE, TRANSPOSE, Measurements
 
 Knob = Literal["margin", "ridge", "rcond"]
 # Values worth looking at: from no effect to too much.
@@ -160,35 +160,22 @@ _MIXED = Compiled(_mixed_backward, 2, 3)
 
 Curves = dict[str, dict[str, list[tuple[float, Fidelity, float]]]]
 
-_METHODS: dict[str, Method] = {
-    "transpose": Transpose(),
-    "pseudo-inverse, no pixel policy": PseudoInverse(hidden_policy="clip", pixel_policy="none"),
-    "pseudo-inverse, box": PseudoInverse(),
-    "preimage": Preimage(),
-    "ascent": Ascent(),
-}
+_METHODS = (TRANSPOSE, LEFT, BOX, PREIMAGE, Ascent())
 
 
-def alignments(
-    model: MLP,
-    params: Params,
-    targets: Float[np.ndarray, "n outputs"],
-    data: Dataset | None,
-    reference: Reference | Dataset,
-    key: Array | None = None,
-) -> dict[str, dict[str, Float[np.ndarray, " n"]]]:
+def alignments(measured: Measurements) -> dict[str, dict[str, Float[np.ndarray, " n"]]]:
     """Correlate every method's images with the directions that could explain them.
 
     Returns:
-        By method, then by direction, one correlation a target; methods that cannot be used with
-        this network are left out.
+        By method with its options, then by direction, one correlation a target; methods that
+        cannot be used with this network are left out.
     """
-    found = {}
-    for name, method in _METHODS.items():
-        with contextlib.suppress(JaxbqError):
-            result = invert(method, model, params, targets, reference=reference, key=key)
-            found[name] = alignment(result, model, params, data)
-    return found
+    model, params, data = measured.model, measured.params, measured.data
+    return {
+        describe(method): alignment(way.result, model, params, data)
+        for method in _METHODS
+        if (way := measured.way(method)) is not None
+    }
 
 
 def losses_by_layer(

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,25 +62,55 @@ class LayerTrace:
     apart: float | None
 
 
+class Units(NamedTuple):
+    """The vectors of one layer of units, each of shape (units,); None where there is none.
+
+    Args:
+        found: what the way back found for them, before the policy.
+        asked: activations that it asks of them, after the policy.
+        asked_z: the pre-activations of these.
+        given_z: pre-activations going forward.
+        given: activations going forward, or pixels.
+    """
+
+    found: Float[np.ndarray, " units"] | None
+    asked: Float[np.ndarray, " units"] | None
+    asked_z: Float[np.ndarray, " units"] | None
+    given_z: Float[np.ndarray, " units"] | None
+    given: Float[np.ndarray, " units"]
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """A back-query of one target, number by number.
 
     Args:
-        method: its options, described.
-        target: what was asked, shape (outputs,).
-        image: the returned image, shape (pixels,).
+        method: its options, described; ``forward`` of an image that was given.
+        target: what was asked, shape (outputs,); None of an image that was given.
+        image: the returned image, shape (pixels,), or the given one.
         space: shape of the image and the pixel range.
         reason: why the method was done.
         layers: first layer first.
+        note: why there are no backward numbers; empty where there are.
     """
 
     method: str
-    target: Float[np.ndarray, " outputs"]
+    target: Float[np.ndarray, " outputs"] | None
     image: Float[np.ndarray, " pixels"]
     space: ImageSpace
     reason: str
     layers: tuple[LayerTrace, ...]
+    note: str = ""
+
+    def units(self, number: int) -> Units:
+        """Return the vectors of layer ``number``, 0 for the image, in the order of its units."""
+        above = self.layers[number] if number < len(self.layers) else None
+        found = None if above is None else above.found
+        if number == 0:
+            asked = None if above is None else above.settled
+            return Units(found, asked, None, None, self.image)
+        own = self.layers[number - 1]
+        return Units(found, own.asked, own.asked_z, own.answered_z, own.answered)
 
 
 def trace(
@@ -105,11 +135,58 @@ def trace(
     Raises:
         JaxbqError: the network is no MLP, or the method cannot do this.
     """
+    _check(model)
+    result = invert(method, model, params, target[None], reference=reference, key=key)
+    steps = _steps(method, model, params, target, result.space)
+    image, reason = result.images[0, 0], Reason(result.reasons[0, 0]).name.lower()
+    note = "" if steps else _NO_STEPS.format(kind=describe(method).partition("(")[0])
+    layers = _layers(model, params, image, result.space, np.asarray(target), steps)
+    return Trace(describe(method), np.asarray(target), image, result.space, reason, layers, note)
+
+
+_NO_STEPS = (
+    "{kind} finds the image as a whole and goes back through no layer: nothing is asked of hidden "
+    "layers, and the backward columns are empty. transpose and pseudo_inverse go layer by layer."
+)
+
+
+def trace_image(
+    model: MLP, params: Params, image: Float[np.ndarray, " pixels"], space: ImageSpace
+) -> Trace:
+    """Run an image forward and keep every number; nothing goes back.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        image: in the pixel range.
+        space: where images live.
+
+    Raises:
+        JaxbqError: the network is no MLP, or takes another number of pixels.
+    """
+    _check(model)
+    if image.shape != (model.sizes[0],):
+        raise JaxbqError(f"the image has {image.size} pixels, the network takes {model.sizes[0]}")
+    image = image.astype(params[0].weight.dtype)
+    layers = _layers(model, params, image, space, None, None)
+    note = "an image that is given runs forward alone: the backward columns are empty."
+    return Trace("forward", None, image, space, "given", layers, note)
+
+
+def _check(model: MLP) -> None:
     if not isinstance(model, MLP):
         raise JaxbqError("a trace needs an MLP, whose layers it shows")
-    result = invert(method, model, params, target[None], reference=reference, key=key)
-    forward = jax.device_get(_forward(model, params, result.images[0, :1]))
-    steps = _steps(method, model, params, target, result.space)
+
+
+def _layers(
+    model: MLP,
+    params: Params,
+    image: np.ndarray,
+    space: ImageSpace,
+    target: np.ndarray | None,
+    steps: list[Step] | None,
+) -> tuple[LayerTrace, ...]:
+    forward = jax.device_get(_forward(model, params, image[None]))
     layers = []
     for number, (facts, layer) in enumerate(zip(layer_facts(params), params, strict=True)):
         phi = model.activations[number]
@@ -124,15 +201,13 @@ def trace(
                 facts,
                 None if asked is None else np.asarray(asked),
                 None if z is None else np.asarray(z),
-                **_backward_numbers(step, layer, model, number, result.space),
+                **_backward_numbers(step, layer, model, number, space),
                 answered=answered,
                 answered_z=np.asarray(forward.pre_activations[number][0]),
                 apart=None if asked is None else float(np.abs(np.asarray(asked) - answered).max()),
             )
         )
-    reason = Reason(result.reasons[0, 0]).name.lower()
-    where, image = result.space, result.images[0, 0]
-    return Trace(describe(method), np.asarray(target), image, where, reason, tuple(layers))
+    return tuple(layers)
 
 
 def _steps(

@@ -20,12 +20,11 @@ def trace_figure(trace: Trace, width: float | None = None) -> Figure:
     """Draw a trace, from the target down to the image.
 
     A row a layer: in blue the activation that the way back asks of it, in orange the one that the
-    returned image gives, units in the order of what is asked, so that a faithful image draws one
-    line; beside it the pre-activations, one against the other. The last row is the image before
-    and after the policy.
+    image gives, units in their own order; beside it the pre-activations, one against the other.
+    The last row is the image before and after the policy, pixels in their own order.
 
     Args:
-        trace: what :func:`jaxbq.diagnosis.trace` returned.
+        trace: what :func:`jaxbq.diagnosis.trace` or ``trace_image`` returned.
         width: inches, 8.5 by default.
     """
     rows, width = len(trace.layers) + 1, width or 8.5
@@ -34,7 +33,7 @@ def trace_figure(trace: Trace, width: float | None = None) -> Figure:
     grid: Any = figure.subplots(rows, 2, width_ratios=(3, 1))
     small = 8.0 if width > _NARROW else 6.0
     for line, layer in zip(grid, reversed(trace.layers), strict=False):
-        _draw_vectors(line[0], layer, len(trace.layers), small)
+        _draw_vectors(line[0], layer, len(trace.layers), small, trace.target is not None)
         _draw_agreement(line[1], layer)
     _draw_pixels(grid[-1], trace, small)
     title, points = f"{trace.method}: {trace.reason}", small + 2
@@ -42,25 +41,23 @@ def trace_figure(trace: Trace, width: float | None = None) -> Figure:
     return figure
 
 
-def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float) -> None:
-    order = np.arange(len(layer.answered))
-    # Outputs keep their order, a target is read by class; hidden units have none to keep.
-    if layer.asked is not None and layer.number < last:
-        order = np.argsort(layer.asked, kind="stable")
+def _draw_vectors(axis: Any, layer: LayerTrace, last: int, points: float, note: bool) -> None:
     given: Any = {"color": ORANGE, "marker": "o", "markersize": 3.5, "linewidth": 0.8}
-    if len(order) > 30:
-        # Many units: a line through all of them would hide how many lie near what is asked.
+    wanted: Any = {"color": BLUE, "ls": "--", "linewidth": 1.1}
+    if len(layer.answered) > 30:
+        # Many units: points, which lines through them would hide.
         given |= {"linestyle": "none", "markersize": 2}
-    axis.plot(layer.answered[order], label="forward: what the image gives", **given)
-    if layer.asked is not None:
-        label = "backward: what is asked"
-        axis.plot(layer.asked[order], color=BLUE, label=label, ls="--", linewidth=1.1)
-        apart = f"farthest apart {layer.apart:.3g}"
-    else:
-        apart = "this method asks nothing of this layer"
+        wanted = {"color": BLUE, "marker": "_", "markersize": 4, "ls": "none"}
+    axis.plot(layer.answered, label="forward: what the image gives", **given)
     name = "output" if layer.number == last else f"hidden {layer.number}"
-    axis.set_title(f"{name} ({layer.activation}): {apart}", fontsize=points, loc="left")
-    axis.set_xlabel("unit" if layer.number == last else "unit, by what is asked", fontsize=7)
+    title = f"{name} ({layer.activation})"
+    if layer.asked is not None:
+        axis.plot(layer.asked, label="backward: what is asked", **wanted)
+        title += f": farthest apart {layer.apart:.3g}"
+    elif note:
+        title += ": nothing is asked of it"
+    axis.set_title(title, fontsize=points, loc="left")
+    axis.set_xlabel("unit", fontsize=7)
     if layer.number == last:
         axis.legend()
 
@@ -80,18 +77,18 @@ def _draw_agreement(axis: Any, layer: LayerTrace) -> None:
 def _draw_pixels(axes: Any, trace: Trace, points: float) -> None:
     left, right = axes
     first, space = trace.layers[0], trace.space
+    dots: Any = {"ls": "none", "marker": ".", "markersize": 2}
     if first.found is not None:
-        order = np.argsort(first.found, kind="stable")
-        left.plot(first.found[order], color=BLUE, ls="--", label="before the policy")
-        left.plot(trace.image[order], color=ORANGE, linewidth=0.6, label="after it")
+        left.plot(first.found, color=BLUE, label="before the policy", **dots)
+        left.plot(trace.image, color=ORANGE, label="after it", **dots)
         outside = f"{first.outside_share:.0%} of the pixels outside the range before the policy"
         left.set_title(outside, fontsize=points, loc="left")
         left.legend()
     else:
-        left.plot(np.sort(trace.image), color=ORANGE)
+        left.plot(trace.image, color=ORANGE, **dots)
         left.set_title("pixels of the image", fontsize=points, loc="left")
     left.axhspan(space.low, space.high, color="0.92", zorder=0)
-    left.set_xlabel("pixel, by value", fontsize=7)
+    left.set_xlabel("pixel", fontsize=7)
     draw_image(right, trace.image, space)
     right.set_title("the image", fontsize=points)
 

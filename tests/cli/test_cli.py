@@ -1,6 +1,8 @@
 import csv
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -179,39 +181,129 @@ def test_invert_in_float64(place):
     assert np.load(place / "images")["images"].dtype == np.float64
 
 
+TRACE = ["trace", "net.safetensors", "--target", "row"]
+
+
 def test_trace_shows_layers_and_saves_numbers(place, capsys):
-    arguments = ["trace", "net.safetensors", "--target", "row", "--method", "pseudo_inverse"]
+    arguments = [*TRACE, "--method", "pseudo_inverse"]
     # Not the box, which takes a second to compile for every layer.
     arguments += ["--set", "hidden_policy=clip", "--set", "pixel_policy=clip"]
-    assert main([*arguments, "--json", "t.json", "--figure", "t.png"]) == 0
+    assert main([*arguments, "--json", "t.json", "--figure", "t.png", "--csv", "t.csv"]) == 0
     out = capsys.readouterr().out
-    assert "2: 8 → 3 sigmoid" in out
-    assert "1: 30 → 8 sigmoid" in out
+    assert "layer 2: 8 → 3" in out
+    assert "layer 1: 30 → 8" in out
+    assert "layer 2 (outputs), units 0 to 2" in out
     saved = json.loads((place / "t.json").read_text())
     assert len(saved["layers"][0]["found"]) == 30
     assert (place / "t.png").exists()
+    # Every unit of every layer; the outputs' numbers are those of the JSON.
+    with (place / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["layer"], row["unit"]) for row in rows] == [
+        (str(layer), str(unit)) for layer, units in enumerate((30, 8, 3)) for unit in range(units)
+    ]
+    assert [float(row["given"]) for row in rows[-3:]] == saved["layers"][1]["answered"]
+    assert [float(row["found"]) for row in rows[:30]] == saved["layers"][0]["found"]
+    assert rows[-1]["found"] == ""
+
+
+def test_trace_shows_the_units_and_the_arithmetic_that_are_asked_for(place, capsys):
+    assert main([*TRACE, "--layer", "1", "--units", "2:5", "--json", "t.json"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    saved = json.loads((place / "t.json").read_text())["layers"]
+    start = out.index("layer 1 (hidden), units 2 to 4")
+    assert out[start + 1].split()[:4] == ["unit", "found", "asked", "asked"]
+    for unit, line in enumerate(out[start + 2 : start + 5], 2):
+        number, found, asked, asked_z, given_z, given, _ = map(float, line.split())
+        assert number == unit
+        expected = [saved[1]["found"], *(saved[0][name] for name in ("asked", "asked_z"))]
+        expected += [saved[0]["answered_z"], saved[0]["answered"]]
+        wanted = [values[unit] for values in expected]
+        np.testing.assert_allclose([found, asked, asked_z, given_z, given], wanted, rtol=1e-4)
+    assert main([*TRACE, "--unit", "4"]) == 0
+    out = capsys.readouterr().out
+    forward, backward = out.split("forward: unit 4 of layer 1 (hidden)")[1].split("backward: ")
+    assert "the 20 others" in forward
+    z = saved[0]["answered_z"][4]
+    assert float(re.search(r"sum: given z +(\S+)", forward)[1]) == pytest.approx(z, rel=1e-4)
+    raw = saved[1]["found"][4]
+    assert float(re.search(r"sum: found +(\S+)", backward)[1]) == pytest.approx(raw, rel=1e-4)
+    assert main([*TRACE, "--method", "ascent", "--set", "steps=5", "--units", ":2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "note: ascent finds the image as a whole and goes back through no layer" in out
+    assert "layer 0 (image), units 0 to 1 unit given" in out
+
+
+def test_trace_runs_an_image_of_the_users_forward(place, capsys):
+    network = load_network("net.safetensors")
+    pixels = np.random.default_rng(1).integers(0, 120, (6, 5)).astype(np.uint8)
+    Image.fromarray(pixels).save("own.png")
+    np.save("own.npy", pixels / 255)
+    given = np.asarray(network.model.apply(network.params, pixels.reshape(1, -1) / 255.0))[0]
+    for file in ("own.png", "own.npy"):
+        assert main(["trace", "net.safetensors", "--image", file, "--json", "i.json"]) == 0
+        out = capsys.readouterr().out
+        assert f"the network reads {network.class_names[given.argmax()]}, at" in out
+        saved = json.loads((place / "i.json").read_text())
+        np.testing.assert_allclose(saved["layers"][-1]["answered"], given, atol=1e-6)
+        assert saved["layers"][0]["asked"] is None
+    Image.fromarray(255 - pixels.repeat(2, axis=0)).save("large.png")
+    assert main(["trace", "net.safetensors", "--image", "large.png", "--unit", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "resized from 12 × 5 to 6 × 5 pixels" in out
+    assert "mostly bright" in out
+    assert "backward: unit" not in out
 
 
 @pytest.mark.slow
-def test_explain_says_sentences_and_saves_numbers(place, capsys):
+def test_explain_shows_all_numbers_and_saves_them(place, capsys):
     arguments = ["explain", "net.safetensors", "--data", "data", "--class-names", "0,1,2"]
-    assert main([*arguments, "--json", "e.json", "--figure", "e.png"]) == 0
+    assert main([*arguments, "--numbers", "--json", "e.json", "--figure", "e.png"]) == 0
     out = capsys.readouterr().out
     assert "Layer 1 (30 → 8)" in out
     assert "matched filter" in out
     assert "class mean" in out
+    assert "the transpose image of each target" in out
     saved = json.loads((place / "e.json").read_text())
     assert len(saved["alignment"]["transpose"]["class mean"]) == 3
     assert saved["sensitivity"]["margin"]["box"][0][0] == 1e-6
+    assert [answer["topic"] for answer in saved["answers"]][-1] == "exact"
     assert (place / "e.png").exists()
+
+
+@pytest.mark.slow
+def test_every_command_that_explain_prints_works_and_shows_its_numbers(place, capsys):
+    arguments = ["explain", "net.safetensors", "--data", "data", "--class-names", "0,1,2"]
+    arguments += ["--target", "2", "--target-vector", "0.2,0.3,0.9", "--seed", "3"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    answers = re.findall(r"(?<=\n\n)([^\n]+)\n((?:  .*\n)+)", out.replace(" \\\n    ", " "))
+    assert len(answers) == 11
+    shown = 0
+    for question, text in answers:
+        prose, _, command = text.partition("  jaxbq ")
+        assert command, question
+        assert main(shlex.split(command)) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        prose = " ".join(prose.split())
+        summary = re.search(r"\d of 2 read as intended, largest error [\d.e+-]*\d", prose)
+        if command.startswith("invert") and summary:
+            shown += 1
+            assert summary[0] in said
+        if command.startswith("trace"):
+            total = re.search(r"add up to (\S+)\.", prose)[1]
+            found = re.search(r"sum: found (\S+)", said)[1]
+            assert float(found) == pytest.approx(float(total), rel=0.01)
+    assert shown >= 6
 
 
 def test_explain_a_relu_network_which_has_no_sensitivity_to_draw(place, capsys):
     arguments = ["explain", "relu.safetensors", "--target", "row"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "relu has no inverse" in out
-    assert "Trust" in out
+    assert "relu has no inverse" in " ".join(out.split())
+    assert "What to use for an exact answer?" in out
     # Here, where what it computes before it refuses is compiled.
     assert_refused([*arguments, "--figure", "e.png"], "no sensitivity to draw", place, capsys)
 
@@ -407,6 +499,13 @@ MISTAKES = [
     ([*NET, "pseudo_inverse", "--set", "hidden_policy=none"], "'none' needs an activation"),
     ([*NET, "preimage", "--set", "start=images"], "needs images to start from"),
     (["trace", "net.safetensors"], "a trace is of one target"),
+    ([*TRACE, "--layer", "3"], "use 0 for the image, or 1 to 2, the outputs"),
+    ([*TRACE, "--unit", "8"], "layer 1 has units 0 to 7"),
+    ([*TRACE, "--units", "5"], "write A:B for the units A to B − 1"),
+    ([*TRACE, "--units", "40:50"], "there are no such units"),
+    ([*TRACE, "--image", "x.png"], "leave out targets"),
+    (["trace", "net.safetensors", "--image", "none.png"], "none.png: cannot be read"),
+    (["trace", "net.safetensors", "--image", "book.npz"], "neither PNG nor JPEG"),
     (["trace", "net.safetensors", "--target", "0"], "no such class"),
     (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
     (["explain", "none.safetensors"], "no such file"),

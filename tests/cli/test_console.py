@@ -1,5 +1,6 @@
 import io
 import re
+import shlex
 
 import pytest
 from rich.console import Console
@@ -112,3 +113,37 @@ def test_groups_have_their_names_on_lines_of_their_own(rich_terminal):
         "b",
         "x          3",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_nothing_is_broken_within_a_word_or_a_number(monkeypatch, width):
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, color_system=None, width=width)
+    monkeypatch.setattr("jaxbq.cli.console.Console", lambda **_: console)
+    names = ["direction", "largest error", "pseudo_inverse(pixel_policy=none)", "class mean r"]
+    names += ["pseudo_inverse", "whitened", "iterations"]
+    rows = [
+        ["a gradient at the mean image", *(f"{n + row:.8f}" for n in range(6))] for row in (1, 2)
+    ]
+    text = "some words that are to be broken between " * 5
+    words = ["jaxbq", "invert", "a file.npz", *["--set", "pixel_policy=clip"] * 4]
+    terminal = Terminal()
+    terminal.paragraph(text, "  ")
+    terminal.command(words, "  ")
+    terminal.table("title", names, rows, stacked=True)
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    shown = output.getvalue()
+    for word in [word for name in names for word in name.split()]:
+        assert re.search(rf"(?<!\S){re.escape(word)}(?!\S)", shown)
+    for row in rows:
+        for cell in row[1:]:
+            assert re.search(rf"(?<!\S){re.escape(cell)}(?!\S)", shown)
+    # The first column begins every part.
+    assert len(re.findall("direction", shown)) == len(re.findall("^─+$", shown, re.M)) > 1
+    start, end = (
+        next(n for n, line in enumerate(lines) if word in line) for word in ("jaxbq", "title")
+    )
+    assert " ".join(lines[:start]).split() == text.split()
+    assert shlex.split("\n".join(lines[start:end]).replace("\\\n", " ")) == words
+    assert all(line.removesuffix(" \\").endswith("=clip") for line in lines[start:end])
