@@ -1,9 +1,9 @@
 """Why a method's image is what it is: linear algebra, traces, alignments, verdicts."""
 
+from .class_images import transposed_by_class as transposed_by_class
 from .explain import Answer as Answer
 from .explain import answers as answers
 from .explain import explain as explain
-from .explain import transposed_by_class as transposed_by_class
 from .findings import Finding as Finding
 from .findings import findings as findings
 from .layers import LayerFacts as LayerFacts
