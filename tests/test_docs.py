@@ -55,7 +55,7 @@ def check_jaxbq(words: list[str], folder: Path) -> None:
     if getattr(chosen, "config", "CONFIG") != "CONFIG":  # which stands for any
         places = folder / chosen.config, ROOT / chosen.config, find_config(chosen.config)
         load_configs(str(next(filter(Path.exists, places))), changes(chosen))
-    if hasattr(chosen, "method"):
+    if getattr(chosen, "method", None):
         read_method(chosen.method, chosen.set)
     if hasattr(chosen, "over"):
         _read_values(chosen.over)
