@@ -75,8 +75,8 @@ class Scores(NamedTuple):
         transfer_probability: their mean probability of the intended class.
         specificity: how much more the image answers this network than those: its fidelity less the
             mean of theirs, less the same difference of real images (see :func:`usual_difference`).
-            0 of an image that is none of this network's own, such as a class mean; NaN without such
-            networks, or for outputs whose span nothing limits.
+            −2 to 2, about 0 of an image that is none of this network's own, such as a class mean;
+            NaN without such networks, or for outputs whose span nothing limits.
         own_rank: rank of this network among all by ``largest_error`` as a share of the span: 1
             where no other answers the target more exactly; NaN likewise.
     """

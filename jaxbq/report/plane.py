@@ -202,9 +202,13 @@ def plane_figure(
     high += 0.06 + _LINE * len(words)
     figure = Figure(figsize=(width, high), dpi=DPI)
     box = (_LEFT, high - _ABOVE - tall, wide, tall)
-    # Below 0 is a rare place, which takes room where something is there alone.
-    least = min(p.place[0] for p in (*points, *controls, _ORIGIN) if p.place is not None)
-    ends = (math.floor(10 * least - 0.6) / 10 if least < _ENDS[0] else _ENDS[0], _ENDS[1])
+    # Below 0 and above 1 are rare places, which take room where something is there alone.
+    places = [p.place[0] for p in (*points, *controls, _ORIGIN) if p.place is not None]
+    least, most = min(places), max(places)
+    ends = (
+        math.floor(10 * least - 0.6) / 10 if least < _ENDS[0] else _ENDS[0],
+        math.ceil(10 * most + 0.6) / 10 if most > 1 else _ENDS[1],
+    )
     axis = axes_at(figure, box, xlim=ends, ylim=_UP, label="plane")
     _draw_frame(axis, across, families, below / tall)
     _draw_plane(axis, points, controls, quadrants)
