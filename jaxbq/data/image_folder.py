@@ -51,6 +51,9 @@ def read_picture(
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as fault:
         raise JaxbqError(f"{name}: cannot be read ({fault.strerror})") from None
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise JaxbqError(f"{name}: is a folder; name an image file")
     with os.fdopen(descriptor, "rb") as file, warnings.catch_warnings():
         # Pillow's own warnings are about sizes, checked below, and about odd metadata.
         warnings.simplefilter("ignore")

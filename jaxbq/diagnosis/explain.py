@@ -166,7 +166,8 @@ def _template(measured: Measurements) -> Answer:
         verdict = "a template"
     else:
         verdict = "the votes are lost" if filtered < _FAINT else "a template in part"
-        picture += " Here rescaling between the layers changes the votes on the way."
+        if len(measured.facts) > 1:
+            picture += " Here rescaling between the layers changes the votes on the way."
     image = way.result.images[0, 0]
     brightest = int(image.argmax())
     total = float(way.result.diagnostics["image_before_policy"][0, 0, brightest])
@@ -192,11 +193,12 @@ def _inverse(measured: Measurements) -> Answer:
             "inverse", question, "none", picture, f"{_refused(measured, LEFT)}.", _invert(PREIMAGE)
         )
     outside = float(way.result.diagnostics["outside_share"][:, 0, 0].mean())
-    seen = (
-        "no layer is blind to anything"
-        if measured.unique
-        else f"layer {number} is blind to {blind.null_dimension} of {blind.fan_in} directions"
-    )
+    if blind.null_dimension:
+        seen = f"layer {number} is blind to {blind.null_dimension} of {blind.fan_in} directions"
+    else:
+        seen = "no layer is blind to anything"
+        # Adding a number to all logits changes no output.
+        seen += "" if measured.unique else ", but softmax is to the sum of its inputs"
     inside = stays_inside(way)
     if measured.unique:
         verdict = "the image itself" if inside else "one answer, out of range"
@@ -205,7 +207,7 @@ def _inverse(measured: Measurements) -> Answer:
     else:
         verdict = "one of many, in range" if inside else "one of many, out of range"
         picture = (
-            "One answer of many: a layer mixes many inputs into the same sums, and the "
+            "One answer of many: a layer mixes many inputs into the same answer, and the "
             "pseudo-inverse takes the smallest input that fits, which need not look like anything"
         )
         picture += "." if inside else " or lie in the pixel range."
@@ -343,7 +345,7 @@ def _exemplars(measured: Measurements) -> Answer:
     if way.all_right and way.error <= _CLEAR:
         verdict = "do"
         picture = (
-            "Do, as a first look: they are real, and the network answers them nearly as asked; "
+            "Do, as a first look: they are real, and the network reads them as intended; "
             "what in them it goes by, and what else it answers so, they do not show."
         )
     else:
@@ -406,7 +408,8 @@ def _exact(measured: Measurements) -> Answer:
             "The preimage: it solves for the answer inside the pixel range; it is one of many."
         )
     else:
-        picture = f"Nothing gives one inside the pixel range; of all ways {best} comes nearest."
+        picture = "Nothing asked here gives one for every target inside the pixel range; "
+        picture += f"of all ways {best} comes nearest."
     errors = ", ".join(f"{name} {way.error:.3g}" for name, way in ways.items())
     numbers = f"Largest error, mean over targets: {errors}."
     verdict = best if exact else f"none, {best} comes nearest"

@@ -153,16 +153,17 @@ def _about_range(shares: np.ndarray) -> Finding:
 
 def _about_pseudo_inverse(free: Way) -> Finding:
     shares = free.result.diagnostics["outside_share"][:, 0].mean(axis=0)
-    hidden = max(shares[1:], default=0.0)
+    deep = len(shares) > 1
+    inner = f" and {max(shares[1:]):.0%} of hidden values (worst layer)" if deep else ""
     if stays_inside(free):
         verdict = "inverse in range"
         text = f"The pseudo-inverse needs no policy: nothing (0%) leaves its range; {free.summary}"
     else:
         verdict = "inverse out of range"
-        solved = "with these solved in the box and " if len(shares) > 1 else "with "
+        solved = "with these solved in the box and " if deep else "with "
         text = (
-            f"The pseudo-inverse leaves the domains: {shares[0]:.0%} of pixels and {hidden:.0%} of "
-            f"hidden values (worst layer); {solved}pixels left, {free.summary}"
+            f"The pseudo-inverse leaves the domains: {shares[0]:.0%} of pixels{inner}; {solved}"
+            f"pixels left, {free.summary}"
         )
     return Finding("pseudo-inverse", verdict, f"{text}.")
 

@@ -107,8 +107,9 @@ class Measurements:
 
     @cached_property
     def unique(self) -> bool:
-        """Whether no layer is blind to a direction, so that an answer has one image at most."""
-        return all(each.null_dimension == 0 for each in self.facts)
+        """Whether no layer and no activation loses anything: an answer has one image at most."""
+        one_to_one = all(phi.inverse and not phi.normalises for phi in self.model.activations)
+        return one_to_one and all(each.null_dimension == 0 for each in self.facts)
 
     @cached_property
     def accuracy(self) -> float | None:

@@ -140,3 +140,6 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
         read_picture(tmp_path / "a.png")
     with pytest.raises(JaxbqError, match=r"b.png: cannot be read \(No such file"):
         read_picture(tmp_path / "b.png")
+    (tmp_path / "c.png").mkdir()
+    with pytest.raises(JaxbqError, match=r"c.png: is a folder; name an image file"):
+        read_picture(tmp_path / "c.png")

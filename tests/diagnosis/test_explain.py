@@ -184,6 +184,35 @@ def test_orthogonal_weights(turning):
         assert not found[topic].command
 
 
+def test_softmax_and_relu_lose_what_their_weights_do_not(rng):
+    turned = orthogonal(rng, 4)
+    params = (Layer(jnp.asarray(turned, jnp.float32), jnp.zeros(4)),)
+    inside = rng.uniform(0.4, 0.5, (1, 4)).astype(np.float32)
+    # The direction that adds one number to all logits: another image, the same answer.
+    other = inside + 0.1 * (np.ones(4) @ turned.T).astype(np.float32)
+    model = MLP((4, 4), output="softmax")
+    wanted, same = (np.asarray(model.apply(params, x), np.float64) for x in (inside, other))
+    np.testing.assert_allclose(wanted, same, atol=1e-6)
+    found = {answer.topic: answer for answer in explain(model, params, wanted)}
+    assert found["inverse"].verdict.startswith("one of many")
+    assert "softmax is to the sum" in found["inverse"].measured
+    assert found["preimage"].verdict == "yes, many"
+    assert "hidden layer" not in found["clip"].measured
+    # A unit of a ReLU that is off says the same of many images.
+    model = MLP((4, 4, 4), "relu", "identity")
+    params = (Layer(jnp.eye(4), jnp.array([0, 0, 0, -9.0])), Layer(jnp.eye(4), jnp.zeros(4)))
+    wanted = np.array([[0.3, 0.4, 0.5, 0.0]])
+    found = {answer.topic: answer for answer in explain(model, params, wanted)}
+    assert found["preimage"].verdict == "yes, many"
+
+
+def test_one_layer_has_nothing_between_layers(rng):
+    model, params = problems.random_network((12, 3), rng)
+    vector = np.array([[0.6, 0.5, 0.55]])
+    found = {answer.topic: answer for answer in explain(model, params, vector)}
+    assert "between the layers" not in found["template"].picture
+
+
 def test_a_network_that_has_learnt_nothing_shows_no_digit(rng):
     data = problems.striped_dataset()
     model = MLP((30, 30, 3), "sigmoid", "sigmoid")

@@ -473,6 +473,15 @@ def test_what_is_not_there_is_left_out(own, text):
     assert "was not kept" in "".join(Page(bare).texts)
 
 
+def test_a_quality_that_was_not_measured_is_not_promised(own):
+    assert "four different things" in render(Run(own.path))
+    own.write_json("transfer.json", [])
+    text = render(Run(own.path))
+    assert "three different things" in text
+    assert "and <b>naturalness</b>" in text
+    assert "<b>transfer</b>" not in text
+
+
 def test_a_table_of_scores_with_few_columns(own):
     rows = score_table(own)
     few = ("network", "method", "target", "sample", "right", "largest_error")

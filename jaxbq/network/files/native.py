@@ -95,11 +95,17 @@ def save_network(path: Path | str, network: NetworkFile) -> None:
     """Write a network, atomically.
 
     Raises:
-        JaxbqError: the parameters do not fit the specification, or the file cannot be written.
+        JaxbqError: the parameters, class names or image shape do not fit the specification, or
+            the file cannot be written.
     """
     from safetensors.numpy import save
 
     model, space = network.model.check(network.params), network.space
+    # What would be refused when it is read is refused here, where it can still be put right.
+    if (names := len(network.class_names)) != model.sizes[-1]:
+        raise JaxbqError(f"{path}: {names} class names, {model.sizes[-1]} outputs")
+    if space.pixels != model.sizes[0]:
+        raise JaxbqError(f"{path}: images of {space.pixels} pixels, {model.sizes[0]} inputs")
     if not isinstance(model, MLP):
         own = _AdaptedHeader(
             python=repr(model),

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -28,6 +29,13 @@ def test_round_trip(tmp_path, network):
     for ours, theirs in zip(read.params, network.params, strict=True):
         np.testing.assert_array_equal(ours.weight, theirs.weight)
         np.testing.assert_array_equal(ours.bias, theirs.bias)
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path, network):
+    for wrong in ({"class_names": ("a", "b")}, {"space": ImageSpace((2, 2))}):
+        with pytest.raises(JaxbqError, match=r"net: (2 class names, 3 outputs|images of 4 pixels)"):
+            save_network(tmp_path / "net", dataclasses.replace(network, **wrong))
+    assert not (tmp_path / "net").exists()
 
 
 def test_without_biases(tmp_path, rng):
