@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"jaxbq: error: {' '.join(str(mistake).split())}")
         return MISTAKE
     except MemoryError:
-        complain("jaxbq: error: out of memory; ask for fewer images at once")
+        complain("jaxbq: error: out of memory; ask for fewer targets, samples or restarts")
         return MISTAKE
     except KeyboardInterrupt:
-        complain("jaxbq: interrupted; what was finished stays")
+        complain("jaxbq: interrupted; finished results are kept")
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone, as `| head` does; Python must not complain at exit too.
@@ -68,7 +68,8 @@ def _do(chosen: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="jaxbq",
-        description="Ask a neural network what a 0 is to it: run it backwards, by every route.",
+        description="Ask a neural network what a 0 is to it: run it backwards by many methods and "
+        "score the images.",
         epilog="example: jaxbq run quickstart",
     )
     parser.add_argument(

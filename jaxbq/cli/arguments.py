@@ -85,14 +85,15 @@ def add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "config",
         metavar="CONFIG",
-        help="experiment: a TOML file, or the name of one that `jaxbq configs` lists",
+        help="TOML file, or the name of a config that `jaxbq configs` lists",
     )
     command.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="change one option, as often as wanted: training.epochs=5, methods.1.steps=200",
+        help="change one option; may be given more than once: training.epochs=5, "
+        "methods.1.steps=200",
     )
 
 
@@ -101,26 +102,28 @@ def add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "weights",
         metavar="WEIGHTS",
-        help="network file: jaxbq's own, or any that `jaxbq import` reads",
+        help="network file: saved by jaxbq, or any that `jaxbq import` reads",
     )
     add_foreign(command)
     command.add_argument(
-        "--target", metavar="CLASS", action="append", default=[], help="class by name"
+        "--target", metavar="CLASS", action="append", default=[], help="class to ask for, by name"
     )
     command.add_argument(
         "--target-vector",
         metavar="NUMBERS",
         action="append",
         default=[],
-        help='wanted outputs, like "0.99,0.01,…"',
+        help='outputs to ask for, like "0.99,0.01,…"',
     )
     command.add_argument(
         "--data",
         metavar="SOURCE",
         help="data set for methods and scores that need images: mnist-10k, mnist, digits, an .npz "
-        "file, a folder of IDX files, or a folder with one folder of images a class",
+        "file, a folder of IDX files, or a folder with one folder of images for each class",
     )
-    command.add_argument("--seed", type=int, default=0, help="all randomness comes from it")
+    command.add_argument(
+        "--seed", type=int, default=0, help="seed of all random numbers (default: 0)"
+    )
     add_precision(command, "float32")
     add_hardware(command)
 
@@ -139,7 +142,7 @@ def add_method(command: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="OPTION=VALUE",
         action="append",
         default=[],
-        help="option of the method, as in configs: steps=1000, pixel_policy=clip, "
+        help="option of the method, as in a config: steps=1000, pixel_policy=clip, "
         "regularisers.0.weight=2.0",
     )
 
@@ -180,7 +183,7 @@ def read_targets(chosen: argparse.Namespace, network: "NetworkFile") -> "np.ndar
 def _class(name: str, names: Sequence[str]) -> int:
     if name not in names:
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise JaxbqError(f"--target {name}: no such class; the network knows {shown}")
+        raise JaxbqError(f"--target {name}: no such class; the network has {shown}")
     return list(names).index(name)
 
 
@@ -189,7 +192,7 @@ def _vector(text: str, model: "MLP") -> list[float]:
     try:
         vector = [float(part) for part in text.split(",")]
     except ValueError:
-        raise JaxbqError(f"--target-vector {text}: write numbers with commas between") from None
+        raise JaxbqError(f"--target-vector {text}: write numbers separated by commas") from None
     if len(vector) == 1 and outputs == 2 and model.output == "softmax":
         # Of two classes that exclude each other, one number says both.
         vector = [1 - vector[0], vector[0]]
@@ -221,9 +224,9 @@ def check_outputs(file: str | None, figure: str | None) -> None:
 def check_writable(path: Path) -> None:
     """Refuse a place that cannot be written before any work is done for it."""
     if path.is_dir():
-        raise JaxbqError(f"{path}: is a folder; name a file")
+        raise JaxbqError(f"{path}: is a folder; give the name of a file")
     if not path.parent.is_dir():
-        raise JaxbqError(f"{path}: there is no folder {path.parent}; make it first")
+        raise JaxbqError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
         raise JaxbqError(f"{path}: cannot be written; choose another place")
 
@@ -259,66 +262,72 @@ def unswept(heavy: str) -> Iterator[None]:
 def add_foreign(command: argparse.ArgumentParser) -> None:
     """Take what a file that jaxbq did not save leaves unsaid."""
     foreign = command.add_argument_group(
-        "for a file that jaxbq did not save (NumPy, PyTorch, Keras, scikit-learn, ONNX)"
+        "how to read a file that jaxbq did not save (NumPy, PyTorch, Keras, scikit-learn, ONNX)"
     )
     foreign.add_argument(
         "--hidden",
         metavar="NAME",
-        help="activation of the hidden layers, where the file does not say, or one for each with "
-        "commas between: sigmoid (default), tanh, relu, leaky_relu, leaky_relu(0.2), elu, gelu, "
-        "gelu_tanh, silu, softplus, identity",
+        help="activation of the hidden layers, if the file does not say; one for all, or one for "
+        "each, separated by commas: sigmoid (default), tanh, relu, leaky_relu, leaky_relu(0.2), "
+        "elu, gelu, gelu_tanh, silu, softplus, identity",
     )
     foreign.add_argument(
         "--output",
         metavar="NAME",
-        help="activation of the outputs: these, or softmax; logits can be read as any of them",
+        help="activation of the outputs: one of these, or softmax; a network of logits can be read "
+        "as any of them",
     )
     foreign.add_argument(
         "--orientation",
         choices=("in_out", "out_in"),
-        help="whether rows of the weights are inputs or outputs; found from the shapes if they say",
+        help="whether the rows of the weights are inputs or outputs; by default found from the "
+        "shapes",
     )
     foreign.add_argument(
         "--turned",
         metavar="LAYER",
         nargs="+",
         type=int,
-        help="layers, from 1, whose square weights are the other way round than the others'",
+        help="layers, counted from 1, whose square weights have the opposite orientation to the "
+        "others",
     )
     foreign.add_argument(
         "--pixel-range",
         metavar=("LOW", "HIGH"),
         nargs=2,
         type=float,
-        help="that the network was trained on, like -1 1 or 0.01 1 (default: 0 1)",
+        help="pixel range in training, like -1 1 or 0.01 1 (default: the range of the data, else 0 "
+        "1)",
     )
     foreign.add_argument(
-        "--shape", metavar="N", nargs="+", type=int, help="of one image, like 28 28"
+        "--shape", metavar="N", nargs="+", type=int, help="shape of one image, like 28 28"
     )
     for name, usual, other, meaning in (
-        ("ink", "bright", "dark", "it was trained on dark strokes on bright paper"),
-        ("axes", "rows", "columns", "its inputs are an image column after column"),
+        ("ink", "bright", "dark", "the network was trained on dark strokes on bright paper"),
+        ("axes", "rows", "columns", "its inputs are an image, column after column"),
         ("channels", "last", "first", "its inputs are one colour after another, as PyTorch's are"),
     ):
         foreign.add_argument(
-            f"--{name}", choices=(usual, other), help=f"{other} where {meaning} (default: {usual})"
+            f"--{name}", choices=(usual, other), help=f"{other}: {meaning} (default: {usual})"
         )
-    for name, what in (("scale", "factor of"), ("offset", "then added to")):
+    for name, what in (
+        ("scale", "factor of every pixel before the first layer"),
+        ("offset", "number added to every pixel after the scale"),
+    ):
         foreign.add_argument(
             f"--input-{name}",
             metavar="NUMBER|FILE",
-            help=f"{what} every pixel before the first layer: a number, or an .npy file with one "
-            "an input",
+            help=f"{what}: a number, or an .npy file with one number for each input",
         )
     foreign.add_argument(
         "--class-names",
         metavar="NAMES",
-        help="of the outputs, in their order, with commas between",
+        help="names of the outputs, in their order, separated by commas",
     )
     foreign.add_argument(
         "--fix",
         action="store_true",
-        help="take over what the check against the images finds to be the likeliest",
+        help="apply the likeliest options, as found by the check against the images",
     )
 
 
@@ -403,7 +412,7 @@ def _input_numbers(option: str, given: str | None) -> Any:
     try:
         return float(given)
     except ValueError:
-        raise JaxbqError(f"{option} {given}: give a number, or an .npy file") from None
+        raise JaxbqError(f"{option} {given}: use a number, or an .npy file") from None
 
 
 _MOST_FIXES = 3  # of --fix, one after another
@@ -541,16 +550,14 @@ _GPUS = ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
 
 def add_hardware(command: argparse.ArgumentParser) -> None:
     """Take what the work is done on."""
-    group = command.add_argument_group("what the work is done on")
+    group = command.add_argument_group("hardware")
     group.add_argument(
         "--devices",
         metavar="N",
         type=int,
         help="share images and batches among the first N GPUs (default: all); a CPU is one device",
     )
-    group.add_argument(
-        "--platform", choices=("cpu", "gpu"), help="default: a GPU where JAX finds one"
-    )
+    group.add_argument("--platform", choices=("cpu", "gpu"), help="default: a GPU if JAX finds one")
 
 
 def add_precision(command: argparse.ArgumentParser, default: str | None) -> None:
@@ -559,9 +566,9 @@ def add_precision(command: argparse.ArgumentParser, default: str | None) -> None
         "--precision",
         choices=("float32", "float64", "tf32"),
         default=default,
-        help="of the computation; tf32 is float32 whose matrix products in an ascent accelerators "
-        "may round (on a CPU it is float32)"
-        + ("" if default else "; in place of the config's, so that the run folder is another"),
+        help="precision of the computation; tf32: float32, but a GPU may round the matrix products "
+        "of an ascent (on a CPU tf32 is float32)"
+        + ("" if default else "; replaces the config's, so the run folder is a new one"),
     )
 
 
@@ -613,9 +620,11 @@ def _check_found(chosen: argparse.Namespace) -> None:
             "or use --platform cpu"
         )
     if chosen.platform == "cpu" and kind != "cpu":
-        raise JaxbqError("--platform cpu: JAX has started on another; set JAX_PLATFORMS=cpu")
+        raise JaxbqError(
+            "--platform cpu: JAX already runs on another platform; set JAX_PLATFORMS=cpu"
+        )
     if chosen.devices is not None and len(found) < chosen.devices:
         raise JaxbqError(
-            f"--devices {chosen.devices}: there {'is' if len(found) == 1 else 'are'} {len(found)} "
-            f"of platform {kind}; ask for no more"
+            f"--devices {chosen.devices}: JAX finds {len(found)} of "
+            f"platform {kind}; use at most that many"
         )

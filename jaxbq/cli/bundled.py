@@ -56,12 +56,12 @@ def add_configs(commands: Any) -> None:
     """Add ``jaxbq configs``."""
     command = commands.add_parser(
         "configs",
-        help="list the experiments that come with jaxbq, or print one",
-        description="List the experiments that come with jaxbq, with the time each takes on two "
-        "cores and what it shows; or print one, to start your own from.",
+        help="list the included configs, or print one",
+        description="List the configs that come with jaxbq: what each shows, and how long it takes "
+        "on two cores. With NAME, print that config, as a start for your own.",
         epilog="example: jaxbq configs quickstart > mine.toml",
     )
-    command.add_argument("name", metavar="NAME", nargs="?", help="of the one to print")
+    command.add_argument("name", metavar="NAME", nargs="?", help="config to print")
     command.set_defaults(command=_configs, light=True)
 
 
@@ -71,9 +71,9 @@ def _configs(chosen: argparse.Namespace) -> None:
         from .console import Terminal
 
         rows = [[name, one.time, one.shows] for name, one in found.items()]
-        title = "experiments that come with jaxbq, for jaxbq run NAME; times on two cores"
+        title = "configs that come with jaxbq; run one with jaxbq run NAME; times on two cores"
         Terminal().table(title, ["name", "time", "shows"], rows)
     elif chosen.name in found:
         sys.stdout.write(found[chosen.name].path.read_text())
     else:
-        raise JaxbqError(f"{chosen.name}: no bundled config; there are {', '.join(found)}")
+        raise JaxbqError(f"{chosen.name}: no such config; choose one of {', '.join(found)}")

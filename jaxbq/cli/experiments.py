@@ -34,20 +34,22 @@ def add_run(commands: Any) -> None:
     """Add ``jaxbq run``."""
     run = commands.add_parser(
         "run",
-        help="do an experiment: train, back-query, score, draw",
-        description="Do what a config says, in a run folder; what is there already is not redone.",
+        help="run an experiment: train, back-query, score, draw",
+        description="Run the experiment of a config, and write its results to a run folder. "
+        "Results that are there from an earlier run are not computed again.",
         epilog="example: jaxbq run quickstart --set training.epochs=10 --out runs",
     )
     add_config(run)
     add_precision(run, None)
     add_hardware(run)
     run.add_argument(
-        "--out", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
+        "--out", metavar="DIR", default="runs", help="folder for run folders (default: runs)"
     )
     run.add_argument(
         "--run-code",
         action="store_true",
-        help="run the Python file that the config names as its network (python:FILE.py:NAME)",
+        help="run the Python file that the config names as its network (python:FILE.py:NAME); only "
+        "for code that you trust",
     )
     add_cluster(run)
     run.set_defaults(command=_run)
@@ -118,7 +120,7 @@ def _do(
     columns = [column for column in rows[0] if any(row[column] for row in rows)]
     title = (
         "best image of each target, means over targets and networks "
-        "(before: in the image before the policy at its pixels)"
+        "(before: in the image before the policy for the pixels)"
     )
     cells = [[row[column] for column in columns] for row in rows]
     terminal.table(title, columns, cells, grouped=len(experiments) > 1)
@@ -227,7 +229,8 @@ def add_report(commands: Any) -> None:
         "--width",
         metavar="WIDTH",
         default="natural",
-        help="of figures: column (3.4 inches), page (7), or inches; default: what fits the content",
+        help="width of figures: column (3.4 inches), page (7 inches), or a number of inches "
+        "(default: as wide as the content needs)",
     )
     report.add_argument(
         "--format",
@@ -235,14 +238,14 @@ def add_report(commands: Any) -> None:
         action="append",
         choices=("png", "pdf", "svg"),
         default=[],
-        help="of figures: png (default), pdf, svg; give it again for more than one",
+        help="format of figures: png (default), pdf, svg; may be given more than once",
     )
     report.add_argument(
         "--across",
         choices=("fidelity", "specificity"),
         default="fidelity",
-        help="which score lies across in figures/plane: fidelity (default) or specificity, how "
-        "much more an image answers its own network than others trained on the same data",
+        help="horizontal axis of figures/plane: fidelity (default), or specificity: how much more "
+        "an image answers its own network than others trained on the same data",
     )
     report.set_defaults(command=_report)
 
@@ -272,25 +275,27 @@ def add_compare(commands: Any) -> None:
     """Add ``jaxbq compare``."""
     compare = commands.add_parser(
         "compare",
-        help="set finished runs side by side: differences with intervals",
+        help="compare finished runs: differences with intervals",
         description="Compare runs with the first of them, method by method: means with intervals, "
-        "differences, tests with Holm's correction, effect sizes. Runs on other data, with other "
-        "targets or scored otherwise are refused.",
+        "differences, tests with Holm's correction, effect sizes. Refuses runs with "
+        "different data, targets or scores.",
         epilog="example: jaxbq compare runs/small-1f2e3d4c runs/small-5a6b7c8d --score readability",
     )
-    compare.add_argument("first", metavar="RUN", help="run folder that others are compared with")
-    compare.add_argument("others", metavar="RUN", nargs="+", help="run folders to compare with it")
+    compare.add_argument("first", metavar="RUN", help="run folder to compare the others with")
+    compare.add_argument(
+        "others", metavar="RUN", nargs="+", help="run folders to compare with the first"
+    )
     compare.add_argument(
         "--out",
         metavar="DIR",
-        help="where tables and figures are written (default: a folder in runs/comparisons)",
+        help="folder for tables and figures (default: a folder in runs/comparisons)",
     )
     compare.add_argument(
         "--score",
         metavar="NAME",
         action="append",
         default=[],
-        help="column of scores.csv, as often as wanted (default: fidelity, readability, "
+        help="column of scores.csv; may be given more than once (default: fidelity, readability, "
         "naturalness, transfer, specificity)",
     )
     compare.add_argument(
@@ -298,8 +303,8 @@ def add_compare(commands: Any) -> None:
         metavar="TEXT",
         action="append",
         default=[],
-        help="what to call a run, once for each in their order (default: what its config has "
-        "otherwise than the first's)",
+        help="name of a run; once for each run, in their order (default: the options that differ "
+        "from the first run)",
     )
     compare.set_defaults(command=_compare)
 
@@ -319,7 +324,9 @@ def _compare(chosen: argparse.Namespace) -> None:
     runs = [open_run(path) for path in (chosen.first, *chosen.others)]
     labels = chosen.label or label_runs(runs)
     if len(labels) != len(runs):
-        raise JaxbqError(f"{len(labels)} --label for {len(runs)} runs; give one for each, or none")
+        raise JaxbqError(
+            f"{len(labels)} --label for {len(runs)} runs; give one for each run, or none"
+        )
     scores = tuple(dict.fromkeys(chosen.score)) or HEADLINES
     comparison = compare_runs(list(zip(labels, runs, strict=True)), scores)
     where = Path(chosen.out) if chosen.out else comparison_folder(runs, Path("runs/comparisons"))
@@ -343,23 +350,24 @@ _WITHOUT_RESULT = ("--scheduler", "--workers", "--insecure")
 def add_cluster(command: argparse.ArgumentParser) -> None:
     """Take who computes the cells of a run."""
     group = command.add_argument_group(
-        "several processes or machines, by Dask (pip install 'jaxbq[cluster]'; docs/scaling.md)"
+        "several processes or machines, with Dask (pip install 'jaxbq[cluster]'; docs/scaling.md)"
     )
     one = group.add_mutually_exclusive_group()
     one.add_argument(
-        "--workers", metavar="N", type=int, help="share the work among N processes of this machine"
+        "--workers", metavar="N", type=int, help="share the work among N processes on this machine"
     )
     one.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="share it among the workers of a Dask scheduler: tcp://HOST:PORT, tls://HOST:PORT, or "
-        "a scheduler's file; with --platform gpu, those with the resource GPU",
+        help="share the work among the workers of a Dask scheduler: tcp://HOST:PORT, "
+        "tls://HOST:PORT, or a scheduler's file; with --platform gpu, only workers with the "
+        "resource GPU",
     )
     group.add_argument(
         "--insecure",
         action="store_true",
-        help="allow a scheduler on another machine without TLS: whoever reaches it can run code "
-        "on this one",
+        help="allow a scheduler on another machine without TLS; anyone who can reach it can then "
+        "run code on this machine",
     )
 
 
@@ -378,7 +386,7 @@ def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
         JaxbqError: there is nobody, or Dask is not installed.
     """
     if chosen.insecure and chosen.scheduler is None:
-        raise JaxbqError("--insecure is about a --scheduler; leave it out")
+        raise JaxbqError("--insecure needs --scheduler; leave it out")
     if chosen.workers is None and chosen.scheduler is None:
         yield None
         return
@@ -386,7 +394,7 @@ def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
     if chosen.workers is not None and not 1 <= chosen.workers <= MOST_DEVICES:
         raise JaxbqError(f"--workers {chosen.workers}: use a whole number from 1 to {MOST_DEVICES}")
     if chosen.devices is not None:
-        raise JaxbqError(f"--devices is about one process; leave it out with {flag}")
+        raise JaxbqError(f"--devices applies to a single process; leave it out with {flag}")
     if chosen.scheduler is not None and chosen.platform == "cpu":
         raise JaxbqError("--platform cpu: start the workers of a scheduler with JAX_PLATFORMS=cpu")
     try:
@@ -404,8 +412,8 @@ def executor(chosen: argparse.Namespace) -> "Iterator[Executor | None]":
         return
     if chosen.platform == "gpu":
         raise JaxbqError(
-            "--workers is for CPUs; start one dask worker for each GPU and give its --scheduler, "
-            "see docs/scaling.md"
+            "--workers uses CPUs; for GPUs start one dask worker for each and give its "
+            "--scheduler, see docs/scaling.md"
         )
     with cluster.local(chosen.workers, {"JAX_PLATFORMS": "cpu"}) as found:
         yield found

@@ -38,30 +38,36 @@ def add_trace(commands: Any) -> None:
     trace = commands.add_parser(
         "trace",
         help="show the numbers of a back-query, or of an image, layer by layer",
-        description="Show every layer of a back-query of one target, backward and forward; or of "
-        "an image of yours, forward. Layer 0 is the image, the last one the outputs; units keep "
-        "their order, from 0. It computes in float64, unless --precision says otherwise.",
+        description="Show every layer of a back-query of one target, backward and forward. With "
+        "--image, show your own image forward. Layer 0 is the image, the last layer the outputs. "
+        "Units keep their order and count from 0. The default precision is float64.",
         epilog="example: jaxbq trace digits.safetensors --target 0 --method pseudo_inverse "
         "--layer 1 --units 0:20",
     )
     add_network(trace)
     add_method(trace, required=False)
     trace.add_argument(
-        "--image", metavar="FILE", help="run this image forward: .png, .jpg, or .npy of its pixels"
+        "--image",
+        metavar="FILE",
+        help="run this image forward: .png or .jpg, or .npy with its pixels",
     )
     trace.add_argument("--layer", metavar="N", type=int, help="show the vectors of this layer")
     trace.add_argument(
-        "--units", metavar="A:B", help="show these units, of all layers or of --layer: 0:20"
+        "--units",
+        metavar="A:B",
+        help="show the units A to B - 1, of all layers or of --layer: 0:20",
     )
     trace.add_argument(
         "--unit",
         metavar="N",
         type=int,
-        help="show the arithmetic of one unit, of --layer (default: 1)",
+        help="show the arithmetic of one unit of --layer (default: layer 1)",
     )
-    trace.add_argument("--csv", metavar="FILE", help="table to write the shown layers and units to")
-    trace.add_argument("--json", metavar="FILE", help="file to write every number to")
-    trace.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    trace.add_argument(
+        "--csv", metavar="FILE", help="csv file to write: the shown layers and units"
+    )
+    trace.add_argument("--json", metavar="FILE", help="json file to write: every number")
+    trace.add_argument("--figure", metavar="FILE", help="figure to write, .png or .pdf")
     trace.set_defaults(command=_trace, precision="float64", method=None)
 
 
@@ -69,18 +75,18 @@ def add_explain(commands: Any) -> None:
     """Add ``jaxbq explain``."""
     explain = commands.add_parser(
         "explain",
-        help="answer in plain words why each way back gives what it gives",
-        description="Measure a saved network and answer what people ask of a back-query: in plain "
-        "words, with this network's number, and with the command that shows it.",
+        help="explain in plain words why each method gives its images",
+        description="Measure a saved network and answer common questions about a back-query. Each "
+        "answer is in plain words, with this network's numbers and the command that shows them.",
         epilog="example: jaxbq explain digits.safetensors --data mnist-10k",
     )
     add_network(explain)
+    explain.add_argument("--numbers", action="store_true", help="show all measurements as tables")
+    explain.add_argument("--json", metavar="FILE", help="json file to write: every number")
     explain.add_argument(
-        "--numbers", action="store_true", help="show all that was measured, in tables"
-    )
-    explain.add_argument("--json", metavar="FILE", help="file to write every number to")
-    explain.add_argument(
-        "--figure", metavar="FILE", help="picture of the sensitivity to margin, ridge and rcond"
+        "--figure",
+        metavar="FILE",
+        help="figure to write: how results depend on margin, ridge and rcond",
     )
     explain.set_defaults(command=_explain)
 
@@ -95,7 +101,7 @@ def _trace(chosen: argparse.Namespace) -> None:
 
     use_hardware(chosen)
     if chosen.image and (chosen.target or chosen.target_vector or chosen.method or chosen.set):
-        raise JaxbqError("--image runs forward alone: leave out targets, --method and --set")
+        raise JaxbqError("--image runs forward only; leave out --target, --method and --set")
     method = read_method(chosen.method or "transpose", chosen.set)
     check_outputs(chosen.json, chosen.figure)
     if chosen.csv:
@@ -109,7 +115,7 @@ def _trace(chosen: argparse.Namespace) -> None:
         else:
             if len(chosen.target) + len(chosen.target_vector) != 1:
                 raise JaxbqError(
-                    "a trace is of one target: give one --target or one --target-vector"
+                    "a trace shows one target; give one --target or one --target-vector"
                 )
             target = read_targets(chosen, network)[0]
             key = jax.random.key(read_seed(chosen.seed))
@@ -144,12 +150,14 @@ def _read_image(chosen: argparse.Namespace, space: "ImageSpace", say: Any) -> "n
         values = read_npy(path, 64 * space.pixels + 4096)
         if values.size != space.pixels or values.dtype.kind not in "biuf":
             raise JaxbqError(
-                f"{path}: holds {values.size} values of type {values.dtype}, and the network takes "
+                f"{path}: has {values.size} values of type {values.dtype}, but the network takes "
                 f"{space.pixels} numbers"
             )
     else:
         if len(space.shape) < 2:
-            raise JaxbqError(f"{path}: the network takes no picture; give its numbers as .npy")
+            raise JaxbqError(
+                f"{path}: the network takes no pictures; give the numbers as an .npy file"
+            )
         size = space.shape[0], space.shape[1]
         colour = len(space.shape) == 3 and space.shape[2] == 3
         raw = read_picture(path, grey=not colour, ink=chosen.ink or "bright")
@@ -165,7 +173,7 @@ def _read_image(chosen: argparse.Namespace, space: "ImageSpace", say: Any) -> "n
             f"[{space.low:g}, {space.high:g}]; rescale them"
         )
     if row.mean() > (space.low + space.high) / 2:
-        say("note: mostly bright; if the network was trained on bright strokes, give the negative")
+        say("note: the image is mostly bright; for a network trained on bright strokes, invert it")
     return row
 
 
@@ -189,7 +197,7 @@ def _select(found: "Trace", chosen: argparse.Namespace) -> tuple[_Selected, _Sel
         if units := range(first, number if stop is None else min(stop, number)):
             selected.append((layer, units))
     if not selected:
-        raise JaxbqError(f"--units {chosen.units}: there are no such units")
+        raise JaxbqError(f"--units {chosen.units}: no layer has such units")
     if chosen.unit is not None:
         return selected, []
     if chosen.layer is None and chosen.units is None:
@@ -231,7 +239,7 @@ def _show_trace(terminal: "Terminal", found: "Trace", network: "NetworkFile") ->
     columns = ["weights", "activation", "rank", "condition", "blind to", "cosine Wᵀ, W⁺"]
     terminal.table("the layers", columns, facts, stacked=True)
     if found.target is not None:
-        title = "the way back, residuals before and after the policy, and the way forward"
+        title = "the way back, with residuals before and after the policy, and the way forward"
         columns = ["layer", "found", "outside", "by", "before", "after", "asked − given"]
         numbers = range(len(layers), -1, -1)
         terminal.table(
@@ -350,7 +358,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         analytic = all(phi.inverse for phi in model.activations)
         if chosen.figure and not analytic:
             raise JaxbqError(
-                "--figure: without an inverse activation there is no sensitivity to draw"
+                "--figure: this network has an activation without inverse; leave --figure out"
             )
         turned = chosen.json or chosen.figure
         curves = sensitivities(model, params, targets, network.space) if turned and analytic else {}
@@ -367,7 +375,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         for answer in everything["answers"]:
             _show_answer(terminal, answer, chosen, network)
         terminal.say("")
-        terminal.say("All that was measured:")
+        terminal.say("All measurements:")
         terminal.command(["jaxbq", "explain", *repeated(chosen), "--numbers"], "  ")
     if chosen.json:
         _write_plain(Path(chosen.json), everything)
@@ -462,7 +470,7 @@ def _alignment_table(aligned: dict[str, Any]) -> tuple[list[str], list[list[str]
 
 
 def _loss_table(lost: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
-    title = "what is lost where: the policy at one place only, the box solved at all others"
+    title = "where fidelity is lost: the policy in one place only, box in all others"
     columns = ["place", "clip: right", "error", "rescale: right", "error", "asked in range"]
     rows = []
     for number, (clip, rescale) in enumerate(zip(lost["clip"], lost["rescale"], strict=True)):

@@ -36,21 +36,22 @@ def add_invert(commands: Any) -> None:
     """Add ``jaxbq invert``."""
     invert = commands.add_parser(
         "invert",
-        help="back-query a saved network by one method",
-        description="Back-query a saved network; by default for every class.",
+        help="back-query a saved network with one method",
+        description="Back-query a saved network with one method; by default for every class.",
         epilog="example: jaxbq invert digits.safetensors --method whitened --data mnist-10k "
         "--figure digits.png --path digits.gif",
     )
     add_network(invert)
     add_method(invert, required=True)
     invert.add_argument(
-        "--out", metavar="FILE", help="npz to write: images, targets, outputs, reasons"
+        "--out", metavar="FILE", help="npz file to write: images, targets, outputs, reasons"
     )
-    invert.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    invert.add_argument("--figure", metavar="FILE", help="figure to write, .png or .pdf")
     invert.add_argument(
         "--path",
         metavar="FILE",
-        help="the way of an ascent's images to write: .png or .pdf a strip, .gif or .webp moving",
+        help="images of an ascent at several steps: a strip (.png, .pdf) or an animation (.gif, "
+        ".webp)",
     )
     invert.set_defaults(command=_invert)
 
@@ -59,9 +60,9 @@ def add_sweep(commands: Any) -> None:
     """Add ``jaxbq sweep``."""
     sweep = commands.add_parser(
         "sweep",
-        help="back-query at many values of one option, as a curve",
-        description="Back-query a saved network at many values of one option of a method, in one "
-        "program where the method goes in steps, and show fidelity against naturalness.",
+        help="back-query with many values of one option, as a curve",
+        description="Back-query a saved network with many values of one option of a method, and "
+        "show fidelity against distance to the data.",
         epilog="example: jaxbq sweep digits.safetensors --method whitened --data mnist-10k "
         "--over regularisers.0.weight=0.01:1000:20 --figure curve.png",
     )
@@ -71,10 +72,10 @@ def add_sweep(commands: Any) -> None:
         "--over",
         metavar="OPTION=VALUES",
         required=True,
-        help="LOW:HIGH:NUMBER in equal ratios, or values with commas between",
+        help="values of one option: LOW:HIGH:NUMBER in equal ratios, or separated by commas",
     )
-    sweep.add_argument("--out", metavar="FILE", help="csv to write, one row a value")
-    sweep.add_argument("--figure", metavar="FILE", help="picture to write, .png or .pdf")
+    sweep.add_argument("--out", metavar="FILE", help="csv file to write, one row for each value")
+    sweep.add_argument("--figure", metavar="FILE", help="figure to write, .png or .pdf")
     sweep.set_defaults(command=_sweep)
 
 
@@ -110,8 +111,8 @@ def _invert(chosen: argparse.Namespace) -> None:
     terminal.paragraph(f"best image of each target: {Way(result, scores).summary} (means)")
     if (result.reasons == Reason.FLAT).any():
         terminal.say(
-            "flat: the gradient of the objective is zero where the image starts, so no step raises "
-            "it (a ReLU unit that is never on, say); the image is the start"
+            "flat: the gradient of the objective is zero at the start image, so no step raises "
+            "it (for example a ReLU unit that is never active); the image is the start"
         )
     if result.images.shape[1] > 1:
         _show_spread(terminal, result, network.class_names)
@@ -136,7 +137,7 @@ def _keep_path(method: Any, file: str) -> Any:
     from ..report import ANIMATIONS, default_path
 
     if not isinstance(method, Ascent):
-        raise JaxbqError(f"--path: {method.kind} goes no way in steps; use an ascent")
+        raise JaxbqError(f"--path: {method.kind} does not work in steps; use an ascent")
     moving = Path(file).suffix.lower() in ANIMATIONS
     check_outputs(file, None) if moving else check_outputs(None, file)
     return method if method.path else replace_option(method, "path", default_path(method.steps))
@@ -166,7 +167,9 @@ def _sweep(chosen: argparse.Namespace) -> None:
     option, values = _read_values(chosen.over)
     check_outputs(chosen.out, chosen.figure)
     if chosen.data is None:
-        raise JaxbqError("naturalness is measured against images; name them, like --data mnist-10k")
+        raise JaxbqError(
+            "a sweep compares images with data; name a data set, like --data mnist-10k"
+        )
     with computing(chosen.precision), Terminal() as terminal:
         network, data, reference, _ = open_with_images(chosen, terminal.say)
         assert data is not None
@@ -195,7 +198,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     ]
     columns = [option, "right", "probability", "largest error", "distance", "class mean r"]
     terminal.table(
-        "best image of each target, means over targets (distance: squared Mahalanobis, a pixel)",
+        "best image of each target, means over targets (distance: squared Mahalanobis, per pixel)",
         columns,
         rows,
     )
@@ -225,8 +228,8 @@ def _read_values(over: str) -> tuple[str, list[float]]:
         return option, [float(value) for value in text.split(",")]
     except ValueError:
         raise JaxbqError(
-            f"--over {over}: write OPTION=LOW:HIGH:NUMBER, both above 0, or OPTION=A,B,C; "
-            "like regularisers.0.weight=0.01:100:20"
+            f"--over {over}: write OPTION=LOW:HIGH:NUMBER, with LOW and HIGH above 0, or "
+            "OPTION=A,B,C; like regularisers.0.weight=0.01:100:20"
         ) from None
 
 
@@ -275,9 +278,10 @@ def add_import(commands: Any) -> None:
     """Add ``jaxbq import``."""
     command = commands.add_parser(
         "import",
-        help="take over a network from NumPy, PyTorch, Keras, scikit-learn or ONNX",
-        description="Read a fully connected network that jaxbq did not train, check what it reads, "
-        "and save it as jaxbq's own. Every other command takes such a file directly, too.",
+        help="import a network from NumPy, PyTorch, Keras, scikit-learn or ONNX",
+        description="Read a fully connected network that jaxbq did not train, check how well it "
+        "classifies, and save it in jaxbq's format. Every other command also takes such a file "
+        "directly.",
         epilog="example: jaxbq import net.npz --hidden sigmoid --output sigmoid "
         "--pixel-range 0.01 1 --data mnist-10k --save net.safetensors",
     )
@@ -291,10 +295,13 @@ def add_import(commands: Any) -> None:
     command.add_argument(
         "--data",
         metavar="SOURCE",
-        help="images to check it on, as for other commands (default: mnist-10k where it fits)",
+        help="data set to check it on, as for other commands (default: mnist-10k if it fits)",
     )
     command.add_argument(
-        "--precision", choices=("float32", "float64"), default="float64", help="to save it in"
+        "--precision",
+        choices=("float32", "float64"),
+        default="float64",
+        help="precision of the saved file",
     )
     command.add_argument("--save", metavar="FILE", help="network file to write, .safetensors")
     command.set_defaults(command=_import)
@@ -328,7 +335,7 @@ def _import(chosen: argparse.Namespace) -> None:
                 "its backquery"
             )
         if opened.found is None:
-            terminal.say("accuracy: not checked; name images that it was trained on, with --data")
+            terminal.say("accuracy: not checked; name the data that it was trained on, with --data")
         else:
             source = chosen.data or "mnist-10k"
             terminal.say(f"accuracy: {opened.found.accuracy:.4f} of {source}")
@@ -350,24 +357,24 @@ def add_play(commands: Any) -> None:
     """Add ``jaxbq play``."""
     command = commands.add_parser(
         "play",
-        help="a page to play with: move the target, watch every layer, draw",
-        description="Write one HTML file with a network inside, and open it: move the target, draw "
-        "a start, choose a method, and watch every layer. It needs no server and asks nobody. "
-        "Without a network: 784-200-10, trained on the embedded digits.",
+        help="make an interactive page: move the target, watch every layer, draw",
+        description="Write one HTML file with a network inside, and open it. There you move the "
+        "target, draw a start, choose a method, and watch every layer. The page needs no server "
+        "and sends no requests. The default network is 784-200-10, trained on the embedded digits.",
         epilog="example: jaxbq play digits.safetensors --data mnist-10k --html play.html",
     )
     command.add_argument(
-        "weights", metavar="NETWORK", nargs="?", help="network file, as other commands take it"
+        "weights", metavar="NETWORK", nargs="?", help="network file, as for other commands"
     )
     add_foreign(command)
     command.add_argument(
         "--data",
         metavar="SOURCE",
-        help="training images and examples, as for other commands (default: mnist-10k where it "
-        "fits)",
+        help="data set for training images and examples, as for other commands (default: mnist-10k "
+        "if it fits)",
     )
     command.add_argument(
-        "--html", metavar="FILE", default="play.html", help="to write (default: play.html)"
+        "--html", metavar="FILE", default="play.html", help="page to write (default: play.html)"
     )
     command.add_argument("--no-open", action="store_true", help="do not open it in a browser")
     command.set_defaults(command=_play, precision="float32")
@@ -387,11 +394,11 @@ def _play(chosen: argparse.Namespace) -> None:
     if page.suffix.lower() not in (".html", ".htm"):
         raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
     if chosen.weights is None and chosen.data is not None:
-        raise JaxbqError("--data is for a network of yours; name its file too")
+        raise JaxbqError("--data needs a network; give its file too")
     data: Dataset | None
     with computing(chosen.precision), Terminal() as terminal:
         if chosen.weights is None:
-            terminal.say("no network named: one of 784-200-10 units, trained on mnist-10k")
+            terminal.say("no network given: using 784-200-10, trained on mnist-10k")
             network, data = demo_network()
             source = str(page.with_suffix(".safetensors"))
             save_network(source, network)
@@ -405,4 +412,4 @@ def _play(chosen: argparse.Namespace) -> None:
         write_text(page, made.text)
     terminal.say(f"saved {page}")
     if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
-        terminal.say("no browser answered; open the file in one")
+        terminal.say("no browser found; open the file in one")

@@ -153,7 +153,7 @@ def _read_table(path: Path) -> list[np.ndarray]:
 
     # A number takes two bytes of text at least, and eight in memory.
     if path.stat().st_size > MOST_BYTES // 4:
-        raise JaxbqError("is larger than jaxbq reads of text; save it with numpy.savez")
+        raise JaxbqError("is larger than jaxbq reads as text; save it with numpy.savez")
     try:
         first = pd.read_csv(path, header=None, nrows=1, dtype=str, compression=None)
         names = [str(name).strip().lower() for name in first.iloc[0]]
@@ -164,7 +164,7 @@ def _read_table(path: Path) -> list[np.ndarray]:
     # What pandas raises on damaged files is not a closed list.
     except Exception as fault:
         reason = shown(str(fault).splitlines()[0][:200]) if str(fault) else type(fault).__name__
-        raise JaxbqError(f"is no table that can be read ({reason})") from None
+        raise JaxbqError(f"cannot be read as a table ({reason})") from None
     places = [n for n, name in enumerate(names) if name in _LABELS] if named else [0]
     pixels = table.shape[1] - 1
     unlabelled = math.isqrt(pixels + 1) ** 2 == pixels + 1 and math.isqrt(pixels) ** 2 != pixels
@@ -176,7 +176,7 @@ def _read_table(path: Path) -> list[np.ndarray]:
     labels = table.iloc[:, places[0]]
     rest = table.drop(columns=table.columns[places[0]])
     if any(dtype.kind not in "iufb" for dtype in rest.dtypes):
-        raise JaxbqError("holds other columns than the label that are no numbers; take them away")
+        raise JaxbqError("has columns other than the label that are not numbers; remove them")
     plain = labels.to_numpy() if labels.dtype.kind in "iuf" else labels.to_numpy(dtype=object)
     return [rest.to_numpy(np.float32), plain]
 

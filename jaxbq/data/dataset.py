@@ -203,7 +203,8 @@ class Dataset:
             if len(rows) != len(theirs):
                 turned = "; give images.T" if rows.shape[1] == len(theirs) else ""
                 raise JaxbqError(
-                    f"{len(rows)} images but {len(theirs)} labels: one each, please{turned}"
+                    f"{len(rows)} images but {len(theirs)} labels; give one label for each image"
+                    f"{turned}"
                 )
         classes, names = as_classes([np.asarray(theirs) for _, theirs in given], class_names)
         rows, indices = pixels.parts[0], classes[0]
@@ -274,7 +275,9 @@ def _check_split(name: str, images: np.ndarray, labels: np.ndarray, first: int) 
             f"not {labels.dtype} of shape {labels.shape}"
         )
     if len(images) != len(labels):
-        raise JaxbqError(f"{len(images)} {name} images but {len(labels)} labels: a file is amiss")
+        raise JaxbqError(
+            f"{len(images)} {name} images but {len(labels)} labels; one of the files is wrong"
+        )
     if images.size == 0:
         raise JaxbqError(f"the {name} set is empty")
     if labels.min() < first:

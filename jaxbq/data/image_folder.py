@@ -59,7 +59,7 @@ def read_picture(
         warnings.simplefilter("ignore")
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-            raise JaxbqError(f"{name}: no file, or one of more than 256 MiB; take it away")
+            raise JaxbqError(f"{name}: not a file, or larger than 256 MiB; remove it")
         try:
             with Image.open(file, formats=_FORMATS) as image:
                 if image.width * image.height > _MOST_PIXELS:
@@ -70,7 +70,7 @@ def read_picture(
                 f"{name}: has more pixels than jaxbq reads, {_MOST_PIXELS:,}"
             ) from None
         except Image.UnidentifiedImageError:
-            raise JaxbqError(f"{name}: neither PNG nor JPEG; convert it or take it away") from None
+            raise JaxbqError(f"{name}: neither PNG nor JPEG; convert it or remove it") from None
         # What its decoders raise on damaged files is not a closed list.
         except Exception as fault:
             reason = brief(str(fault) or type(fault).__name__)
@@ -142,7 +142,9 @@ class Images:
 def _load(source: Images) -> Dataset:
     folder = Path(source.path).expanduser()
     if not folder.is_dir():
-        raise JaxbqError(f"{shown(source.path)}: no such folder; name one with a folder a class")
+        raise JaxbqError(
+            f"{shown(source.path)}: no such folder; name one with a folder for each class"
+        )
     parts = _parts(folder)
     names = _names(folder, parts, source.class_names)
     files = [[(name, file) for name in part for file in part[name]] for part in parts]
@@ -178,12 +180,12 @@ def _parts(folder: Path) -> list[dict[str, list[Path]]]:
     root = folder.resolve()
     folders = {path.name: path for path in _folders(folder, root)}
     if not folders:
-        raise JaxbqError(f"{shown(folder)}: holds no folders; it needs one a class")
+        raise JaxbqError(f"{shown(folder)}: has no folders; it needs one for each class")
     if not folders.keys() >= _PARTS:
         return [_classes(folders, root)]
     if others := sorted(folders.keys() - _PARTS, key=natural):
         raise JaxbqError(
-            f"{shown(folder)}: beside train and test there is {listed(others)}; take it away"
+            f"{shown(folder)}: beside train and test there is {listed(others)}; remove it"
         )
     train, test = (
         _classes({path.name: path for path in _folders(folders[part], root)}, root)
@@ -191,7 +193,7 @@ def _parts(folder: Path) -> list[dict[str, list[Path]]]:
     )
     for part, found in (("train", train), ("test", test)):
         if not found:
-            raise JaxbqError(f"{shown(folders[part])}: holds no folders; it needs one a class")
+            raise JaxbqError(f"{shown(folders[part])}: has no folders; it needs one for each class")
     if strange := sorted(test.keys() - train.keys(), key=natural):
         raise JaxbqError(
             f"{shown(folder)}: class '{brief(strange[0])}' is in test, but not in train"
@@ -211,7 +213,7 @@ def _names(
     if strange:
         raise JaxbqError(
             f"{shown(folder)}: folder {strange[0]!r} is none of the classes {listed(names)}; "
-            "rename it, or name it too"
+            "rename it, or add it to class_names"
         )
     return names
 
@@ -229,10 +231,10 @@ def _files(folder: Path, root: Path) -> list[Path]:
                 f"{shown(path)}: a folder within a class; put images into the class itself"
             )
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            raise JaxbqError(f"{shown(path)}: no PNG or JPEG file; convert it or take it away")
+            raise JaxbqError(f"{shown(path)}: not a PNG or JPEG file; convert it or remove it")
         files.append(path)
     if not files:
-        raise JaxbqError(f"{shown(folder)}: holds no image; put some in, or delete the folder")
+        raise JaxbqError(f"{shown(folder)}: has no images; add some, or delete the folder")
     return files
 
 

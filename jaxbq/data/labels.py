@@ -82,7 +82,9 @@ def as_classes(
     # How long one-hot rows are; 0 for other labels.
     lengths = {0 if np.size(p) == len(p) else np.shape(p)[1] for p in parts}
     if len({part.dtype.kind == "U" for part in plain}) > 1 or len(lengths) > 1:
-        raise JaxbqError("training and test labels must be of one kind, one-hot ones of one length")
+        raise JaxbqError(
+            "training and test labels must have the same type; one-hot labels also the same length"
+        )
     hot = lengths.pop()
     if hot and not names:
         names = check_names([str(n) for n in range(hot)])
@@ -108,7 +110,7 @@ def _plain(labels: np.ndarray) -> np.ndarray:
         try:
             labels = np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
-            raise JaxbqError("labels are bytes that are no UTF-8; save them as strings") from None
+            raise JaxbqError("labels are bytes that are not UTF-8; save them as strings") from None
     if labels.ndim == 2 and labels.dtype.kind in "buif":
         hot = labels == 1
         if not ((hot.sum(axis=1) == 1).all() and (labels[~hot] == 0).all()):

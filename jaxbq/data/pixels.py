@@ -116,7 +116,7 @@ def _from_bytes(parts: list[np.ndarray], shape: tuple[int, ...], book_scaling: b
     if 1 <= most <= _DIGITS_WHITE:
         white = 1 if most == 1 else _DIGITS_WHITE
         raise JaxbqError(
-            f"no pixel is above {most} of 255, all images are black; if {white} is meant as white, "
+            f"no pixel is above {most} of 255, all images are black; if {white} means white, "
             f"give arrays pixel_range = [0, {white}]"
         )
     low = 0.01 if book_scaling else 0.0
@@ -132,7 +132,7 @@ def _as_floats(images: np.ndarray) -> Float32[np.ndarray, "n pixels"]:
     if not finite.all():
         number = int(finite.argmin())
         raise JaxbqError(
-            f"image {number} (from 0) holds a value that is no finite number; mend or drop it"
+            f"image {number} (from 0) has a value that is not finite; correct or remove it"
         )
     return rows
 
@@ -153,5 +153,5 @@ def _range(least: float, most: float, given: tuple[float, float] | None) -> tupl
     if least >= -1 and most <= 1:
         return -1.0, 1.0
     if least == most:
-        raise JaxbqError(f"every pixel is {least:g}: there is nothing to tell images apart by")
+        raise JaxbqError(f"every pixel is {least:g}: all images are the same")
     return least, most

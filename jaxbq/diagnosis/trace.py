@@ -169,7 +169,7 @@ def trace_image(
         raise JaxbqError(f"the image has {image.size} pixels, the network takes {model.sizes[0]}")
     image = image.astype(params[0].weight.dtype)
     layers = _layers(model, params, image, space, None, None)
-    note = "an image that is given runs forward alone: the backward columns are empty."
+    note = "a given image runs only forward, so the backward columns are empty."
     return Trace("forward", None, image, space, "given", layers, note)
 
 

@@ -146,7 +146,7 @@ class Found:
         """
         for name, content in self.files.items():
             if hashlib.sha256(content).hexdigest() != self.checksums.get(name):
-                raise JaxbqError(f"{name}: was damaged on its way; give the same command again")
+                raise JaxbqError(f"{name}: was damaged in transfer; give the same command again")
 
 
 def run_cell(

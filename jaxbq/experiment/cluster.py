@@ -52,7 +52,7 @@ _ARRIVAL_S, _RETURN_S = 300.0, 20.0
 _SETTLE_S = 3.0
 _CONNECT_S = 10.0
 _ROOMS = ("networks", "inversions")
-_AGAIN = "what was finished stays; give the same command again"
+_AGAIN = "finished results are kept; give the same command again"
 
 
 class Cluster:
@@ -182,7 +182,7 @@ class Cluster:
         except distributed.KilledWorker as fault:
             raise JaxbqError(
                 "workers were lost one after another while they computed the same cell, last "
-                f"{fault.last_worker.name}; have they enough memory? {_AGAIN}"
+                f"{fault.last_worker.name}; do they have enough memory? {_AGAIN}"
             ) from None
 
     def _fetched(self, future: distributed.Future) -> Any:
@@ -215,7 +215,7 @@ class Cluster:
             self._deadline = now + _RETURN_S
         elif now > self._deadline:
             what = " with a GPU (--resources GPU=1)" if self._resources else ""
-            raise JaxbqError(f"no worker{what} is there any more, or has come; {_AGAIN}")
+            raise JaxbqError(f"no worker{what} is connected; {_AGAIN}")
         self._threads = fit
 
     @contextlib.contextmanager
@@ -253,7 +253,7 @@ def _path(job: Job, name: str) -> Path:
     """Find a worker's file in the run folder, and nowhere else."""
     parts = PurePosixPath(name).parts
     if len(parts) < 2 or parts[0] not in _ROOMS or ".." in parts:
-        raise JaxbqError(f"a worker sent the file {name!r}, which is none of a run's")
+        raise JaxbqError(f"a worker sent the file {name!r}, which does not belong to a run")
     return job.folder.path.joinpath(*parts)
 
 

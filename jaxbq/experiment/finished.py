@@ -473,7 +473,7 @@ class Run:
         numbers = {describe(result.method): result.reasons.size for result in results}
         if list(numbers) != self.methods or numbers != scored.value_counts(sort=False).to_dict():
             raise JaxbqError(
-                f"{self.path}: its inversions are not those of its scores.csv; run its config again"
+                f"{self.path}: its inversions do not match its scores.csv; run its config again"
             )
 
     def _optional(self, name: str, needed: Sequence[str]) -> pd.DataFrame:
@@ -507,7 +507,7 @@ def _read_table(
     """Read a CSV file whose numbers are written in full, and check it."""
     rows = read_csv(path) if rows is None else rows
     if not rows:
-        raise JaxbqError(f"{path}: holds nothing; run its config again")
+        raise JaxbqError(f"{path}: is empty; run its config again")
     _check_columns(path, rows[0], needed)
     if any(None in row or None in row.values() for row in rows):
         raise damaged(path, "a row is longer or shorter than the first")

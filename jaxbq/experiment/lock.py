@@ -65,7 +65,7 @@ def _take(path: Path, wait: bool) -> tuple[int, bool]:
             who = os.read(handle, _MOST_BYTES).decode(errors="replace")
             os.close(handle)
             raise JaxbqError(
-                f"{path.parent}: another run{f' ({who})' if who else ''} works there; "
+                f"{path.parent}: another run{f' ({who})' if who else ''} uses this folder; "
                 "wait for it, or run with --out elsewhere"
             ) from None
         except BaseException:

@@ -149,7 +149,7 @@ def run_code(path: Path, name: str) -> tuple[str, Any]:
     module_name = f"jaxbq_code_{source[:16]}"
     specification = importlib.util.spec_from_file_location(module_name, path)
     if specification is None or specification.loader is None:
-        raise JaxbqError(f"{path}: is no Python file; name one that ends in .py")
+        raise JaxbqError(f"{path}: is not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(specification)
     # Its classes look their module up.
     sys.modules[module_name] = module

@@ -131,7 +131,9 @@ def load_config(
     table = read_table(Path(path), changes)
     for key, what in (("sweep", "a sweep"), ("variants", "variants")):
         if key in table:
-            raise JaxbqError(f"{path}: holds {what}, many experiments; this needs a config of one")
+            raise JaxbqError(
+                f"{path}: has {what}, so many experiments; this needs a config with one"
+            )
     return _check(path, table, need_methods=need_methods)
 
 
@@ -179,7 +181,7 @@ def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise JaxbqError(
-            f"{path}: cannot be read as TOML, for it is no text; a network has its place in a "
+            f"{path}: cannot be read as TOML, because it is not text; a network has its place in a "
             f'config, network = "file:{path.name}", or in other commands, like jaxbq import'
         ) from None
     except (OSError, tomllib.TOMLDecodeError, RecursionError) as fault:

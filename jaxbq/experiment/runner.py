@@ -167,7 +167,7 @@ def _begin(job: Job, command: str | None, refused: Sequence[str]) -> None:
         if not isinstance(known, dict) or known.get(name) != checksum:
             what = "data" if name == "data_sha256" else f"weights in {experiment.network.source}"  # type: ignore[union-attr]
             raise JaxbqError(
-                f"{folder.path}: was begun with other {what} under the same config; "
+                f"{folder.path}: was started with other {what} under the same config; "
                 "delete it, or run with --out elsewhere"
             )
 

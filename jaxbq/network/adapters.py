@@ -217,7 +217,9 @@ def _input_shape(
     if given is not None:
         tried = [tuple(given)]
         if math.prod(tried[0]) != space.pixels:
-            raise JaxbqError(f"input_shape {tried[0]} has not the {space.pixels} pixels of {shape}")
+            raise JaxbqError(
+                f"input_shape {tried[0]} does not have the {space.pixels} pixels of {shape}"
+            )
     elif len(shape) == 2:
         tried = [(space.pixels,), shape, (*shape, 1), (1, *shape)]
     else:

@@ -74,7 +74,9 @@ class Inputs:
             return layer
         scale, offset = self._numbers("scale", space, where), self._numbers("offset", space, where)
         if not scale.all():
-            raise JaxbqError(f"{where}: an input scale of 0 hides its pixel; leave it out of both")
+            raise JaxbqError(
+                f"{where}: an input scale is 0, which hides that pixel; use another scale"
+            )
         own = layer.weight.astype(np.float64)
         weight, added = scale[:, None] * own, offset @ own
         if self.ink == "dark":

@@ -119,14 +119,14 @@ def _seeds(run: Run) -> list[int] | None:
 def _check_distinct(labelled: Sequence[tuple[str, Run]]) -> None:
     """Refuse one run alone, a run that is named twice, and labels that are."""
     if len(labelled) < 2:
-        raise JaxbqError("one run alone; name two to compare, or more")
+        raise JaxbqError("only one run; name two or more to compare")
     paths = [run.path.resolve() for _, run in labelled]
     labels = [label for label, _ in labelled]
     for number, (label, run) in enumerate(labelled):
         if paths[number] in paths[:number]:
             raise JaxbqError(f"{run.path} is named twice; a run does not differ from itself")
         if label in labels[:number]:
-            raise JaxbqError(f"two runs have the label {label!r}; give each one of its own")
+            raise JaxbqError(f"two runs have the label {label!r}; give each its own label")
 
 
 def _check_alike(first: Run, other: Run) -> None:
@@ -140,7 +140,8 @@ def _check_alike(first: Run, other: Run) -> None:
         kinds = [str(t.get("kind")) if isinstance(t, Mapping) else "unknown" for t in about]
         said = f" ({kinds[1]}, not {kinds[0]})" if kinds[0] != kinds[1] else ""
         raise JaxbqError(
-            f"{other.path} is about other data than {first.path}{said}; compare runs on one"
+            f"{other.path} is about other data than {first.path}{said}; "
+            "compare runs on the same data"
         )
     for section, what in (("targets", "asks for other targets"), ("scores", "is scored otherwise")):
         pair = [run.config.get(section) for run in both]

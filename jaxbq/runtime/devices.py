@@ -94,8 +94,8 @@ def _checked(devices: list[jax.Device]) -> list[jax.Device]:
     told = os.environ.get("NPROC", "")  # XLA reads it when it starts
     if len(here) > 1 and int(told if told.isdecimal() else 0) <= len(here):
         raise JaxbqError(
-            f"{len(here)} devices of one CPU are no faster than one and may wait for each other "
-            f"for ever; use one (for tests: NPROC={len(here) + 1} in the environment)"
+            f"{len(here)} devices of one CPU are no faster than one and may "
+            f"deadlock; use one (for tests: NPROC={len(here) + 1} in the environment)"
         )
     return devices
 

@@ -53,7 +53,7 @@ def test_configs_lists_prints_and_refuses(capsys):
     assert capsys.readouterr().out == (CONFIGS / "smoke.toml").read_text()
     assert main(["configs", "smok"]) == 2
     message = capsys.readouterr().err
-    assert "smok: no bundled config" in message
+    assert "smok: no such config" in message
     assert message.count("\n") == 1
 
 
@@ -69,4 +69,4 @@ def test_a_bundled_config_runs_by_its_name(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["../jaxbq/options", "/etc/hostname"])
 def test_no_other_file_is_printed(name, capsys):
     assert main(["configs", name]) == 2
-    assert "no bundled config" in capsys.readouterr().err
+    assert "no such config" in capsys.readouterr().err

@@ -305,7 +305,9 @@ def test_explain_a_relu_network_which_has_no_sensitivity_to_draw(place, capsys):
     assert "relu has no inverse" in " ".join(out.split())
     assert "What to use for an exact answer?" in out
     # Here, where what it computes before it refuses is compiled.
-    assert_refused([*arguments, "--figure", "e.png"], "no sensitivity to draw", place, capsys)
+    assert_refused(
+        [*arguments, "--figure", "e.png"], "has an activation without inverse", place, capsys
+    )
 
 
 def test_run_a_sweep(place, done, capsys):
@@ -319,7 +321,7 @@ def test_run_a_sweep(place, done, capsys):
     assert "side by side: runs/side-by-side/small-" in out
     assert out.count("seed=1 ") == 2
     assert main(["train", "small.toml", "--save", "x"]) == 2
-    assert "holds a sweep" in capsys.readouterr().err
+    assert "has a sweep" in capsys.readouterr().err
 
 
 def test_import_says_what_it_took_the_file_for(place, capsys):
@@ -389,7 +391,7 @@ def test_every_command_takes_the_foreign_file(place, capsys):
     rng = np.random.default_rng(0)
     np.savez("book.npz", wih=rng.normal(size=(8, 30)), who=rng.normal(size=(3, 8)))
     assert main(["run", "small.toml", "--set", "network=file:book.npz"]) == 2
-    assert "begun with other weights in book.npz" in capsys.readouterr().err
+    assert "started with other weights in book.npz" in capsys.readouterr().err
 
 
 NET = ["invert", "net.safetensors", "--method"]
@@ -415,10 +417,10 @@ MISTAKES = [
     (["report", "data", "--width", "0"], "use natural, column, page or 1 to 20 inches"),
     (["report", "data", "--width", "wide"], "use natural, column, page or 1 to 20 inches"),
     (["compare", "data", "data"], "data"),
-    (["train", "small.toml", "--save", "none/x"], "there is no folder none"),
-    (["train", "small.toml", "--save", "data"], "is a folder; name a file"),
+    (["train", "small.toml", "--save", "none/x"], "the folder none does not exist"),
+    (["train", "small.toml", "--save", "data"], "is a folder; give the name of a file"),
     (["invert", "none.safetensors", "--method", "ascent"], "no such file"),
-    ([*NET, "transpose", "--path", "a.gif"], "transpose goes no way in steps; use an ascent"),
+    ([*NET, "transpose", "--path", "a.gif"], "transpose does not work in steps; use an ascent"),
     ([*NET, "ascent", "--path", "a.avi"], "use .png or .pdf"),
     ([*NET, "whitened"], "parameterisation 'whitened' needs training images"),
     ([*NET, "whitend"], "did you mean 'whitened'?"),
@@ -426,12 +428,12 @@ MISTAKES = [
         [*NET, "ascent", "--set", "optimiser=lbfgs", "--set", "transforms=['noise']"],
         "'lbfgs' cannot",
     ),
-    ([*SWEEP, "noise=0.1:0.5:3"], "name them, like --data mnist-10k"),
+    ([*SWEEP, "noise=0.1:0.5:3"], "name a data set, like --data mnist-10k"),
     ([*SWEEP, "noise", "--data", "data"], "write OPTION=LOW:HIGH:NUMBER"),
     ([*SWEEP, "noise=1:2", "--data", "data"], "write OPTION=LOW:HIGH:NUMBER"),
     ([*SWEEP, "noize=0.1,0.2", "--data", "data"], "did you mean 'noise'?"),
     ([*SWEEP, "noise=0.1,2.0", "--data", "data"], "less than or equal to 1"),
-    (["invert", "small.toml", "--method", "ascent"], "not a kind of file that networks"),
+    (["invert", "small.toml", "--method", "ascent"], "not a known format of network files"),
     (["run", "small.toml", "--set", "training.adversary={epsilon=0.0}"], "greater than 0"),
     (["run", "small.toml", "--set", "networks.seeds=0"], "greater than or equal to 1"),
     (
@@ -451,32 +453,38 @@ MISTAKES = [
         ["run", "small.toml", "--set", "network=none.npz"],
         'a network is a table, "file:PATH", or "python:FILE.py:NAME"',
     ),
-    (["run", "small.toml", "--set", "network=file:square.npz"], "fit both ways|make no chain"),
+    (
+        ["run", "small.toml", "--set", "network=file:square.npz"],
+        "fit both ways|do not form a chain",
+    ),
     (["train", "small.toml", "--save", "x", "--set", "network=file:book.npz"], "trained already"),
     (
         ["run", "small.toml", "--set", "network=file:book.npz", "--set", "networks.seeds=2"],
         "networks that are trained; ",
     ),
     (["import", "none.npz"], "none.npz: no such file"),
-    (["import", "small.toml"], "not a kind of file"),
+    (["import", "small.toml"], "not a known format"),
     (["import", "text.npz"], "text.npz: cannot be read"),
     (["import", "square.npz"], "fit both ways round; say which"),
     (["import", "nan.npz"], "not finite"),
     (["import", "objects.npz"], "never loaded"),
     (["import", "book.npz", "--hidden", "gelus"], "no activation 'gelus'"),
-    (["import", "book.npz", "--shape", "4", "4"], "make no chain of layers from 16 inputs"),
-    (["import", "book.npz", "--pixel-range", "1", "0"], "must go up"),
-    (["import", "book.npz", "--orientation", "in_out"], "make no chain"),
-    (["import", "book.npz", "--data", "mnist-10k"], "make no chain of layers from 784 inputs"),
-    (["import", "book.npz", "--save", "none/x"], "there is no folder none"),
+    (["import", "book.npz", "--shape", "4", "4"], "do not form a chain of layers from 16 inputs"),
+    (["import", "book.npz", "--pixel-range", "1", "0"], "must rise"),
+    (["import", "book.npz", "--orientation", "in_out"], "do not form a chain"),
+    (
+        ["import", "book.npz", "--data", "mnist-10k"],
+        "do not form a chain of layers from 784 inputs",
+    ),
+    (["import", "book.npz", "--save", "none/x"], "the folder none does not exist"),
     (["import", "net.safetensors", "--hidden", "tanh"], "says hidden itself"),
     (["invert", "square.npz", "--method", "ascent"], "say which"),
     ([*NET, "ascend"], "did you mean 'ascent'?"),
     ([*NET, "ascent", "--set", "stepps=3"], "did you mean 'steps'?"),
     ([*NET, "ascent", "--set", "steps=many"], "steps: input should be a valid integer"),
-    ([*NET, "ascent", "--target", "9"], "no such class; the network knows row, column, <b>"),
+    ([*NET, "ascent", "--target", "9"], "no such class; the network has row, column, <b>"),
     ([*NET, "ascent", "--target-vector", "0.9,0.1"], "2 values, but the network has 3 outputs"),
-    ([*NET, "ascent", "--target-vector", "a,b,c"], "write numbers with commas between"),
+    ([*NET, "ascent", "--target-vector", "a,b,c"], "write numbers separated by commas"),
     ([*NET, "transpose", "--target-vector", "1,0,0"], "outside (0, 1)"),
     ([*NET, "ascent", "--target-vector", "2,0,0"], "outside [0, 1]"),
     ([*NET, "ascent", "--target-vector", "-0.9,0,0"], "-0.9 is outside [0, 1]"),
@@ -491,25 +499,25 @@ MISTAKES = [
         "images have shape (6, 5), those of the data (28, 28)",
     ),
     ([*NET, "ascent", "--seed", "-1"], "--seed -1"),
-    ([*NET, "ascent", "--out", "none/a.npz"], "there is no folder none"),
+    ([*NET, "ascent", "--out", "none/a.npz"], "the folder none does not exist"),
     ([*NET, "ascent", "--figure", "a.txt"], "use .png or .pdf"),
     (["invert", "relu.safetensors", "--method", "transpose"], "relu has no inverse"),
     (["invert", "relu.safetensors", "--method", "pseudo_inverse"], "relu has no inverse"),
     ([*NET, "pseudo_inverse", "--set", "pixel_policy=cut"], "'cut' is none of"),
     ([*NET, "pseudo_inverse", "--set", "hidden_policy=none"], "'none' needs an activation"),
     ([*NET, "preimage", "--set", "start=images"], "needs images to start from"),
-    (["trace", "net.safetensors"], "a trace is of one target"),
+    (["trace", "net.safetensors"], "a trace shows one target"),
     ([*TRACE, "--layer", "3"], "use 0 for the image, or 1 to 2, the outputs"),
     ([*TRACE, "--unit", "8"], "layer 1 has units 0 to 7"),
     ([*TRACE, "--units", "5"], "write A:B for the units A to B − 1"),
-    ([*TRACE, "--units", "40:50"], "there are no such units"),
-    ([*TRACE, "--image", "x.png"], "leave out targets"),
+    ([*TRACE, "--units", "40:50"], "no layer has such units"),
+    ([*TRACE, "--image", "x.png"], "leave out --target"),
     (["trace", "net.safetensors", "--image", "none.png"], "none.png: cannot be read"),
     (["trace", "net.safetensors", "--image", "book.npz"], "neither PNG nor JPEG"),
     (["trace", "net.safetensors", "--target", "0"], "no such class"),
     (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
     (["explain", "none.safetensors"], "no such file"),
-    (["explain", "net.safetensors", "--json", "none/x"], "there is no folder none"),
+    (["explain", "net.safetensors", "--json", "none/x"], "the folder none does not exist"),
 ]
 
 
@@ -558,7 +566,7 @@ def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
 
     monkeypatch.setattr("jaxbq.experiment.trainings.train_many", interrupt)
     assert main(["run", "small.toml"]) == 130
-    assert capsys.readouterr().err == "jaxbq: interrupted; what was finished stays\n"
+    assert capsys.readouterr().err == "jaxbq: interrupted; finished results are kept\n"
 
 
 def test_a_real_ctrl_c_between_epochs_keeps_what_was_finished(place):
@@ -577,7 +585,7 @@ def test_a_real_ctrl_c_between_epochs_keeps_what_was_finished(place):
         process.stdout.read()
         message = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert message == "jaxbq: interrupted; what was finished stays\n"
+    assert message == "jaxbq: interrupted; finished results are kept\n"
     (folder,) = (place / "runs").iterdir()
     assert (folder / "config.json").exists()
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]

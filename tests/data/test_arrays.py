@@ -113,12 +113,12 @@ def test_labels_of_a_table_may_be_words(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no table that can be read"),
+        ("", "cannot be read as a table"),
         ("pixel0,pixel1\n0,1\n", "no column of labels"),
         (",".join("0" * 16) + "\n" + ",".join("0" * 16), "no column of labels"),
-        ("label,a,b\n1,2,x\n0,3,4\n", "no numbers"),
-        ("0,1,2\n1,2,3,4\n", "no table that can be read"),
-        ("0,1,2\n1,,3\n0,1,1\n1,0,0\n", "no finite number"),
+        ("label,a,b\n1,2,x\n0,3,4\n", "not numbers"),
+        ("0,1,2\n1,2,3,4\n", "cannot be read as a table"),
+        ("0,1,2\n1,,3\n0,1,1\n1,0,0\n", "not finite"),
         ("\x00\xff", "own.csv"),
     ],
 )

@@ -132,11 +132,11 @@ def loop(folder):
     ("spoil", "message"),
     [
         (put("2/0.png", b"damaged"), r"2/0.png: neither PNG nor JPEG"),
-        (put("2/x.gif"), r"2/x.gif: no PNG or JPEG file; convert"),
+        (put("2/x.gif"), r"2/x.gif: not a PNG or JPEG file; convert"),
         (put("x.png"), "x.png: an image beside the class folders"),
         (lambda f: (f / "2" / "inner").mkdir(), "inner: a folder within a class"),
-        (lambda f: (f / "empty").mkdir(), "empty: holds no image; put some in, or delete"),
-        (lambda f: (f / "train").mkdir(), "train: holds no image"),
+        (lambda f: (f / "empty").mkdir(), "empty: has no images; add some, or delete"),
+        (lambda f: (f / "train").mkdir(), "train: has no images"),
         (
             lambda f: [(f / n).mkdir() for n in ("train", "test")],
             "beside train and test there is 2",
@@ -145,7 +145,7 @@ def loop(folder):
         (link_out, "x.png: a link that leads out of the data set"),
         (link_folder_out, "3: a link that leads out of the data set"),
         (loop, r"x.png: (a link|no PNG)"),
-        (lambda f: os.mkfifo(f / "2" / "x.png"), "x.png: no PNG or JPEG file"),
+        (lambda f: os.mkfifo(f / "2" / "x.png"), "x.png: not a PNG or JPEG file"),
         (
             lambda f: Image.new("L", (6, 8)).save(f / "9" / "x.png"),
             r"9/x.png: is of shape \(8, 6\), .*2/0.png of \(9, 6\); size = \[height, width\]",
@@ -163,14 +163,14 @@ def test_folders_without_classes(tmp_path, folder):
     with pytest.raises(JaxbqError, match="none: no such folder"):
         load(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(JaxbqError, match="empty: holds no folders"):
+    with pytest.raises(JaxbqError, match="empty: has no folders"):
         load(tmp_path / "empty")
     for part in ("train", "test"):
         (tmp_path / "empty" / part).mkdir()
-    with pytest.raises(JaxbqError, match="train: holds no folders"):
+    with pytest.raises(JaxbqError, match="train: has no folders"):
         load(tmp_path / "empty")
     problems.write_image_folder(tmp_path / "empty" / "train", per_class=1)
-    with pytest.raises(JaxbqError, match="test: holds no folders"):
+    with pytest.raises(JaxbqError, match="test: has no folders"):
         load(tmp_path / "empty")
     os.rename(folder / "2", tmp_path / "empty" / "test" / "new")
     with pytest.raises(JaxbqError, match="class 'new' is in test, but not in train"):

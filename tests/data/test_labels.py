@@ -52,7 +52,7 @@ def test_parts_have_their_classes_together():
         ([[[0]]], (), r"not int64 of shape \(1, 1, 1\)"),
         (np.array([{}, "a"], object), (), "not object of shape"),
         ([1j, 2], (), "not complex128"),
-        ([b"\xff", b"a"], (), "no UTF-8"),
+        ([b"\xff", b"a"], (), "not UTF-8"),
         (["a", "b\n"], (), "cannot be printed"),
         (["cat", "b\n"], NAMES, r"a label is 'b\\n', but the classes are cat, dog, eel"),
         ([0, 3], NAMES, "a label is 3, but there are 3 class names"),
@@ -70,7 +70,7 @@ def test_labels_that_mean_nothing(labels, names, message):
 
 @pytest.mark.parametrize("other", [["a", "b"], [[0, 1], [1, 0]]])
 def test_parts_of_two_kinds(other):
-    with pytest.raises(JaxbqError, match="must be of one kind"):
+    with pytest.raises(JaxbqError, match="must have the same type"):
         as_classes([np.array([0, 1]), np.array(other)])
 
 

@@ -136,7 +136,7 @@ def test_files_that_are_no_images(tmp_path, content, message):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_what_is_no_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(JaxbqError, match=r"a.png: no file"):
+    with pytest.raises(JaxbqError, match=r"a.png: not a file"):
         read_picture(tmp_path / "a.png")
     with pytest.raises(JaxbqError, match=r"b.png: cannot be read \(No such file"):
         read_picture(tmp_path / "b.png")

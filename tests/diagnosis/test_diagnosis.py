@@ -267,7 +267,7 @@ def test_an_image_runs_forward_alone(rng):
     np.testing.assert_allclose(found.units(1).given, hidden, atol=1e-5)
     np.testing.assert_allclose(found.units(2).given, expit(hidden @ w2 + b2), atol=1e-5)
     assert found.units(1)[:3] == found.units(2)[:3] == (None, None, None)
-    assert "forward alone" in found.note
+    assert "only forward" in found.note
     assert len(trace_figure(found).axes[0].lines) == 1
     with pytest.raises(JaxbqError, match="29 pixels, the network takes 30"):
         trace_image(model, params, image[1:], ImageSpace((6, 5)))

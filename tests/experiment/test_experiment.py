@@ -202,7 +202,7 @@ def test_a_second_run_writes_nothing_again(config, done, tmp_path):
 def test_other_data_under_the_same_config_is_noticed(config, tmp_path):
     images, _ = problems.striped_bytes(40, 99)
     problems.write_idx(tmp_path / "data" / "train-images-idx3-ubyte", images)
-    with pytest.raises(JaxbqError, match="begun with other data"):
+    with pytest.raises(JaxbqError, match="started with other data"):
         run(load_config(config), tmp_path / "runs", Quiet())
 
 
@@ -340,7 +340,7 @@ def test_a_sweep_is_every_combination(config):
     }
     assert {e.seed for _, e in found} == {4}
     assert len({e.digest for _, e in found}) == 6
-    with pytest.raises(JaxbqError, match="holds a sweep"):
+    with pytest.raises(JaxbqError, match="has a sweep"):
         load_config(config)
     with pytest.raises(JaxbqError, match="sweep must hold lists"):
         load_configs(config, ["sweep=3"])
@@ -624,7 +624,7 @@ seed = [0, 1]
     assert [method.kind for method in bare.methods] == ["grey"]
     none = load_configs(config, ['training.adversary="none"'])[0][1]
     assert none.training.adversary is None
-    with pytest.raises(JaxbqError, match="holds a sweep, many experiments"):
+    with pytest.raises(JaxbqError, match="has a sweep, so many experiments"):
         load_config(config)
 
 

@@ -329,7 +329,7 @@ def test_two_runs_at_once(config, tmp_path):
         assert holder.stdout.readline() == "held\n"
         line = (
             rf"{re.escape(str(folder.path))}: another run \(pid {holder.pid} on \S+, "
-            r"since \d{4}-\d\d-\d\d [\d:]{8}\) works there; wait for it, or run with --out.*"
+            r"since \d{4}-\d\d-\d\d [\d:]{8}\) uses this folder; wait for it, or run with --out.*"
         )
         with pytest.raises(JaxbqError) as caught:
             go(experiment, tmp_path / "runs", None)
@@ -469,7 +469,7 @@ def test_really_killed_at_random_moments(tmp_path):
             _, errors = process.communicate()
         if heard == "epoch 20/":
             assert process.returncode == 130
-            assert errors == "jaxbq: interrupted; what was finished stays\n"
+            assert errors == "jaxbq: interrupted; finished results are kept\n"
         else:
             assert process.returncode == -signal.SIGKILL
         if heard in ("epoch 20/", "epoch 40/"):

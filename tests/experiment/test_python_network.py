@@ -245,7 +245,7 @@ def test_other_parameters_are_not_gone_on_with(place):
     (place / "neighbour.py").write_text("FILTERS = 4\n")
 
     sys.modules.pop("neighbour")
-    with pytest.raises(JaxbqError, match=r"begun with other weights in net\.py:make"):
+    with pytest.raises(JaxbqError, match=r"started with other weights in net\.py:make"):
         run(load_config(place / "own.toml", ["controls=[]", "methods=['exemplars']"]),
             place / "runs", Quiet(), code=True)  # fmt: skip
 

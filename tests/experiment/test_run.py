@@ -178,8 +178,8 @@ def test_what_is_no_finished_run_is_refused(tmp_path, own):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda rows: rows[:-1], "are not those of its scores.csv"),
-        (lambda rows: [{**row, "method": "other"} for row in rows], "are not those"),
+        (lambda rows: rows[:-1], "do not match its scores.csv"),
+        (lambda rows: [{**row, "method": "other"} for row in rows], "do not match"),
     ],
 )
 def test_images_belong_to_their_scores(own, change, said):

@@ -282,7 +282,7 @@ def test_what_is_no_network_is_refused_in_one_line(given, message):
 
 
 def test_a_shape_of_other_pixels_is_refused():
-    with pytest.raises(JaxbqError, match=r"\(3, 3\) has not the 30 pixels"):
+    with pytest.raises(JaxbqError, match=r"\(3, 3\) does not have the 30 pixels"):
         as_network(lambda x: rows(x)[:, :3], SPACE, input_shape=(3, 3))
 
 

@@ -67,7 +67,7 @@ def test_the_type_of_the_weights_stays():
     ("inputs", "shape", "why"),
     [
         (Inputs(scale=(1.0, 2.0)), (2, 2), "input scale has 2 values for 4 inputs"),
-        (Inputs(scale=0.0), (2, 2), "scale of 0 hides its pixel"),
+        (Inputs(scale=0.0), (2, 2), "scale is 0, which hides that pixel"),
         (Inputs(offset=float("nan")), (2, 2), "input offset holds a value that is not finite"),
         (Inputs(axes="columns"), (4,), "have no columns; give --shape"),
         (Inputs(channels="first"), (2, 2), "have no channels; give --shape"),

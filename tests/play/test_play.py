@@ -194,9 +194,9 @@ def test_the_command_writes_a_page_and_opens_it(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--data", "mnist-10k"], "--data is for a network of yours"),
+        (["--data", "mnist-10k"], "--data needs a network"),
         (["missing.safetensors"], "no such file"),
-        (["--html", "nowhere/play.html"], "there is no folder"),
+        (["--html", "nowhere/play.html"], "the folder nowhere does not exist"),
         (["--html", "play.txt"], "use a name that ends in .html"),
     ],
 )

@@ -200,7 +200,7 @@ def test_what_is_not_comparable_is_refused(make, tmp_path):
         with pytest.raises(JaxbqError, match=reason) as refused:
             compared(first, make(f"good-{len(list(tmp_path.rglob('*')))}"), other)
         assert "\n" not in str(refused.value)
-    with pytest.raises(JaxbqError, match="one run alone"):
+    with pytest.raises(JaxbqError, match="only one run"):
         compared(first)
     with pytest.raises(JaxbqError, match="two runs have the label 'x'"):
         compare_runs([("x", Run(first.path)), ("x", Run(make("z").path))])

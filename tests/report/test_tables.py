@@ -247,7 +247,7 @@ def test_runs_of_older_versions_are_refused(rng, tmp_path, opened):
     with pytest.raises(JaxbqError, match="lacks the column run"):
         opened(score_rows(rng), [{"network": "0", "method": "a", "operations": ""}]).intervals()
     (folder.path / "scores.csv").write_text("network,method\n")
-    with pytest.raises(JaxbqError, match="holds nothing"):
+    with pytest.raises(JaxbqError, match="is empty"):
         write_tables(Run(folder.path))
 
 

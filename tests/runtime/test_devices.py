@@ -153,7 +153,7 @@ def test_a_number_of_devices_that_cannot_be_is_refused(devices):
 def test_what_jax_does_not_find_is_refused():
     """JAX has started by now, with one CPU."""
     jax.devices()
-    with pytest.raises(JaxbqError, match=r"there is 1 of platform cpu; ask for no more"):
+    with pytest.raises(JaxbqError, match=r"JAX finds 1 of platform cpu; use at most that many"):
         use_hardware(chosen(devices=3))
     with pytest.raises(JaxbqError, match=r"finds no GPU; install .*jaxbq\[cuda\]"):
         use_hardware(chosen(platform="gpu"))

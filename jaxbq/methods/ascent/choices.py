@@ -79,8 +79,8 @@ class Choices(Iterative):
         """Refuse choices that exclude each other."""
         if self.parameterisation.is_squashed and not isinstance(self.constraint, Projection):
             raise JaxbqError(
-                f"parameterisation {self.parameterisation.kind!r} is in the range: constraint "
-                f"{self.constraint.kind!r} would do it twice; leave it at 'projection'"
+                f"parameterisation {self.parameterisation.kind!r} keeps pixels in the range: "
+                f"constraint {self.constraint.kind!r} would do it twice; leave it at 'projection'"
             )
         if self.operators and not self.parameterisation.is_pixels:
             raise JaxbqError(
@@ -91,7 +91,10 @@ class Choices(Iterative):
         if len([r for r in self.regularisers if isinstance(r, Diversity)]) > 1:
             raise JaxbqError("regularisers: one diversity is enough; add up the weights")
         if self.diversity and self.restarts == 1:
-            raise JaxbqError("regulariser 'diversity' parts restarts, and there is one; set more")
+            raise JaxbqError(
+                "regulariser 'diversity' separates restarts, but there is only one; "
+                "set restarts higher"
+            )
         inside = self.is_box or self.parameterisation.is_squashed
         if inside and any(isinstance(r, OutOfRange) for r in self.regularisers):
             raise JaxbqError(

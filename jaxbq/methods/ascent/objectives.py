@@ -157,7 +157,7 @@ class _Inside(OneImage):
             )
         if self.layer >= len(model.sizes):
             raise JaxbqError(
-                f"objective: layer {self.layer} is not there; "
+                f"objective: there is no layer {self.layer}; "
                 f"the network has 1 to {len(model.sizes) - 1}"
             )
         return model.sizes[self.layer]
@@ -220,7 +220,7 @@ class Direction(_Inside):
                 f"layer {self.layer} has {units} units"
             )
         if not any(self.vector):
-            raise JaxbqError("objective: the direction is zero; it points nowhere")
+            raise JaxbqError("objective: the direction is zero; give another vector")
 
     def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
         """Compute J of one image."""

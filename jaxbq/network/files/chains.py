@@ -354,8 +354,8 @@ def _order(
     known += "" if orientation is None else f", oriented {orientation}"
     with_biases = f" and biases {_say_shapes(biases, biases)}" if biases else ""
     raise JaxbqError(
-        f"{where}: weights {_say_shapes(weights, told or names)}{with_biases} make no chain of "
-        f"layers{known}"
+        f"{where}: weights {_say_shapes(weights, told or names)}{with_biases} do not form a chain "
+        f"of layers{known}"
     )
 
 

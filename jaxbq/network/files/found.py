@@ -184,8 +184,8 @@ def _hidden(
         )
     if found is not None and given is not None and said != found:
         raise JaxbqError(
-            f"{where}: its hidden activation is {', '.join(dict.fromkeys(found))}, as it says "
-            f"itself; not {', '.join(dict.fromkeys(said))}"
+            f"{where}: its hidden activation is {', '.join(dict.fromkeys(found))}, as the "
+            f"file says, not {', '.join(dict.fromkeys(said))}"
         )
     return said if found is None else found
 
@@ -194,9 +194,7 @@ def _output(found: str | None, given: str | None, where: str) -> str:
     """Likewise for the outputs; logits may be read as what the user says."""
     said = activation_name(given, "output activation") if given else None
     if found not in (None, "identity") and said not in (None, found):
-        raise JaxbqError(
-            f"{where}: its output activation is {found}, as it says itself; not {said}"
-        )
+        raise JaxbqError(f"{where}: its output activation is {found}, as the file says, not {said}")
     return said or found or "sigmoid"
 
 
@@ -220,8 +218,10 @@ def _space(
         side = math.isqrt(pixels)
         shape = (side, side) if side * side == pixels else (1, pixels)
     if math.prod(shape) != pixels or any(n < 1 for n in shape):
-        raise JaxbqError(f"{where}: takes {pixels} pixels, which images of shape {shape} have not")
+        raise JaxbqError(
+            f"{where}: takes {pixels} pixels, but images of shape {shape} have another number"
+        )
     low, high = span or (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise JaxbqError(f"{where}: the pixel range must go up, like 0 1, not {low:g} {high:g}")
+        raise JaxbqError(f"{where}: the pixel range must rise, like 0 1, not {low:g} {high:g}")
     return ImageSpace(tuple(shape), float(low), float(high))

@@ -207,14 +207,16 @@ def read_foreign(
     if path.is_dir():
         return str(path), read_numpy(path, orientation, inputs)
     if not path.is_file():
-        raise JaxbqError(f"{path}: is no regular file")
+        raise JaxbqError(f"{path}: is not a regular file")
     reader = _READERS.get(suffix)
     if reader is None:
         raise JaxbqError(
-            f"{path}: not a kind of file that networks are read from; known: {', '.join(_READERS)}"
+            f"{path}: not a known format of network files; known: {', '.join(_READERS)}"
         )
     if orientation is not None and suffix in _SELF_ORIENTED:
-        raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
+        raise JaxbqError(
+            f"{path}: already says the orientation of its weights; leave orientation out"
+        )
     return str(path), reader(path, orientation, inputs)
 
 

@@ -74,7 +74,9 @@ def read_h5(path: Path, orientation: Orientation | None, inputs: int | None) -> 
     config, held = _read_h5(pyfive, io.BytesIO(path.read_bytes()), str(path))
     if config is not None:
         if orientation is not None:
-            raise JaxbqError(f"{path}: says the orientation of its weights itself; leave that out")
+            raise JaxbqError(
+                f"{path}: already says the orientation of its weights; leave orientation out"
+            )
         return _from_config(config, lambda _, options: held.get(options["name"], {}), str(path))
     arrays: Arrays = {}
     for name in sorted(held, key=natural):
@@ -222,7 +224,7 @@ def _activate(given: Any, chain: Chain) -> None:
         # Keras's function has another slope than its layer, and than jaxbq's.
         chain.activation({"leaky_relu": "leaky_relu(0.2)"}.get(given or "", given or "linear"))
     else:
-        raise JaxbqError(f"{chain.where}: an activation of its own cannot be imported")
+        raise JaxbqError(f"{chain.where}: a custom activation cannot be imported")
 
 
 def _layer_activation(kind: str, options: Mapping[str, Any], chain: Chain) -> None:
@@ -277,7 +279,7 @@ def _check_inbound(inbound: Any, before: str, where: str) -> None:
     chained = text.count('"keras_history"') == 1 and json.dumps(before) in text
     # Keras 2 has a list of lists instead.
     if len(inbound) != 1 or not (chained or inbound == [[[before, 0, 0, {}]]]):
-        raise JaxbqError(f"{where}: its layers are no chain, one after another")
+        raise JaxbqError(f"{where}: its layers do not form a chain")
 
 
 def _pyfive(path: Path) -> Any:

@@ -63,7 +63,7 @@ def _read_table(path: Path, most: int) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         return read_npy(path, most)
     if path.stat().st_size > min(_MOST_TEXT, most):
-        raise JaxbqError(f"{path}: larger than jaxbq reads of text; save it with np.save")
+        raise JaxbqError(f"{path}: larger than jaxbq reads as text; save it with np.save")
     try:
         with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a file without numbers
@@ -73,7 +73,7 @@ def _read_table(path: Path, most: int) -> np.ndarray:
             return np.loadtxt(file, delimiter=delimiter, ndmin=2)
     except (ValueError, OSError) as fault:
         reason = shown(str(fault).splitlines()[0][:200])
-        raise JaxbqError(f"{path}: no table of numbers alone ({reason})") from None
+        raise JaxbqError(f"{path}: not a table of numbers ({reason})") from None
 
 
 def read_json(path: Path, orientation: Orientation | None, inputs: int | None) -> Found:
@@ -83,11 +83,11 @@ def read_json(path: Path, orientation: Orientation | None, inputs: int | None) -
         JaxbqError: it is damaged, too large, or holds no chain of layers.
     """
     if path.stat().st_size > _MOST_TEXT:
-        raise JaxbqError(f"{path}: larger than jaxbq reads of text; save its arrays with np.savez")
+        raise JaxbqError(f"{path}: larger than jaxbq reads as text; save its arrays with np.savez")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as fault:
-        raise JaxbqError(f"{path}: no JSON that can be read ({str(fault)[:200]})") from None
+        raise JaxbqError(f"{path}: JSON that cannot be read ({str(fault)[:200]})") from None
     if not isinstance(content, dict):
         raise JaxbqError(f'{path}: holds no arrays by name, like {{"W0": …, "b0": …}}')
     return from_arrays("JSON", content, str(path), orientation, inputs)

@@ -273,7 +273,7 @@ def _in_chain(graph: Any, constants: dict[str, np.ndarray], where: str) -> tuple
         names = node.input[:1] if node.op_type in _SHAPING else node.input
         before = [name for name in names if name and name not in constants]
         if len(before) != 1:
-            raise JaxbqError(f"{where}: its nodes are no chain, one after another")
+            raise JaxbqError(f"{where}: its nodes do not form a chain")
         nodes.append(node)
         current = before[0]
     return nodes[::-1], inputs[current]

@@ -85,7 +85,7 @@ def reason_to_refuse(method):
     projected = isinstance(method.constraint, Projection)
     (regulariser,) = method.regularisers
     if method.parameterisation.is_squashed and not projected:
-        return "is in the range: constraint"
+        return "keeps pixels in the range"
     inside = method.parameterisation.is_squashed or (
         method.parameterisation.is_pixels and projected
     )
@@ -135,11 +135,11 @@ def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
     [
         (
             {"parameterisation": SigmoidPixels(), "constraint": Squash()},
-            "is in the range: constraint",
+            "keeps pixels in the range",
         ),
         ({"parameterisation": Fourier(), "operators": (Decay(),)}, "operators work on pixels"),
         ({"samples": 3}, "needs transforms"),
-        ({"regularisers": (Diversity(),)}, "parts restarts, and there is one"),
+        ({"regularisers": (Diversity(),)}, "separates restarts, but there is only one"),
         ({"regularisers": (Diversity(), Diversity()), "restarts": 2}, "one diversity is enough"),
         ({"regularisers": (OutOfRange(),)}, "has nothing to do"),
         ({"optimiser": LBFGS(), "transforms": (Noise(),)}, "'lbfgs' cannot have transforms"),

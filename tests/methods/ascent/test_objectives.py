@@ -108,11 +108,11 @@ def test_gradients_agree_with_finite_differences(rng, objective, output):
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        (Unit(layer=3), "layer 3 is not there; the network has 1 to 2"),
+        (Unit(layer=3), "there is no layer 3; the network has 1 to 2"),
         (Unit(layer=1, unit=5), "layer 1 has units 0 to 4"),
         (Direction(layer=1, vector=(1.0,)), "1 numbers, layer 1 has 5 units"),
-        (Direction(layer=2, vector=(0.0, 0.0, 0.0)), "points nowhere"),
-        (Sum(terms=(Term(objective=Unit(layer=9)),)), "layer 9 is not there"),
+        (Direction(layer=2, vector=(0.0, 0.0, 0.0)), "the direction is zero"),
+        (Sum(terms=(Term(objective=Unit(layer=9)),)), "there is no layer 9"),
     ],
 )
 def test_what_is_not_there_is_refused(rng, objective, message):

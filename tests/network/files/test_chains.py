@@ -157,8 +157,8 @@ def test_small_and_whole_numbers_become_floats():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"W0": np.ones((4, 3)), "W1": np.ones((5, 2))}, "make no chain"),
-        ({"W0": np.ones((4, 3)), "b0": np.ones(9)}, "make no chain"),
+        ({"W0": np.ones((4, 3)), "W1": np.ones((5, 2))}, "do not form a chain"),
+        ({"W0": np.ones((4, 3)), "b0": np.ones(9)}, "do not form a chain"),
         ({"W0": np.ones((4, 3)), "loss": np.ones(30)}, "'loss' of shape .* neither"),
         ({"conv": np.ones((3, 3, 1, 8))}, "of a convolutional layer.* docs/own-models.md"),
         ({"W0": np.ones((4, 3)), "b": np.ones((3, 3, 3))}, "convolutional"),
@@ -183,9 +183,9 @@ def test_what_is_no_network(arrays, message):
 
 def test_an_asked_orientation_that_does_not_fit(rng):
     arrays = {"wih": rng.normal(size=(7, 12)), "who": rng.normal(size=(3, 7))}
-    with pytest.raises(JaxbqError, match="make no chain of layers, oriented in_out"):
+    with pytest.raises(JaxbqError, match="do not form a chain of layers, oriented in_out"):
         arrange(arrays, "it", orientation="in_out")
-    with pytest.raises(JaxbqError, match="make no chain of layers from 13 inputs"):
+    with pytest.raises(JaxbqError, match="do not form a chain of layers from 13 inputs"):
         arrange(arrays, "it", inputs=13)
 
 

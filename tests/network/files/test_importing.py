@@ -223,7 +223,7 @@ def test_keras_models_that_are_no_chain_of_dense_layers(tmp_path, keras):
         import_network(tmp_path / "net.weights.h5")
     start = keras.Input((4,))
     x = layers.Dense(4)(start)
-    refused(keras.Model(start, layers.Add()([x, start])), "no chain|cannot be imported")
+    refused(keras.Model(start, layers.Add()([x, start])), "not form a chain|cannot be imported")
 
 
 def test_scikit_learn(tmp_path, images, mnist_10k):
@@ -312,7 +312,7 @@ def test_onnx_graphs_that_are_no_chain(tmp_path, layers):
     last = branch.graph.node[-1]
     branch.graph.node.append(onnx.helper.make_node("Add", ["z1", "z1"], ["other"]))
     last.input[0] = "other"
-    refused(branch, "no chain")
+    refused(branch, "not form a chain")
     external = onnx_chain(onnx, layers, gemm=True)
     tensor = external.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -407,7 +407,7 @@ def test_logits_are_read_as_the_user_says():
     found = Found("it", [RawLayer(np.ones((3, 2)), None)], (), "identity")
     assert to_network(found, "it").model.output == "identity"
     assert to_network(found, "it", output="softmax").model.output == "softmax"
-    with pytest.raises(JaxbqError, match="is softmax, as it says itself; not sigmoid"):
+    with pytest.raises(JaxbqError, match="is softmax, as the file says, not sigmoid"):
         to_network(found._replace(output="softmax"), "it", output="sigmoid")
 
 
@@ -434,13 +434,13 @@ def test_a_network_of_its_own_says_everything_itself(tmp_path, rng):
     [
         ({"hidden": "gelus"}, "no activation 'gelus'; known: sigmoid"),
         ({"hidden": "softmax"}, "softmax is for outputs"),
-        ({"image_shape": (28, 27)}, "no chain of layers from 756 inputs"),
-        ({"image_shape": (-28, -28)}, "which images of shape"),
-        ({"pixel_range": (1, 0)}, "must go up"),
-        ({"pixel_range": (0, np.inf)}, "must go up"),
+        ({"image_shape": (28, 27)}, "not form a chain of layers from 756 inputs"),
+        ({"image_shape": (-28, -28)}, "but images of shape"),
+        ({"pixel_range": (1, 0)}, "must rise"),
+        ({"pixel_range": (0, np.inf)}, "must rise"),
         ({"pixel_range": (0, 1, 2)}, "two numbers"),
         ({"class_names": ("a",)}, "1 class names, but 10 outputs"),
-        ({"orientation": "in_out"}, "make no chain"),
+        ({"orientation": "in_out"}, "do not form a chain"),
     ],
 )
 def test_what_is_said_must_fit(tmp_path, layers, said, message):
@@ -458,7 +458,7 @@ def test_what_a_source_says_is_not_to_be_changed(images):
     with pytest.raises(JaxbqError, match="orientation of its weights is known"):
         import_network(mlp, orientation="in_out")
     assert import_network(mlp, hidden="tanh").model.hidden == "tanh"
-    with pytest.raises(JaxbqError, match="is tanh, as it says itself; not relu"):
+    with pytest.raises(JaxbqError, match="is tanh, as the file says, not relu"):
         import_network(mlp, hidden="relu")
 
 
@@ -469,10 +469,10 @@ def test_sources_that_are_none(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     for source, message in (
         (tmp_path / "none.npz", "no such file"),
-        (tmp_path / "net.doc", "not a kind of file"),
-        (tmp_path / "net.txt", "no table of numbers alone"),
+        (tmp_path / "net.doc", "not a known format"),
+        (tmp_path / "net.txt", "not a table of numbers"),
         (tmp_path / "empty", "without .npy, .csv or .txt files"),
-        (tmp_path / "pipe.npz", "no regular file"),
+        (tmp_path / "pipe.npz", "not a regular file"),
         (3, "no network that jaxbq knows"),
         ([], "no network that jaxbq knows"),
         ({}, "holds no weights"),

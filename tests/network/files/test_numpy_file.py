@@ -90,7 +90,7 @@ def test_rows_and_columns_without_names_that_may_be_weights(rng):
     assert import_network(rows, **said).model.sizes == (12, 3, 2)
     # Biases are all rows, or all flat.
     mixed = [ones((12, 3)), ones((3, 3)), ones((3, 1)), ones(3)]
-    with pytest.raises(JaxbqError, match="make no chain"):
+    with pytest.raises(JaxbqError, match="do not form a chain"):
         import_network(mixed, **said)
 
 
