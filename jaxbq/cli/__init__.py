@@ -10,6 +10,7 @@ from importlib import metadata
 from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, unswept
+from .certificates import add_certify
 from .experiments import add_compare, add_report, add_run, add_train
 from .networks import add_explain, add_import, add_invert, add_play, add_sweep, add_trace
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_trace(commands)
     add_explain(commands)
+    add_certify(commands)
     add_play(commands)
     return parser
 

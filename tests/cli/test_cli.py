@@ -28,6 +28,7 @@ COMMANDS = [
     "sweep",
     "trace",
     "explain",
+    "certify",
 ]
 
 
