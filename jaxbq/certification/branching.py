@@ -35,7 +35,7 @@ _ROWS = 16  # nodes that are solved at once; one program serves all
 # Of the interior point, in shares of the gap asked for, and at least and most of the range.
 _TOLERANCE, _LEAST, _MOST = 0.1, 1e-7, 3e-3
 _LARGEST = 1e9  # of multipliers: those that show that a box is empty grow without end
-_POLISH = 20  # steps of ascent from each relaxed picture
+_POLISH, _FIRST = 20, 100  # steps of ascent from relaxed pictures, and from the first starts
 _EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
 _WEIGHINGS = 16  # of a margin's rivals at the root
 _PASS_SHARE = 0.4  # of the time for tightening, at most
@@ -62,17 +62,17 @@ class Search:
     Args:
         weights: the network.
         claim: what is bounded.
-        deadline: of `time.monotonic`.
+        seconds: after which to stop, not counting those of compiling.
         gap: (proven − found) / |proven| at which to stop.
         nodes: most nodes to solve.
         seed: of the random starts.
     """
 
     def __init__(
-        self, weights: Weights, claim: Claim, deadline: float, gap: float, nodes: int, seed: int
+        self, weights: Weights, claim: Claim, seconds: float, gap: float, nodes: int, seed: int
     ) -> None:
         self._weights, self._claim = weights, claim
-        self._deadline, self._gap, self._nodes = deadline, gap, nodes
+        self._seconds, self._gap, self._nodes = seconds, gap, nodes
         self._region = region = Region.of(claim, len(weights.inner))
         radius = region.radius if np.isfinite(region.radius) else 0.0
         parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius)
@@ -84,19 +84,27 @@ class Search:
         # The partition: leaves are nodes; others are (unit, at, first child, second child).
         self._leaves: dict[int, _Node] = {}
         self._splits: dict[int, tuple[int, float, int, int]] = {}
-        self._solved, self._slowest = 0, 0.0
+        self._solved, self._latest, self._deadline = 0, 0.0, np.inf
 
     def run(self) -> Tree:
         """Search until the gap, the time or the number of nodes is reached; return the proof."""
         low, high = root_intervals(self._weights, self._region)
+        self._compile(low, high)
+        self._deadline = time.monotonic() + self._seconds
         root = self._best_root(low, np.maximum(low, high))
         self._leaves[0] = root
-        starts = self._pictures.starts(_ROWS, self._seed)
-        self._look(starts, 5 * _POLISH)
+        self._look(self._pictures.starts(_ROWS, self._seed), _FIRST)
         self._flip()
         here = 0 if self._is_done(root.bound) else self._tighten(0)
         self._branch(here)
         return self._tree()
+
+    def _compile(self, low: np.ndarray, high: np.ndarray) -> None:
+        """Compile all programs, so that the time that is left is for computing."""
+        for rows in (1, 2):
+            lows, highs = (np.tile(part, (rows, 1)) for part in (low, high))
+            self._relax(np.ones((rows, len(low))), lows, highs, np.inf)
+            self._look(np.tile(self.image, (rows, 1)), _POLISH)
 
     def _best_root(self, low: np.ndarray, high: np.ndarray) -> _Node:
         """Bound the whole set; of a margin, weigh the rivals for the least bound."""
@@ -125,7 +133,7 @@ class Search:
         ahead = np.where(others, node.logits - node.logits[others].max(), 0.0)
         spread = np.abs(ahead).max() + 1e-12
         step = step or 10 ** self._random.uniform(-3, 0)
-        moved = (node.rivals + 0.05 * step * others) * np.exp(step * 6 * ahead / spread) * others
+        moved = (node.rivals + 1e-4 * step * others) * np.exp(step * 6 * ahead / spread) * others
         return moved / moved.sum()
 
     def _solve(self, low: np.ndarray, high: np.ndarray, rivals: np.ndarray) -> list[_Node]:
@@ -136,7 +144,7 @@ class Search:
         parts = []
         for first in range(0, len(v), _ROWS):
             rows = slice(first, first + _ROWS)
-            parts.append(self._relax(v[rows], low[rows], high[rows]))
+            parts.append(self._relax(v[rows], low[rows], high[rows], _MOST))
         merged = (np.concatenate(each) for each in zip(*parts, strict=True))
         multipliers, ball, images, z, error, activations = merged
         # Any multipliers are valid; such as are no numbers are not.
@@ -152,13 +160,15 @@ class Search:
         logits = np.nan_to_num(activations @ w.outer + w.constants, posinf=0.0, neginf=0.0)
         self._look(images, _POLISH)
         self._solved += len(v)
-        self._slowest = max(self._slowest, time.monotonic() - begun)
+        self._latest = time.monotonic() - begun
         return [
             _Node(*each)
             for each in zip(low, high, rivals, lam, ball, bounds, z, error, logits, strict=True)
         ]
 
-    def _relax(self, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    def _relax(
+        self, v: np.ndarray, low: np.ndarray, high: np.ndarray, most: float
+    ) -> list[np.ndarray]:
         """Solve up to a batch of relaxed problems in a program for one, or for a whole batch."""
         rows = len(v)
         index = np.arange(1 if rows == 1 else _ROWS) % rows
@@ -166,7 +176,7 @@ class Search:
         phi = shape_of(name).apply
         span = (np.abs(v) * (phi(high) - phi(low))).sum(1).max() + 1e-300
         asked = _TOLERANCE * self._gap * abs(self.found) / span
-        tolerance = np.asarray(min(max(asked, _LEAST), _MOST))
+        tolerance = np.asarray(most if np.isinf(most) else min(max(asked, _LEAST), most))
         found = _SOLVE.thorough(name, self._problem, *padded, tolerance)
         return [np.asarray(part)[:rows] for part in found]
 
@@ -190,7 +200,7 @@ class Search:
         self._keep(self._pictures.flip(self.image, _FLIPS)[None])
 
     def _is_done(self, bound: float) -> bool:
-        late = time.monotonic() + self._slowest > self._deadline
+        late = time.monotonic() + self._latest > self._deadline
         closed = bound - self.found <= self._gap * abs(bound)
         return closed or late or self._solved >= self._nodes
 
@@ -221,13 +231,15 @@ class Search:
     def _children(self, parents: list[_Node]) -> list[tuple[int, float, _Node, _Node]]:
         """Split each box at the relaxed picture, in the unit whose envelope errs most there."""
         lows, highs, where = [], [], []
+        kinked = bends_only_at_zero(self._weights.activation)
         for node in parents:
-            unit = int(node.error.argmax())
+            # Where no envelope errs, a kink may still have kept the solver from the optimum.
+            kinks = kinked * np.where((node.low < 0) & (node.high > 0), node.high - node.low, 0.0)
+            unit = int((node.error + 1e-9 * kinks).argmax())
             low, high = node.low[unit], node.high[unit]
             edge = _EDGE * (high - low)
             at = float(np.clip(node.z[unit], low + edge, high - edge))
-            if low < 0 < high and bends_only_at_zero(self._weights.activation):
-                at = 0.0
+            at = 0.0 if kinks[unit] else at
             first, second = node.high.copy(), node.low.copy()
             first[unit] = second[unit] = at
             lows += [node.low, second]
@@ -242,13 +254,15 @@ class Search:
 
     def _inherit(self, child: _Node, parent: _Node) -> _Node:
         """Take the parent's multipliers where they prove more: they never prove less than there."""
-        kept = parent.multipliers[None], np.array([parent.ball]), parent.rivals[None]
-        bound = self._bounds(child.low[None], child.high[None], *kept)[0]
-        if child.bound <= bound:
+        lam, ball = np.stack(2 * [parent.multipliers]), np.full(2, parent.ball)
+        rivals = np.stack([parent.rivals, child.rivals])
+        low, high = np.stack(2 * [child.low]), np.stack(2 * [child.high])
+        bounds = self._bounds(low, high, lam, ball, rivals)
+        best = int(bounds.argmin())
+        if child.bound <= bounds[best]:
             return child
-        return child._replace(
-            multipliers=parent.multipliers, ball=parent.ball, rivals=parent.rivals, bound=bound
-        )
+        facts = (rivals[best], parent.multipliers, parent.ball, float(bounds[best]))
+        return _Node(child.low, child.high, *facts, child.z, child.error, child.logits)
 
     def _cutoff(self) -> float:
         """Return the bound at which a part is done with: that of the gap asked for."""
@@ -289,7 +303,7 @@ class Search:
         error = self._leaves[name].error
         order = np.argsort(-error, kind="stable")[: np.count_nonzero(error)]
         for first in range(0, len(order), _ROWS // 2):
-            if time.monotonic() + self._slowest > ends or self._is_done(np.inf):
+            if time.monotonic() + self._latest > ends or self._is_done(np.inf):
                 break
             name = self._probe(name, order[first : first + _ROWS // 2])
         return name

@@ -1,7 +1,5 @@
 """Find the best picture and prove how far from the best possible it is."""
 
-import time
-
 import numpy as np
 from jaxtyping import Float
 
@@ -76,7 +74,7 @@ def certify(
     if not (seconds >= 0 and gap >= 0 and nodes >= 1):
         raise JaxbqError("seconds and gap must be at least 0, nodes at least 1")
     with computing("float64"):
-        search = Search(weights, claim, time.monotonic() + seconds, gap, nodes, seed)
+        search = Search(weights, claim, seconds, gap, nodes, seed)
         tree = search.run()
     found = reached(weights, claim, search.image)
     bound = proven(weights, claim, tree)

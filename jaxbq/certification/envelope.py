@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from ..network.activations import activation
 
 _HALVINGS = 44
-_BLUR = 1e-5  # of a kink, at least, in pre-activations
+_SHARPENING = 0.4  # of what is left of a kink's rounding, a step
 _ROOT = 1e-30  # keeps a square root's argument positive
 _MOST_STEPS = 40
 _BACK = 0.995  # of the way to the nearest bound
@@ -141,6 +141,7 @@ class _State(NamedTuple):
     high_force: Array
     slack: Array  # of the ball
     tau: Array
+    blur: Array  # of kinks, in shares of the units' intervals
 
 
 class _Fixed(NamedTuple):
@@ -184,9 +185,9 @@ def _solve(
     phi = activation(name).apply
     scale = jnp.abs(v * (phi(high) - phi(low))).sum() + 1e-12
     high = jnp.maximum(high, low + 1e-9)
-    # A kink is rounded off, but where it is outside the interval.
-    blur = jnp.where((low < 0) & (high > 0), jnp.maximum(tolerance, _BLUR), 0.0)
-    envelopes = _envelopes(name, v / scale, low, high, blur)
+    # A kink is rounded off, ever less, but where it is outside the interval.
+    kinks = jnp.where((low < 0) & (high > 0), 0.1 * (high - low), 0.0)
+    envelopes = _envelopes(name, v / scale, low, high, jnp.zeros(()))
     fixed = _Fixed(
         problem,
         jnp.concatenate([problem.low, low]),
@@ -198,20 +199,32 @@ def _solve(
     force = 1 / (count * half)
     chords = envelopes.sign * envelopes.k * envelopes.chord
     slack = jnp.where(problem.radius > 0, problem.radius**2 / 2, 1.0)
-    start = _State(fixed.low + half, chords, force, force, slack, 1 / (count * slack))
+    begun = 1.0 if bends_only_at_zero(name) else 0.0
+    start = _State(
+        fixed.low + half, chords, force, force, slack, 1 / (count * slack), jnp.asarray(begun)
+    )
 
     def goes_on(carry: tuple[Array, _State]) -> Array:
-        return (carry[0] < _MOST_STEPS) & (_gap(fixed, carry[1]) * count > tolerance)
+        worst = jnp.maximum(_gap(fixed, carry[1]) * count, carry[1].blur)
+        return (carry[0] < _MOST_STEPS) & (worst > tolerance)
 
     def step(carry: tuple[Array, _State]) -> tuple[Array, _State]:
-        return carry[0] + 1, _newton(name, fixed, carry[1], blur)
+        steps, before = carry
+        after = _newton(name, fixed, before, kinks * before.blur)
+        after = after._replace(blur=_SHARPENING * before.blur)
+        # At the end of what float64 can tell, the matrix is none that a Cholesky takes.
+        fine = jnp.all(jnp.array([jnp.isfinite(part).all() for part in after]))
+        kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), after, before)
+        return jnp.where(fine, steps + 1, _MOST_STEPS), kept
 
     _, end = jax.lax.while_loop(goes_on, step, (jnp.zeros((), int), start))
     x = end.at[:pixels]
     z = jnp.clip(x @ problem.inner + problem.bias, low, high)
     # Mirrored, v φ(z) is k φ(y) and a constant.
     y = envelopes.sign * z
-    error = _value(name, envelopes, y, blur) - envelopes.k * _apply(name, y, jnp.zeros(()))
+    error = _value(name, envelopes, y, end.blur * kinks) - envelopes.k * _apply(
+        name, y, jnp.zeros(())
+    )
     error = jnp.maximum(error, 0.0) * scale
     activations = phi(z) + error / jnp.where(v == 0, 1.0, v)
     tau = jnp.where(problem.radius > 0, end.tau, 0.0)
@@ -262,6 +275,7 @@ def _newton(name: str, fixed: _Fixed, state: _State, blur: Array) -> _State:
             (high_aim + state.high_force * d) / below - state.high_force,
             jnp.where(ball, (ball_aim - state.slack * d_tau) / state.tau - state.slack, 0.0),
             d_tau,
+            jnp.zeros(()),
         )
 
     def moved(step: _State, share: Array) -> _State:

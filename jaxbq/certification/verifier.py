@@ -304,10 +304,13 @@ def tree_intervals(
     Raises:
         JaxbqError: it is no tree.
     """
+    damaged = JaxbqError("the certificate's partition is no tree; make it again")
+    if len(tree.unit) != 2 * len(tree.multipliers) - 1:
+        raise damaged
     waiting, lows, highs = [root], [], []
     for unit, at in zip(tree.unit.tolist(), tree.at.tolist(), strict=True):
         if not waiting or not -1 <= unit < len(root[0]):
-            raise JaxbqError("the certificate's partition is no tree; make it again")
+            raise damaged
         low, high = waiting.pop()
         if unit < 0:
             lows.append(low)
@@ -318,8 +321,8 @@ def tree_intervals(
         first, second = high.copy(), low.copy()
         first[unit] = second[unit] = middle
         waiting += [(second, high), (low, first)]
-    if waiting or len(lows) != len(tree.multipliers):
-        raise JaxbqError("the certificate's partition is no tree; make it again")
+    if waiting:
+        raise damaged
     return np.array(lows), np.array(highs)
 
 

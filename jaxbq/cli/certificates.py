@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
-from .arguments import add_foreign, check_writable, find_class, open_with_images, read_seed
+from .arguments import add_foreign, check_outputs, find_class, open_with_images, read_seed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..certification import Certificate
+    from ..network.files import NetworkFile
     from .arguments import Opened
     from .console import Terminal
 
@@ -39,6 +40,7 @@ def add_certify(commands: Any) -> None:
     add_foreign(command)
     _add_question(command)
     command.add_argument("--out", metavar="FILE", help="certificate to write, of one target, .npz")
+    command.add_argument("--figure", metavar="FILE", help="pictures to write, .png or .pdf")
     command.set_defaults(command=_certify, precision="float64")
 
 
@@ -82,8 +84,7 @@ def _certify(chosen: argparse.Namespace) -> None:
     from ..runtime.devices import computing
     from .console import Terminal
 
-    if chosen.out:
-        check_writable(Path(chosen.out))
+    check_outputs(chosen.out, chosen.figure)
     with computing(chosen.precision), Terminal() as terminal:
         opened = open_with_images(chosen, terminal.say)
         network = opened.network
@@ -113,7 +114,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
         raise JaxbqError("--seconds must be at least 0, --gap at least 0 and below 1")
     other = None if chosen.other is None else find_class(chosen.other, names, "--other")
     around = None if chosen.around is None else _image(chosen, opened)
-    rows, gaps = [], []
+    made, rows = [], []
     for target in targets:
         begun = time.monotonic()
         found = certify(
@@ -130,7 +131,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
             gap=chosen.gap,
             seed=read_seed(chosen.seed),
         )
-        gaps.append(found.gap)
+        made.append(found)
         rows.append(
             [
                 names[target],
@@ -144,11 +145,28 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
         terminal.say(f"{_asked(found, names)}: {found.sentence}")
     columns = ["target", "found", "proven", "gap", "parts", "seconds"]
     terminal.table("largest value over the set: found and proven", columns, rows)
-    if len(gaps) > 1:
-        terminal.say(f"mean gap {100 * sum(gaps) / len(gaps):.2f} %")
+    if len(made) > 1:
+        terminal.say(f"mean gap {100 * sum(found.gap for found in made) / len(made):.2f} %")
     if chosen.out:
-        found.save(chosen.out)
+        made[0].save(chosen.out)
         terminal.say(f"saved {chosen.out}")
+    if chosen.figure:
+        _draw(made, network, Path(chosen.figure))
+        terminal.say(f"saved {chosen.figure}")
+
+
+def _draw(made: "list[Certificate]", network: "NetworkFile", file: Path) -> None:
+    import numpy as np
+
+    from ..report import image_grid, save_figure
+    from ..report.images import ImageRow
+
+    images = np.stack([found.image for found in made])
+    outputs = np.asarray(network.model.apply(network.params, images))
+    targets = [found.claim.target for found in made]
+    titles, right = [network.class_names[k] for k in targets], list(outputs.argmax(1) == targets)
+    row = ImageRow(f"largest {made[0].claim.objective} found", images, outputs, titles, right)
+    save_figure(image_grid([row], network.space, network.class_names), file)
 
 
 def _asked(found: "Certificate", names: tuple[str, ...]) -> str:

@@ -52,7 +52,7 @@ def test_one_changed_number_proves_nothing_false(made, tmp_path, sign):
     path, rng = tmp_path / "c.npz", np.random.default_rng(21)
     truth = largest_on_grid(WEIGHTS, made.claim, 401)
     refused = 0
-    for _ in range(150):
+    for _ in range(60):
         made.save(path)
         with np.load(path) as file:
             sizes = {n: file[n].size for n in ("unit", "at", "multipliers", "ball", "rivals")}
@@ -74,7 +74,7 @@ def test_one_changed_number_proves_nothing_false(made, tmp_path, sign):
         assert sign
         assert found.proven >= truth
         assert found.found <= truth + 1e-3
-    assert refused > 10
+    assert refused > 5
 
 
 def resigned(path, about: dict) -> None:
