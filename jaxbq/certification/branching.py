@@ -305,7 +305,11 @@ class Search:
         for first in range(0, len(order), _ROWS // 2):
             if time.monotonic() + self._latest > ends or self._is_done(np.inf):
                 break
+            before = name
             name = self._probe(name, order[first : first + _ROWS // 2])
+            # Where the worst give nothing, the others give less.
+            if name == before:
+                break
         return name
 
     def _probe(self, name: int, units: np.ndarray) -> int:
