@@ -99,7 +99,7 @@ def _certify(chosen: argparse.Namespace) -> None:
                 f"the network's are in [{space.low:g}, {space.high:g}]"
             )
         terminal.say(f"{_asked(found, network.class_names)}: {found.sentence}")
-        terminal.say(f"verified: {found.leaves} parts of the set, each bounded anew")
+        terminal.say(f"verified: every part of the set bounded anew, {found.leaves} in all")
 
 
 def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -> None:
@@ -137,7 +137,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
                 names[target],
                 f"{found.found:.4f}",
                 f"{found.proven:.4f}",
-                f"{100 * found.gap:.2f} %",
+                f"{100 * found.gap:.2f} %" if found.found > 0 else "",
                 str(found.leaves),
                 f"{time.monotonic() - begun:.1f}",
             ]
@@ -145,7 +145,8 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
         terminal.say(f"{_asked(found, names)}: {found.sentence}")
     columns = ["target", "found", "proven", "gap", "parts", "seconds"]
     terminal.table("largest value over the set: found and proven", columns, rows)
-    if len(made) > 1:
+    # Below 0 a share of the bound says nothing.
+    if len(made) > 1 and all(found.found > 0 for found in made):
         terminal.say(f"mean gap {100 * sum(found.gap for found in made) / len(made):.2f} %")
     if chosen.out:
         made[0].save(chosen.out)
