@@ -1,3 +1,6 @@
+from .certification import Certificate as Certificate
+from .certification import certify as certify
+from .certification import verify as verify
 from .data import Arrays as Arrays
 from .data import Dataset as Dataset
 from .data import Digits as Digits

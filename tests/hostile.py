@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxbq.certification import Certificate, verify
+from jaxbq.certification.certificate import read_weights
+from jaxbq.certification.verifier import Claim, Tree
 from jaxbq.data import Arrays, Images
 from jaxbq.data.mnist import read_idx
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
 from jaxbq.network.files import open_network
+from jaxbq.network.mlp import MLP, Layer
 
 
 class Reader(NamedTuple):
@@ -211,6 +215,32 @@ def read_pictures(path: Path) -> object:
         return Images(path=folder).load()
 
 
+CERTIFIED = (
+    MLP((2, 2, 2)),
+    (Layer(np.eye(2), np.zeros(2)), Layer(np.eye(2), np.zeros(2))),
+)
+
+
+def certificates() -> list[bytes]:
+    """Certificates with the plainest of proofs."""
+    weights = read_weights(*CERTIFIED)
+    found = []
+    for norm, centre in (("", np.zeros(0)), ("l2", np.full(2, 0.5))):
+        claim = Claim("margin", 0, -1, 0.0, 1.0, norm, 0.25, centre)
+        tree = Tree(
+            np.array([0, -1, -1], np.int32),
+            np.array([0.5, 0.0, 0.0]),
+            np.zeros((2, 2)),
+            np.ones(2),
+            np.eye(2)[[1, 1]],
+        )
+        made = Certificate(claim, weights.digest, tree, np.full(2, 0.5), 0.0, 1.0)
+        with tempfile.TemporaryDirectory() as folder:
+            made.save(Path(folder) / "c.npz")
+            found.append((Path(folder) / "c.npz").read_bytes())
+    return found
+
+
 READERS = {
     "idx": Reader(".idx", read_idx, idx),
     "npz": Reader(".npz", open_network, npz),
@@ -225,6 +255,7 @@ READERS = {
     "table": Reader(".csv", lambda path: Arrays(path=str(path)).load(), table),
     "toml": Reader(".toml", load_configs, toml),
     "images": Reader(".png", read_pictures, pictures),
+    "certificate": Reader(".npz", lambda path: verify(path, *CERTIFIED), certificates),
 }
 
 

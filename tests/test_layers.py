@@ -21,6 +21,7 @@ LAYERS = [
     "methods",
     "evaluation",
     "diagnosis",
+    "certification",
     "experiment",
     "report",
     "play",

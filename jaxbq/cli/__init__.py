@@ -12,6 +12,7 @@ from ..runtime import interrupts
 from . import starting
 from .arguments import MISTAKE, Parser, complain, unswept
 from .bundled import add_configs
+from .certificates import add_certify
 from .experiments import add_compare, add_report, add_run, add_train
 from .inspection import add_explain, add_trace
 from .networks import add_import, add_invert, add_play, add_sweep
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_trace(commands)
     add_explain(commands)
+    add_certify(commands)
     add_play(commands)
     return parser
 

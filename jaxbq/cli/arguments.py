@@ -172,7 +172,7 @@ def read_targets(chosen: argparse.Namespace, network: "NetworkFile") -> "np.ndar
     from ..network.targets import Codes
 
     names, outputs = network.class_names, network.model.sizes[-1]
-    classes = [_class(name, names) for name in chosen.target]
+    classes = [find_class(name, names) for name in chosen.target]
     vectors = [_vector(text, network.model) for text in chosen.target_vector]
     if classes or not vectors:
         codes = Codes(classes=tuple(classes)).targets(outputs, network.model.output)
@@ -180,10 +180,11 @@ def read_targets(chosen: argparse.Namespace, network: "NetworkFile") -> "np.ndar
     return np.array(vectors)
 
 
-def _class(name: str, names: Sequence[str]) -> int:
+def find_class(name: str, names: Sequence[str], option: str = "--target") -> int:
+    """Return the index of a class."""
     if name not in names:
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise JaxbqError(f"--target {name}: no such class; the network has {shown}")
+        raise JaxbqError(f"{option} {name}: no such class; the network has {shown}")
     return list(names).index(name)
 
 

@@ -31,6 +31,7 @@ COMMANDS = [
     "sweep",
     "trace",
     "explain",
+    "certify",
 ]
 
 
@@ -125,6 +126,28 @@ def test_train_then_invert(place, capsys):
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if "max_iterations" in line]) == 6
     assert "how the 2 images of each target differ" in out
+
+
+def test_a_certificate_is_made_saved_and_verified(place, capsys):
+    rng = np.random.default_rng(0)
+    np.save(place / "near.npy", rng.uniform(size=30))
+    arguments = ["certify", "net.safetensors", "--target", "column", "--objective", "margin"]
+    arguments += ["--around", "near.npy", "--radius", "0.2", "--seconds", "5", "--out", "c.npz"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    (sentence,) = [line for line in out.splitlines() if line.startswith("margin of column: Found")]
+    assert "within 0.2 (L∞) of the image exceeds" in sentence
+    assert "saved c.npz" in out
+    assert main(["certify", "net.safetensors", "--verify", "c.npz"]) == 0
+    assert sentence in capsys.readouterr().out
+    assert main(["certify", "relu.safetensors", "--verify", "c.npz"]) == 2
+    assert "other weights" in capsys.readouterr().err
+    # The same weights on pixels of another range are another question.
+    network = load_network(place / "net.safetensors")
+    wide = NetworkFile(network.model, network.params, ImageSpace((6, 5), -1, 1), ("a", "b", "c"))
+    save_network(place / "wide.safetensors", wide)
+    assert main(["certify", "wide.safetensors", "--verify", "c.npz"]) == 2
+    assert "the network's are in [-1, 1]" in capsys.readouterr().err
 
 
 def test_invert_keeps_the_way_of_its_images(place, capsys):
@@ -396,6 +419,7 @@ def test_every_command_takes_the_foreign_file(place, capsys):
 
 NET = ["invert", "net.safetensors", "--method"]
 SWEEP = ["sweep", "net.safetensors", "--method", "ascent", "--class-names", "0,1,2", "--over"]
+CERTIFY = ["certify", "net.safetensors", "--target"]
 MISTAKES = [
     (["run", "none.toml"], "none.toml: no such file"),
     (["run", "small.toml", "--set", "trainin.epochs=2"], "did you mean 'training'?"),
@@ -518,6 +542,17 @@ MISTAKES = [
     (["trace", "relu.safetensors", "--target", "row"], "relu has no inverse"),
     (["explain", "none.safetensors"], "no such file"),
     (["explain", "net.safetensors", "--json", "none/x"], "the folder none does not exist"),
+    ([*CERTIFY, "9"], "no such class"),
+    ([*CERTIFY, "row", "--out", "none/a.npz"], "the folder none does not exist"),
+    (["certify", "net.safetensors", "--out", "a.npz"], "give one --target"),
+    ([*CERTIFY, "row", "--objective", "difference"], "another class"),
+    ([*CERTIFY, "row", "--around", "3", "--radius", "1"], "give --data"),
+    ([*CERTIFY, "row", "--around", "a.txt", "--radius", "1"], "give a .png"),
+    ([*CERTIFY, "row", "--around", "none.npy", "--radius", "1"], "no such file"),
+    ([*CERTIFY, "row", "--radius", "1"], "a radius needs an image"),
+    ([*CERTIFY, "row", "--gap", "1"], "below 1"),
+    (["certify", "net.safetensors", "--verify", "none.npz"], "no such file"),
+    (["certify", "net.safetensors", "--verify", "book.npz"], "is no certificate"),
 ]
 
 

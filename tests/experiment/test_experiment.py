@@ -370,11 +370,12 @@ EXPERIMENTS = sorted(CONFIGS.rglob("*.toml"))
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_configs_of_the_project_are_valid_and_say_what_to_expect(path):
-    name = path.stem
-    assert {each.name for _, each in load_configs(path)} == {name}
-    head = path.read_text().splitlines()[:3]
-    assert head[0] == f"# jaxbq run {path.relative_to(CONFIGS.parent).as_posix()}"
-    assert head[1].startswith("# Expect: ")
+    assert {each.name for _, each in load_configs(path)} == {path.stem}
+    head = path.read_text().splitlines()
+    assert head[0] == f"# jaxbq run {path.relative_to(CONFIGS).with_suffix('').as_posix()}"
+    assert head[1].startswith("# Shows: ")
+    assert any(line.startswith("# Expect: ") for line in head[2:5])
+    assert any(line.startswith("# Time: ") for line in head[3:7])
 
 
 def test_a_method_can_be_swept(config):

@@ -1,0 +1,376 @@
+"""Branch and bound on the hidden units' intervals, best first, in a time budget.
+
+A node is a box of pre-activations. Splitting a unit's interval gives two, whose envelopes are
+tighter. Intervals are tightened first: where one end of a unit's interval holds no image better
+than the best found, the rest is split off. That is a split like any other, one side of which is
+done with, so a certificate knows of nothing but splits.
+"""
+
+import heapq
+import time
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..runtime import interrupts
+from ..runtime.compiled import Compiled
+from .envelope import Problem, bends_only_at_zero, solve
+from .pictures import Pictures
+from .tightening import Cut, furthest_cut, priced_cuts
+from .verifier import (
+    Claim,
+    Region,
+    Tree,
+    Weights,
+    coefficients,
+    leaf_bounds,
+    reached,
+    root_intervals,
+    shape_of,
+    unit_maxima,
+)
+
+_ROWS = 16  # nodes that are solved at once; one program serves all
+# Of the interior point, in shares of the gap asked for, and at least and most of the range.
+_TOLERANCE, _LEAST, _MOST = 0.1, 1e-7, 3e-3
+_LARGEST = 1e9  # of multipliers: those that show that a box is empty grow without end
+_POLISH, _FIRST = 20, 100  # steps of ascent from relaxed pictures, and from the first starts
+_EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
+_WEIGHINGS = 16  # of a margin's rivals at the root
+_PASS_SHARE = 0.4  # of the time for tightening, at most
+_FLIPS = 300
+
+
+class _Node(NamedTuple):
+    """A box with its bound, and the relaxed picture's facts."""
+
+    low: np.ndarray
+    high: np.ndarray
+    rivals: np.ndarray
+    multipliers: np.ndarray
+    ball: float
+    bound: float
+    z: np.ndarray
+    error: np.ndarray
+    logits: np.ndarray
+
+
+class Search:
+    """A search for the largest value of an objective, from above and below.
+
+    Args:
+        weights: the network.
+        claim: what is bounded.
+        seconds: after which to stop, not counting those of compiling.
+        gap: (proven − found) / |proven| at which to stop.
+        nodes: most nodes to solve.
+        seed: of the random starts.
+    """
+
+    def __init__(
+        self, weights: Weights, claim: Claim, seconds: float, gap: float, nodes: int, seed: int
+    ) -> None:
+        self._weights, self._claim = weights, claim
+        self._seconds, self._gap, self._nodes = seconds, gap, nodes
+        self._region = region = Region.of(claim, len(weights.inner))
+        radius = region.radius if np.isfinite(region.radius) else 0.0
+        parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius)
+        self._problem = Problem(*map(jnp.asarray, parts))
+        self._pictures = Pictures(weights, claim)
+        self._seed, self._random = seed, np.random.default_rng(seed)
+        self.image, self.found = region.centre, -np.inf
+        self._keep(region.centre[None])
+        # The partition: leaves are nodes; others are (unit, at, first child, second child).
+        self._leaves: dict[int, _Node] = {}
+        self._splits: dict[int, tuple[int, float, int, int]] = {}
+        self._solved, self._latest, self._deadline = 0, 0.0, np.inf
+
+    def run(self) -> Tree:
+        """Search until the gap, the time or the number of nodes is reached; return the proof."""
+        low, high = root_intervals(self._weights, self._region)
+        self._compile(low, high)
+        self._deadline = time.monotonic() + self._seconds
+        root = self._best_root(low, np.maximum(low, high))
+        self._leaves[0] = root
+        self._look(self._pictures.starts(_ROWS, self._seed), _FIRST)
+        self._flip()
+        here = 0 if self._is_done(root.bound) else self._tighten(0)
+        self._branch(here)
+        return self._tree()
+
+    def _compile(self, low: np.ndarray, high: np.ndarray) -> None:
+        """Compile all programs, so that the time that is left is for computing."""
+        for rows in (1, 2):
+            lows, highs = (np.tile(part, (rows, 1)) for part in (low, high))
+            self._relax(np.ones((rows, len(low))), lows, highs, np.inf)
+            self._look(np.tile(self.image, (rows, 1)), _POLISH)
+
+    def _best_root(self, low: np.ndarray, high: np.ndarray) -> _Node:
+        """Bound the whole set; of a margin, weigh the rivals for the least bound."""
+        outputs = len(self._weights.constants)
+        others = [k for k in range(outputs) if k != self._claim.target]
+        pairs = np.eye(outputs)[others if self._claim.objective == "margin" else others[:1]]
+        tile = (len(pairs), 1)
+        nodes = self._solve(np.tile(low, tile), np.tile(high, tile), pairs)
+        best = min(nodes, key=lambda node: node.bound)
+        step = 0.5
+        for _ in range(_WEIGHINGS if len(pairs) > 1 else 0):
+            (tried,) = self._solve(low[None], high[None], self._reweigh(best, step)[None])
+            step *= 1.5 if tried.bound < best.bound else 0.4
+            best = min(best, tried, key=lambda node: node.bound)
+        return best
+
+    def _reweigh(self, node: _Node, step: float = 0.0) -> np.ndarray:
+        """Move a margin's weights towards the classes that the relaxed picture shows.
+
+        By a step of random length by default: a box whose weights cannot be bettered by one may be
+        by a shorter.
+        """
+        if self._claim.objective != "margin":
+            return node.rivals
+        others = np.arange(len(node.rivals)) != self._claim.target
+        ahead = np.where(others, node.logits - node.logits[others].max(), 0.0)
+        spread = np.abs(ahead).max() + 1e-12
+        step = step or 10 ** self._random.uniform(-3, 0)
+        moved = (node.rivals + 1e-4 * step * others) * np.exp(step * 6 * ahead / spread) * others
+        return moved / moved.sum()
+
+    def _solve(self, low: np.ndarray, high: np.ndarray, rivals: np.ndarray) -> list[_Node]:
+        """Bound boxes, one a row, and look at their relaxed pictures."""
+        interrupts.check()
+        begun = time.monotonic()
+        v = coefficients(self._claim, rivals.shape[1], rivals) @ self._weights.outer.T
+        parts = []
+        for first in range(0, len(v), _ROWS):
+            rows = slice(first, first + _ROWS)
+            parts.append(self._relax(v[rows], low[rows], high[rows], _MOST))
+        merged = (np.concatenate(each) for each in zip(*parts, strict=True))
+        multipliers, ball, images, z, error, activations = merged
+        # Any multipliers are valid; such as are no numbers are not.
+        sound = np.isfinite(multipliers).all(1) & np.isfinite(ball)
+        size = np.abs(np.column_stack([multipliers, ball])).max(1)
+        share = np.where(sound, np.minimum(1.0, _LARGEST / np.where(sound, size, 1.0)), 0.0)
+        lam = np.where(sound[:, None], multipliers, 0.0) * share[:, None]
+        ball = np.where(sound, np.maximum(ball, 0.0), 0.0) * share
+        bounds = self._bounds(low, high, lam, ball, rivals)
+        w = self._weights
+        z = np.where(np.isfinite(z), z, (low + high) / 2)
+        error = np.where(np.isfinite(error), error, high - low)
+        logits = np.nan_to_num(activations @ w.outer + w.constants, posinf=0.0, neginf=0.0)
+        self._look(images, _POLISH)
+        self._solved += len(v)
+        self._latest = time.monotonic() - begun
+        return [
+            _Node(*each)
+            for each in zip(low, high, rivals, lam, ball, bounds, z, error, logits, strict=True)
+        ]
+
+    def _relax(
+        self, v: np.ndarray, low: np.ndarray, high: np.ndarray, most: float
+    ) -> list[np.ndarray]:
+        """Solve up to a batch of relaxed problems in a program for one, or for a whole batch."""
+        rows = len(v)
+        index = np.arange(1 if rows == 1 else _ROWS) % rows
+        name, padded = self._weights.activation, (part[index] for part in (v, low, high))
+        phi = shape_of(name).apply
+        span = (np.abs(v) * (phi(high) - phi(low))).sum(1).max() + 1e-300
+        asked = _TOLERANCE * self._gap * abs(self.found) / span
+        tolerance = np.asarray(most if np.isinf(most) else min(max(asked, _LEAST), most))
+        found = _SOLVE.thorough(name, self._problem, *padded, tolerance)
+        return [np.asarray(part)[:rows] for part in found]
+
+    def _bounds(self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray) -> np.ndarray:
+        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals)
+
+    def _look(self, images: np.ndarray, steps: int) -> None:
+        """Ascend from images, and keep the best picture."""
+        sound = images[np.isfinite(images).all(1)]
+        if len(sound):
+            index = np.arange(1 if len(images) == 1 else _ROWS) % len(sound)
+            self._keep(self._pictures.climb(sound[index], steps))
+
+    def _keep(self, images: np.ndarray) -> None:
+        best = images[self._pictures.value(images).argmax()]
+        value = reached(self._weights, self._claim, best)
+        if value > self.found:
+            self.image, self.found = best, value
+
+    def _flip(self) -> None:
+        self._keep(self._pictures.flip(self.image, _FLIPS)[None])
+
+    def _is_done(self, bound: float) -> bool:
+        late = time.monotonic() + self._latest > self._deadline
+        closed = bound - self.found <= self._gap * abs(bound)
+        return closed or late or self._solved >= self._nodes
+
+    def _split(self, parent: int, unit: int, at: float, first: _Node, second: _Node) -> list[int]:
+        names = [2 * len(self._splits) + 1, 2 * len(self._splits) + 2]
+        self._splits[parent] = (unit, at, names[0], names[1])
+        del self._leaves[parent]
+        self._leaves |= dict(zip(names, (first, second), strict=True))
+        return names
+
+    def _branch(self, start: int) -> None:
+        """Split the boxes with the largest bounds."""
+        heap = [(-self._leaves[start].bound, start)]
+        while heap and not self._is_done(-heap[0][0]):
+            taken: list[int] = []
+            while heap and len(taken) < _ROWS // 2 and -heap[0][0] > self.found:
+                taken.append(heapq.heappop(heap)[1])
+            if not taken:
+                break
+            before = self.found
+            children = self._children([self._leaves[name] for name in taken])
+            for name, (unit, at, first, second) in zip(taken, children, strict=True):
+                for child in self._split(name, unit, at, first, second):
+                    heapq.heappush(heap, (-self._leaves[child].bound, child))
+            if self.found > before:
+                self._flip()
+
+    def _children(self, parents: list[_Node]) -> list[tuple[int, float, _Node, _Node]]:
+        """Split each box at the relaxed picture, in the unit whose envelope errs most there."""
+        lows, highs, where = [], [], []
+        kinked = bends_only_at_zero(self._weights.activation)
+        for node in parents:
+            # Where no envelope errs, a kink may still have kept the solver from the optimum.
+            kinks = kinked * np.where((node.low < 0) & (node.high > 0), node.high - node.low, 0.0)
+            unit = int((node.error + 1e-9 * kinks).argmax())
+            low, high = node.low[unit], node.high[unit]
+            edge = _EDGE * (high - low)
+            at = float(np.clip(node.z[unit], low + edge, high - edge))
+            at = 0.0 if kinks[unit] else at
+            first, second = node.high.copy(), node.low.copy()
+            first[unit] = second[unit] = at
+            lows += [node.low, second]
+            highs += [first, node.high]
+            where.append((unit, at))
+        rivals = np.repeat(np.array([self._reweigh(node) for node in parents]), 2, axis=0)
+        found = self._solve(np.array(lows), np.array(highs), rivals)
+        twice = [node for node in parents for _ in range(2)]
+        found = [self._inherit(*pair) for pair in zip(found, twice, strict=True)]
+        pairs = zip(where, found[::2], found[1::2], strict=True)
+        return [(unit, at, first, second) for (unit, at), first, second in pairs]
+
+    def _inherit(self, child: _Node, parent: _Node) -> _Node:
+        """Take the parent's multipliers where they prove more: they never prove less than there."""
+        lam, ball = np.stack(2 * [parent.multipliers]), np.full(2, parent.ball)
+        rivals = np.stack([parent.rivals, child.rivals])
+        low, high = np.stack(2 * [child.low]), np.stack(2 * [child.high])
+        bounds = self._bounds(low, high, lam, ball, rivals)
+        best = int(bounds.argmin())
+        if child.bound <= bounds[best]:
+            return child
+        facts = (rivals[best], parent.multipliers, parent.ball, float(bounds[best]))
+        return _Node(child.low, child.high, *facts, child.z, child.error, child.logits)
+
+    def _cutoff(self) -> float:
+        """Return the bound at which a part is done with: that of the gap asked for."""
+        sign = -1 if self.found > 0 else 1
+        return self.found / max(1 + sign * self._gap, 1e-9) - 1e-9 * abs(self.found)
+
+    def _tighten(self, name: int) -> int:
+        """Cut off the ends of all intervals that hold nothing better than the cut-off."""
+        begun = time.monotonic()
+        ends = begun + _PASS_SHARE * max(self._deadline - begun, 0.0)
+        probing = False
+        while not self._is_done(self._leaves[name].bound) and time.monotonic() < ends:
+            before = self._leaves[name]
+            name = self._probe_all(name, ends) if probing else self._price(name)
+            node = self._leaves[name]
+            (fresh,) = self._solve(node.low[None], node.high[None], self._reweigh(node)[None])
+            self._leaves[name] = fresh = self._inherit(fresh, node)
+            little = before.bound - fresh.bound < 0.05 * (fresh.bound - self.found)
+            if little and probing:
+                break
+            probing |= little
+        return name
+
+    def _price(self, name: int) -> int:
+        """Make the cuts that need no solving."""
+        node, claim, w = self._leaves[name], self._claim, self._weights
+        rows = coefficients(claim, len(node.rivals), node.rivals[None])
+        (v,), constant = rows @ w.outer.T, float((rows @ w.constants)[0])
+        box = (node.low, node.high)
+        facts = (box, node.multipliers, node.z, constant, self._cutoff())
+        for cut in priced_cuts(w, self._region, v, *facts):
+            interrupts.check()
+            name = self._cut(name, cut, self._leaves[name])
+        return name
+
+    def _probe_all(self, name: int, ends: float) -> int:
+        """Bound both ends of the intervals, those of the largest errors first."""
+        error = self._leaves[name].error
+        order = np.argsort(-error, kind="stable")[: np.count_nonzero(error)]
+        for first in range(0, len(order), _ROWS // 2):
+            if time.monotonic() + self._latest > ends or self._is_done(np.inf):
+                break
+            before = name
+            name = self._probe(name, order[first : first + _ROWS // 2])
+            # Where the worst give nothing, the others give less.
+            if name == before:
+                break
+        return name
+
+    def _probe(self, name: int, units: np.ndarray) -> int:
+        """Bound both ends of some units' intervals, halfway from the relaxed picture."""
+        node = self._leaves[name]
+        tile = (2 * len(units), 1)
+        lows, highs = np.tile(node.low, tile), np.tile(node.high, tile)
+        rows = np.arange(len(units))
+        lows[2 * rows, units] = (node.z[units] + node.high[units]) / 2
+        highs[2 * rows + 1, units] = (node.z[units] + node.low[units]) / 2
+        for n, probe in enumerate(self._solve(lows, highs, np.tile(node.rivals, tile))):
+            unit, upper = int(units[n // 2]), n % 2 == 0
+            box = (probe.low[unit : unit + 1], probe.high[unit : unit + 1])
+            weights = coefficients(self._claim, len(probe.rivals), probe.rivals[None])
+            v, lam = weights @ self._weights.outer[unit], probe.multipliers[unit : unit + 1]
+            rest = probe.bound - unit_maxima(self._weights.activation, v, lam, *box)
+            ends = (float(node.z[unit]), float(node.high[unit] if upper else node.low[unit]))
+            cut = furthest_cut(self._weights.activation, v, lam, rest, ends, self._cutoff())
+            if cut:
+                name = self._cut(name, Cut(unit, upper, cut[0], probe.multipliers), probe)
+        return name
+
+    def _cut(self, name: int, cut: Cut, dual: _Node) -> int:
+        """Split off an end of an interval, if that is proven; return the box that remains."""
+        node = self._leaves[name]
+        if not node.low[cut.unit] < cut.at < node.high[cut.unit]:
+            return name
+        first, second = node.high.copy(), node.low.copy()
+        first[cut.unit] = second[cut.unit] = cut.at
+        low, high = (second, node.high) if cut.upper else (node.low, first)
+        duals = (cut.multipliers[None], np.array([dual.ball]), dual.rivals[None])
+        bound = self._bounds(low[None], high[None], *duals)[0]
+        if bound > self._cutoff():
+            return name
+        gone = dual._replace(low=low, high=high, multipliers=cut.multipliers, bound=bound)
+        kept = node._replace(high=first) if cut.upper else node._replace(low=second)
+        parts = (kept, gone) if cut.upper else (gone, kept)
+        names = self._split(name, cut.unit, cut.at, *parts)
+        return names[0] if cut.upper else names[1]
+
+    def _tree(self) -> Tree:
+        """Write the partition in preorder."""
+        unit, at, leaves, waiting = [], [], [], [0]
+        while waiting:
+            name = waiting.pop()
+            if name in self._leaves:
+                unit.append(-1)
+                at.append(0.0)
+                leaves.append(self._leaves[name])
+                continue
+            split = self._splits[name]
+            unit.append(split[0])
+            at.append(split[1])
+            waiting += [split[3], split[2]]
+        return Tree(
+            np.array(unit, np.int32),
+            np.array(at),
+            np.array([node.multipliers for node in leaves]),
+            np.array([node.ball for node in leaves]),
+            np.array([node.rivals for node in leaves]),
+        )
+
+
+_SOLVE = Compiled(solve, 0)

@@ -1,0 +1,116 @@
+"""Cuts: ends of hidden units' intervals that hold no image better than a cut-off."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .verifier import Region, Weights, shape_of, unit_maxima
+
+_PLACES = 40  # where an end may be cut off
+_PRICES = np.geomspace(1e-3, 1.0, 10)
+
+
+class Cut(NamedTuple):
+    """An end of a unit's interval.
+
+    Args:
+        unit: its number.
+        upper: whether the upper end goes, or the lower one.
+        at: where.
+        multipliers: λ by which the part that goes is bounded.
+    """
+
+    unit: int
+    upper: bool
+    at: float
+    multipliers: np.ndarray
+
+
+def furthest_cut(
+    activation: str,
+    v: np.ndarray,
+    lam: np.ndarray,
+    rest: np.ndarray,
+    ends: tuple[float, float],
+    cutoff: float,
+) -> tuple[float, int] | None:
+    """Find the cut that removes most of an interval: where, and by which multiplier.
+
+    Args:
+        activation: of the unit.
+        v: its weight.
+        lam: multipliers to choose from.
+        rest: the bound without the unit's own maximum, with each of them.
+        ends: from where the interval may be cut, to its end.
+        cutoff: what the bound of the part that goes must be below.
+    """
+    cuts = np.linspace(*ends, _PLACES, endpoint=False)[None, :]
+    end = np.full_like(cuts, ends[1])
+    low, high = np.minimum(cuts, end), np.maximum(cuts, end)
+    shape = (len(lam), _PLACES)
+    low, high, v, lam = (
+        np.broadcast_to(part, shape).copy() for part in (low, high, v, lam[:, None])
+    )
+    good = rest[:, None] + unit_maxima(activation, v, lam, low, high) < cutoff
+    if not good.any():
+        return None
+    place = int(good.any(axis=0).argmax())
+    return float(cuts[0, place]), int(good[:, place].argmax())
+
+
+def priced_cuts(
+    weights: Weights,
+    region: Region,
+    v: np.ndarray,
+    intervals: tuple[np.ndarray, np.ndarray],
+    multipliers: np.ndarray,
+    z: np.ndarray,
+    constant: float,
+    cutoff: float,
+) -> list[Cut]:
+    """Find cuts without solving anything: one multiplier is changed, the others stay.
+
+    They are estimates; whoever makes a cut has it proven.
+
+    Args:
+        weights: the network.
+        region: the set.
+        v: weights of the units in the objective.
+        intervals: of the units.
+        multipliers: λ.
+        z: relaxed pre-activations; cuts are beyond.
+        constant: of the objective.
+        cutoff: bound of what may be cut off.
+    """
+    low, high = intervals
+    maxima = unit_maxima(weights.activation, v, multipliers, low, high)
+    plain = maxima.sum() + multipliers @ weights.bias + constant
+    phi = shape_of(weights.activation).apply
+    found = []
+    for upper in (True, False):
+        # An end is reached at the price of about this much.
+        prices = _PRICES * (np.abs(v).max() + np.abs(multipliers).max()) * (-1 if upper else 1)
+        c = weights.inner @ multipliers + prices[:, None, None] * weights.inner.T
+        rest = plain - maxima + prices[:, None] * weights.bias + _support(region, c)
+        lam = multipliers + prices[:, None]
+        last = high if upper else low
+        # Where not even the very end can go, nothing can.
+        hopeful = (rest + v * phi(last) - lam * last).min(axis=0) <= cutoff
+        for unit in np.flatnonzero(hopeful & (high > low)):
+            ends = (float(z[unit]), float(last[unit]))
+            facts = (v[unit], lam[:, unit], rest[:, unit], ends, cutoff)
+            cut = furthest_cut(weights.activation, *facts)
+            if cut:
+                changed = multipliers.copy()
+                changed[unit] = lam[cut[1], unit]
+                found.append(Cut(int(unit), upper, cut[0], changed))
+    return found
+
+
+def _support(region: Region, c: np.ndarray) -> np.ndarray:
+    """Estimate max c·x over the set, for directions on the last axis."""
+    middle, half = (region.low + region.high) / 2, (region.high - region.low) / 2
+    box = c @ middle + np.abs(c) @ half
+    if np.isinf(region.radius):
+        return box
+    return np.minimum(box, c @ region.centre + region.radius * np.linalg.norm(c, axis=-1))
