@@ -74,9 +74,10 @@ class Scores(NamedTuple):
             the next are NaN without such networks or such a class.
         transfer_probability: their mean probability of the intended class.
         specificity: how much more the image answers this network than those: its fidelity less the
-            mean of theirs, less the same difference of real images (see :func:`usual_difference`).
-            −2 to 2, about 0 of an image that is none of this network's own, such as a class mean;
-            NaN without such networks, or for outputs whose span nothing limits.
+            mean of theirs, which is first multiplied by what real images have with this network
+            as a share of what they have with those (see :func:`usual_ratio`). At most 1, about 0 of
+            an image that is none of this network's own, such as a class mean; NaN without such
+            networks, or for outputs whose span nothing limits.
         own_rank: rank of this network among all by ``largest_error`` as a share of the span: 1
             where no other answers the target more exactly; NaN likewise.
     """
@@ -149,8 +150,7 @@ def score(
         scale: measures naturalness, if given.
         judges: read the images.
         panel: networks that the answer is to hold for too, if given.
-        usual: how much more real images answer this network than those of the panel, by target;
-            0 where it is not given.
+        usual: of every target, what :func:`usual_ratio` gives; 1 where it is not given.
 
     Returns:
         All scores.
@@ -267,8 +267,9 @@ def _elsewhere(
     found["transfer_probability"] = _of_class(answers, every).mean(axis=0)
     if output in _SPANS:
         own, others = _errors(result.outputs, answers, result.targets[:, None], output)
-        real = 0.0 if usual is None else usual[:, None]
-        found["specificity"] = others.mean(axis=0) - own - real
+        expected = np.maximum(1 - others, 0).mean(axis=0)
+        expected = expected if usual is None else expected * usual[:, None]
+        found["specificity"] = np.maximum(1 - own, 0) - expected
         found["own_rank"] = 1.0 + (others < own).sum(axis=0)
     return found
 
@@ -283,17 +284,17 @@ def _errors(
     return own, np.abs(answers - wanted).max(axis=-1)
 
 
-def usual_difference(
+def usual_ratio(
     outputs: Float[np.ndarray, "n outputs"],
     output: str,
     targets: Float[np.ndarray, "targets outputs"],
     data: Dataset,
     panel: Panel,
 ) -> Float[np.ndarray, " targets"]:
-    """Measure how much more real images answer a network than those of the panel.
+    """Measure how much of the panel's fidelity real images have with a network.
 
     A network that is less sure of everything than the panel, as after robust training, is so of
-    images that are its own too; specificity counts from here.
+    images that are its own too; specificity takes that into account.
 
     Args:
         outputs: the network's, for the test images.
@@ -304,8 +305,8 @@ def usual_difference(
         panel: the other networks.
 
     Returns:
-        Mean over images of the panel's mean error less the network's; NaN for outputs whose span
-        nothing limits.
+        Mean fidelity to the network by mean fidelity to the panel; 1 where the panel has none, NaN
+        for outputs whose span nothing limits.
     """
     if output not in _SPANS:
         return np.full(len(targets), np.nan)
@@ -314,7 +315,8 @@ def usual_difference(
         shown = data.test_labels == label
         shown = shown if shown.any() else np.ones_like(shown)
         own, others = _errors(outputs[shown], answers[:, shown], target, output)
-        found.append(float((others.mean(axis=0) - own).mean()))
+        whole, part = (float(np.maximum(1 - each, 0).mean()) for each in (others, own))
+        found.append(part / whole if whole > 0 else 1.0)
     return np.array(found)
 
 

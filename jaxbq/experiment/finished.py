@@ -104,7 +104,7 @@ def limits(score: str) -> tuple[float, float]:
     if score.endswith("percentile"):
         return 0.0, 100.0
     if score == "specificity":
-        return -2.0, 2.0  # a difference of differences
+        return -2.0, 1.0  # networks may be surer than those of the panel, by less than that
     return (0.0, 1.0) if score in _SHARES else (0.0, math.inf)
 
 

@@ -16,7 +16,7 @@ from ..diagnosis import LayerTrace, trace
 from ..diagnosis.trace import to_plain
 from ..evaluation import Panel, Scores, on_noise, score, spread
 from ..evaluation.independent import finite, logits_of
-from ..evaluation.scores import intended_classes, usual_difference
+from ..evaluation.scores import intended_classes, usual_ratio
 from ..evaluation.similarity import Spread
 from ..methods import Result, reason_name
 from ..methods.analytic import Analytic
@@ -80,12 +80,12 @@ class ScoringCell:
         return [path]
 
     def _usual(self, job: Job, panel: Panel) -> Float[np.ndarray, " targets"]:
-        """Measure how much more real images answer the network than the panel."""
+        """Measure what real images have with the network, as a share of what the panel has."""
         network, data = job.network(self.network), job.data
         logits = logits_of(network.model, network.params, finite(data.test_images))
         outputs = np.asarray(activation(network.model.output).apply(jnp.asarray(logits)))
         targets = job.experiment.targets.targets(data.classes, network.model.output)
-        return usual_difference(outputs, network.model.output, targets, data, panel)
+        return usual_ratio(outputs, network.model.output, targets, data, panel)
 
 
 def _inversions(job: Job, network: NetworkName) -> list[Path]:

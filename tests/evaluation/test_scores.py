@@ -10,7 +10,7 @@ from scipy.stats import entropy
 from jaxbq.data import ImageSpace
 from jaxbq.evaluation import Judge, NaturalnessScale, Panel, correlation, score
 from jaxbq.evaluation.panel import Member
-from jaxbq.evaluation.scores import usual_difference
+from jaxbq.evaluation.scores import usual_ratio
 from jaxbq.evaluation.statistics import interval
 from jaxbq.methods import ClassMean, Preimage, PseudoInverse, Result, Seconds, Transpose, invert
 from jaxbq.network.targets import Codes
@@ -182,9 +182,10 @@ def test_specificity_by_hand(rng, output, low, span):
     found = score(result, output, panel=Answering(others))
     assert found.specificity[0, 0] == pytest.approx((0.1 + 0.5 + 0.6) / 3 - 0.2, abs=1e-6)
     assert found.own_rank[0, 0] == 2
-    # Less what real images have.
-    less = score(result, output, panel=Answering(others), usual=np.array([0.3]))
-    assert less.specificity[0, 0] == pytest.approx(found.specificity[0, 0] - 0.3, abs=1e-6)
+    # Real images have half of the fidelity.
+    less = score(result, output, panel=Answering(others), usual=np.array([0.5]))
+    expected = (0.9 + 0.5 + 0.4) / 3
+    assert less.specificity[0, 0] == pytest.approx(0.8 - 0.5 * expected, abs=1e-6)
     assert less.own_rank[0, 0] == 2
 
 
@@ -192,13 +193,16 @@ def test_what_real_images_have_is_their_own_classes(rng, tiny):
     panel = Answering([[0.9, 0.1, 0.1], [0.5, 0.1, 0.1]])
     outputs = np.array([[0.6, 0.1, 0.1], [0.1, 0.7, 0.1], [0.1, 0.1, 0.2]])[tiny.test_labels]
     targets = np.array([[0.9, 0.1, 0.1], [0.1, 0.9, 0.1], [0.5, 0.5, 0.5]])
-    found = usual_difference(outputs, "sigmoid", targets, tiny, panel)
+    found = usual_ratio(outputs, "sigmoid", targets, tiny, panel)
     # The panel is off by 0 and 0.4 of class 0, always by 0.8 of class 1; the network by 0.3, 0.2.
-    np.testing.assert_allclose(found[:2], [0.2 - 0.3, 0.8 - 0.2])
+    np.testing.assert_allclose(found[:2], [0.7 / 0.8, 0.8 / 0.2])
     # No class is asked for: all images count.
     off = np.abs(outputs - 0.5).max(axis=1).mean()
-    assert found[2] == pytest.approx(0.4 - off, abs=1e-12)
-    assert np.isnan(usual_difference(outputs, "identity", targets, tiny, panel)).all()
+    assert found[2] == pytest.approx((1 - off) / 0.6, abs=1e-12)
+    # A panel that is always wrong says nothing.
+    wrong = usual_ratio(outputs, "sigmoid", np.eye(3)[:1], tiny, Answering([[0, 1.0, 0]]))
+    assert wrong.tolist() == [1]
+    assert np.isnan(usual_ratio(outputs, "identity", targets, tiny, panel)).all()
 
 
 def test_specificity_is_unknown_where_it_has_no_meaning(rng):
@@ -217,7 +221,7 @@ def test_preimages_are_the_networks_own_and_class_means_are_not(standard, mnist_
     def scored(method, own=model, weights=params, among=panel):
         result = invert(method, own, weights, codes, reference=mnist_10k)
         outputs = np.asarray(own.apply(weights, mnist_10k.test_images))
-        usual = usual_difference(outputs, own.output, codes, mnist_10k, among)
+        usual = usual_ratio(outputs, own.output, codes, mnist_10k, among)
         return score(result, own.output, mnist_10k, panel=among, usual=usual)
 
     exact = scored(Preimage())
@@ -244,7 +248,7 @@ def test_preimages_are_the_networks_own_and_class_means_are_not(standard, mnist_
             answers = panel.read(images.images[:, 0])[taken][:, None]
             as_if = dataclasses.replace(images, outputs=answers, logits=answers)
             real = panel.read(mnist_10k.test_images)[taken]
-            usual = usual_difference(real, "sigmoid", codes, mnist_10k, others)
+            usual = usual_ratio(real, "sigmoid", codes, mnist_10k, others)
             found = score(as_if, "sigmoid", panel=others, usual=usual)
             null.append(found.specificity.mean())
     around = interval(np.array(null)[:, None])
