@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import (
-    MOST_DEVICES,
     add_config,
-    add_hardware,
-    add_precision,
     changes,
     check_writable,
     show_number,
     unswept,
-    use_hardware,
 )
 from .bundled import find_config
+from .hardware import MOST_DEVICES, add_hardware, add_precision, use_hardware
 
 if TYPE_CHECKING:
     from ..data import Dataset

@@ -202,14 +202,7 @@ def plane_figure(
     high += 0.06 + _LINE * len(words)
     figure = Figure(figsize=(width, high), dpi=DPI)
     box = (_LEFT, high - _ABOVE - tall, wide, tall)
-    # Below 0 and above 1 are rare places, which take room where something is there alone.
-    places = [p.place[0] for p in (*points, *controls, _ORIGIN) if p.place is not None]
-    least, most = min(places), max(places)
-    ends = (
-        math.floor(10 * least - 0.6) / 10 if least < _ENDS[0] else _ENDS[0],
-        math.ceil(10 * most + 0.6) / 10 if most > 1 else _ENDS[1],
-    )
-    axis = axes_at(figure, box, xlim=ends, ylim=_UP, label="plane")
+    axis = axes_at(figure, box, xlim=_ends([*points, *controls]), ylim=_UP, label="plane")
     _draw_frame(axis, across, families, below / tall)
     _draw_plane(axis, points, controls, quadrants)
     if listed:
@@ -244,6 +237,16 @@ def points_of(run: Run, shown: Sequence[int] = (), across: str = "fidelity") -> 
         )
         for (method, found), result in zip(run.intervals().items(), run.first, strict=True)
     ]
+
+
+def _ends(points: Sequence[PlanePoint]) -> tuple[float, float]:
+    """Find the ends of the axis across: below 0 and above 1 only where something is there."""
+    places = [point.place[0] for point in (*points, _ORIGIN) if point.place is not None]
+    low, high = min(places), max(places)
+    return (
+        math.floor(10 * low - 0.6) / 10 if low < _ENDS[0] else _ENDS[0],
+        math.ceil(10 * high + 0.6) / 10 if high > 1 else _ENDS[1],
+    )
 
 
 def _dress(axis: Any) -> None:

@@ -67,7 +67,9 @@ _QUALITIES = (
     Column("naturalness", "Naturalness", "share of real test images that are at least as unusual"),
     Column("transfer", "Transfer", "share of independent networks that read the class"),
     Column(
-        "specificity", "Specificity", "fidelity less what independent networks let expect; 0 if not its own"
+        "specificity",
+        "Specificity",
+        "fidelity less what other networks let expect; 0 if not its own",
     ),
 )
 _RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
