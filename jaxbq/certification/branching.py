@@ -202,7 +202,7 @@ class Search:
     def _is_done(self, bound: float) -> bool:
         late = time.monotonic() + self._latest > self._deadline
         closed = bound - self.found <= self._gap * abs(bound)
-        return closed or late or self._solved >= self._nodes
+        return bool(closed or late or self._solved >= self._nodes)
 
     def _split(self, parent: int, unit: int, at: float, first: _Node, second: _Node) -> list[int]:
         names = [2 * len(self._splits) + 1, 2 * len(self._splits) + 2]

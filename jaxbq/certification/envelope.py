@@ -6,7 +6,7 @@ with z = xW + b and env the concave envelope of v φ. Its multipliers of z = xW 
 takes one Cholesky of units × units.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ def _envelopes(name: str, v: Array, low: Array, high: Array, blur: Array) -> _En
         # Where the chord from the lower end touches: the slope there has fallen to the chord's.
         left, right = jnp.maximum(low, 0.0), jnp.maximum(high, low)
 
-        def halve(_: int, span: tuple[Array, Array]) -> tuple[Array, Array]:
+        def halve(_: Any, span: tuple[Array, Array]) -> tuple[Array, Array]:
             y = (span[0] + span[1]) / 2
             short = _apply(name, y, blur) - base < _slopes(name, y, blur)[0] * (y - low)
             return jnp.where(short, y, span[0]), jnp.where(short, span[1], y)

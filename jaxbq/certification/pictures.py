@@ -129,7 +129,7 @@ class Pictures:
             z = image @ w.inner + w.bias
             values = np.stack([self._of_hidden(z + (e - image)[:, None] * w.inner) for e in ends])
             side, pixel = np.unravel_index(values.argmax(), values.shape)
-            now = float(self._of_hidden(z))
+            now = float(self._of_hidden(z[None])[0])
             if values[side, pixel] <= now + 1e-9 * (1 + abs(now)):
                 break
             image[pixel] = ends[side][pixel]

@@ -28,7 +28,7 @@ class Cut(NamedTuple):
 
 def furthest_cut(
     activation: str,
-    v: np.ndarray,
+    v: float | np.ndarray,
     lam: np.ndarray,
     rest: np.ndarray,
     ends: tuple[float, float],
