@@ -326,8 +326,13 @@ def _read_h5(pyfive: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]
         raise
     # Damage shows as an exception of whatever reads there, failed assertions among them.
     except Exception as fault:
-        reason = (str(fault).splitlines() or ["damaged, or with links to another file"])[0][:200]
-        raise JaxbqError(f"{where}: not an HDF5 file that can be read ({reason})") from None
+        reason = (str(fault).splitlines() or ["damaged, newer, or with links to another file"])[0][
+            :200
+        ]
+        raise JaxbqError(
+            f"{where}: not an HDF5 file that can be read ({reason}); if it is whole, write it anew: "
+            "h5repack -l CONTI FILE NEW"
+        ) from None
 
 
 def _arrays(pyfive: Any, content: Any, where: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:

@@ -508,8 +508,8 @@ def test_hostile_h5_files(tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is not here")
     path = tmp_path / "net.weights.h5"
 
-    def refused(message, fill):
-        with h5py.File(path, "w") as file:
+    def refused(message, fill, version=None):
+        with h5py.File(path, "w", libver=version) as file:
             fill(file)
         with pytest.raises(JaxbqError, match=message):
             import_network(path)
@@ -532,6 +532,9 @@ def test_hostile_h5_files(tmp_path):
     def compressed(file):
         file.create_dataset("layers/dense/vars/0", data=np.ones((9, 9)), compression="gzip")
 
+    def chunked(file):
+        file.create_dataset("layers/dense/vars/0", data=np.ones((9, 9)), chunks=(3, 3))
+
     def beside(file):
         file.create_dataset("layers/dense/vars/0", (2, 3), "f4", external=[("raw.bin", 0, 24)])
 
@@ -541,7 +544,8 @@ def test_hostile_h5_files(tmp_path):
         file.create_virtual_dataset("layers/dense/vars/0", layout)
 
     refused("more groups than jaxbq reads", circle)
-    refused("h5repack", compressed)
+    refused("h5repack -f NONE", compressed)
+    refused("h5repack -l CONTI", chunked, "latest")
     refused("in another file", beside)
     refused("in another file", virtual)
     refused("larger than jaxbq reads", huge)
