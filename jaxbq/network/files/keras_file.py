@@ -326,12 +326,10 @@ def _read_h5(pyfive: Any, raw: Any, where: str) -> tuple[Any, dict[str, Arrays]]
         raise
     # Damage shows as an exception of whatever reads there, failed assertions among them.
     except Exception as fault:
-        reason = (str(fault).splitlines() or ["damaged, newer, or with links to another file"])[0][
-            :200
-        ]
+        said = str(fault).splitlines() or ["damaged, newer, or with links to another file"]
         raise JaxbqError(
-            f"{where}: not an HDF5 file that can be read ({reason}); if it is whole, write it anew: "
-            "h5repack -l CONTI FILE NEW"
+            f"{where}: not an HDF5 file that can be read ({said[0][:200]}); "
+            "if it is whole, write it anew: h5repack -l CONTI FILE NEW"
         ) from None
 
 
