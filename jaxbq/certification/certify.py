@@ -15,7 +15,7 @@ from .certificate import NORMS, OBJECTIVES, WITH_CLASS, Certificate, fits, read_
 from .deep import DeepSearch
 from .ellipsoid import ellipsoid
 from .envelope import has_envelope
-from .verifier import Claim, Weights, asked, proven, reached
+from .verifier import Claim, Weights, asked, contains, proven, reached
 
 _MOST_NODES = 100_000
 
@@ -108,6 +108,7 @@ def certify(
         else:
             search = DeepSearch(*question, seconds, gap, seed)
         tree = search.run()
+    assert contains(claim, search.image)
     found = reached(weights, claim, search.image)
     bound = proven(weights, claim, tree)
     return Certificate(claim, weights.digest, tree, search.image, found, bound)

@@ -36,7 +36,7 @@ from .verifier import (
 )
 
 _STAGES = ((0.1, 40), (0.02, 60), (0.004, 100))  # of smoothing, in shares of a unit's range; steps
-_LAST = ((0.001, 300), (0.0003, 600))  # of what is asked itself
+_LAST = ((0.001, 200), (0.0003, 300))  # of what is asked itself
 _POINTS = 40  # of a unit's grid, of two kinds
 _STARTS, _CLIMBS, _FLIPS = 16, 200, 300
 _TAU = 60.0  # largest change of log τ
@@ -319,9 +319,13 @@ class DeepSearch:
         best: tuple[float, Tree] | None = None
         for lams, tau, share in _minimise(dual, _STAGES + _LAST, deadline, shares[None]):
             rivals = share @ ways
-            if self._claim.objective == "margin":
-                rivals[:, self._claim.target] = 0.0
-            facts = (np.concatenate(lams, axis=1), tau, rivals)
+            # Of either sign, weights may be small together, and with them all that is multiplied.
+            size = np.abs(rivals).sum(axis=1)
+            facts = (
+                np.concatenate(lams, axis=1) / size[:, None],
+                tau / size,
+                rivals / size[:, None],
+            )
             lows, highs = (each[None] for each in box)
             bound = leaf_bounds(w, self._claim, self._region, (lows, highs), *facts)[0]
             if best is None or bound < best[0]:

@@ -135,7 +135,12 @@ class Pictures:
         return np.asarray(_CLIMB.thorough(self._names, steps, self._net, images), np.float64)
 
     def flip(self, image: Float[np.ndarray, " pixels"], most: int) -> Float[np.ndarray, " pixels"]:
-        """Move single pixels as far as they go, the best first, while that helps."""
+        """Move single pixels as far as they go, the best first, while that helps.
+
+        In an ellipsoid one pixel alone goes nowhere: the image is returned as it is.
+        """
+        if self._net.factor is not None:
+            return image
         w, centre = self._weights, self._region.centre
         image = image.copy()
         for _ in range(most):
