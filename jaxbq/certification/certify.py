@@ -1,17 +1,23 @@
 """Find the best picture and prove how far from the best possible it is."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..data import ImageSpace
 from ..errors import JaxbqError
-from ..network.activations import activation
 from ..network.mlp import MLP, Params
-from ..network.targets import Codes, check_targets
+from ..network.targets import Codes
 from ..runtime.devices import computing
 from .branching import Search
-from .certificate import NORMS, OBJECTIVES, WITH_CLASS, Certificate, fits, read_weights
+from .certificate import (
+    NORMS,
+    OBJECTIVES,
+    WITH_CLASS,
+    Certificate,
+    fits,
+    read_weights,
+    wanted_logits,
+)
 from .deep import DeepSearch
 from .ellipsoid import ellipsoid
 from .envelope import has_envelope
@@ -86,7 +92,7 @@ def certify(
         factor = np.zeros((0, 0))
     claim = Claim(
         objective,
-        _index(unit if objective == "unit" else target),
+        _index(unit if objective == "unit" else target if vector is None else None),
         _index(other),
         *ends,
         "" if around is None else norm,
@@ -130,18 +136,11 @@ def _vector(
     if given is None:
         if objective == "direction" or target is None or not 0 <= target < outputs:
             raise JaxbqError(f"{objective}: give a vector with one number for each output")
-        given = Codes().matrix(outputs, model.output)[target]
+        return wanted_logits(model, Codes().matrix(outputs, model.output)[target])
     vector = np.asarray(given, np.float64).reshape(-1)
     if len(vector) != outputs or not (np.abs(vector) < 1e30).all():
         raise JaxbqError(f"the vector has {len(vector)} numbers; give {outputs} finite ones")
-    if objective == "direction":
-        return vector
-    phi = activation(model.output)
-    if phi.normalises:
-        raise JaxbqError("softmax leaves its logits' sum open; ask for a margin or a difference")
-    check_targets(vector[None], model.output, outputs)
-    with computing("float64"):
-        return np.asarray(phi.invert(jnp.asarray(vector)))
+    return vector if objective == "direction" else wanted_logits(model, vector)
 
 
 def _check(
