@@ -105,19 +105,23 @@ def certify(
     _check(claim, weights, around is None, radius, unit)
     if not (seconds >= 0 and gap >= 0 and nodes >= 1):
         raise JaxbqError("seconds and gap must be at least 0, nodes at least 1")
-    question = asked(weights, claim)
-    shallow = not question[0].between and has_envelope(question[0].activation)
     with computing("float64"):
-        search: Search | DeepSearch
-        if shallow and norm != "mahalanobis":
-            search = Search(*question, seconds, gap, nodes, seed)
-        else:
-            search = DeepSearch(*question, seconds, gap, seed)
+        search = _search_for(asked(weights, claim), seconds, gap, nodes, seed)
         tree = search.run()
     assert contains(claim, search.image)
     found = reached(weights, claim, search.image)
     bound = proven(weights, claim, tree)
     return Certificate(claim, weights.digest, tree, search.image, found, bound)
+
+
+def _search_for(
+    question: tuple[Weights, Claim], seconds: float, gap: float, nodes: int, seed: int
+) -> Search | DeepSearch:
+    """Choose the search: branch and bound where a relaxed problem can be solved for every box."""
+    weights, claim = question
+    if weights.between or not has_envelope(weights.activation) or claim.norm == "mahalanobis":
+        return DeepSearch(*question, seconds, gap, seed)
+    return Search(*question, seconds, gap, nodes, seed)
 
 
 def _index(given: int | None) -> int:
