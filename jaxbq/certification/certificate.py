@@ -104,11 +104,11 @@ def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.frombuffer(found.digest(), np.uint8)
 
 
-def read_weights(model: Any, params: Params) -> Weights:
-    """Return a network with one hidden layer as the verifier takes it.
+def check_network(model: Any) -> None:
+    """Refuse a network that is not bounded here.
 
     Raises:
-        JaxbqError: it has none or several, or an activation for which there is no bound.
+        JaxbqError: it has none or several hidden layers, or an activation without a bound.
     """
     if not isinstance(model, MLP) or len(model.sizes) != 3:
         what = f"{len(model.sizes) - 2}" if isinstance(model, MLP) else "no known"
@@ -119,6 +119,15 @@ def read_weights(model: Any, params: Params) -> Weights:
     shape_of(model.hidden_names[0])
     if model.sizes[2] < 2:
         raise JaxbqError("certify compares outputs, and this network has one; give it two")
+
+
+def read_weights(model: Any, params: Params) -> Weights:
+    """Return a network with one hidden layer as the verifier takes it.
+
+    Raises:
+        JaxbqError: as :func:`check_network`, or the weights are not finite.
+    """
+    check_network(model)
     parts: list[np.ndarray] = []
     for layer in params:
         bias = np.zeros(layer.weight.shape[1]) if layer.bias is None else layer.bias
