@@ -1,10 +1,11 @@
 """The images at which the envelope bound of every logit is reached, in the relaxed problem."""
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..data import ImageSpace
-from ..network.mlp import MLP, Params
+from ..network.mlp import Network, Params
 from ..runtime.compiled import Compiled
 from ..runtime.devices import computing
 from .certificate import read_weights
@@ -15,7 +16,7 @@ _TOLERANCE = 1e-4  # of the sum of all complementarities; twice as many steps mo
 
 
 def relaxed_images(
-    model: MLP, params: Params, space: ImageSpace
+    model: Network, params: Params, space: ImageSpace
 ) -> Float[np.ndarray, "outputs pixels"]:
     """Solve the relaxed problem of every logit over the pixel range.
 
@@ -38,11 +39,10 @@ def relaxed_images(
     region = Region.of(claim, len(weights.inner))
     v = np.ascontiguousarray(weights.outer.T)
     low, high = (np.tile(end, (len(v), 1)) for end in root_intervals(weights, region))
-    parts = (weights.inner, weights.bias, region.low, region.high, region.centre, np.zeros(()))
+    parts = (weights.inner, weights.bias, region.low, region.high, region.centre, 0.0)
     with computing("float64"):
-        found = _SOLVE.thorough(
-            weights.activation, Problem(*parts), v, low, high, np.asarray(_TOLERANCE)
-        )
+        problem = Problem(*map(jnp.asarray, parts))
+        found = _SOLVE.thorough(weights.activation, problem, v, low, high, np.asarray(_TOLERANCE))
         return np.clip(np.asarray(found.image), region.low, region.high)
 
 

@@ -24,8 +24,11 @@ from ..network.targets import name_target
 from ..options import describe
 from ..runtime.files import load_npz
 from ..training import EpochMetrics
+from .certificates import COLUMNS as CERTIFICATE_COLUMNS
+from .certificates import compare
 from .folder import (
     AUTOENCODERS,
+    CERTIFICATES,
     JUDGES,
     NATURALNESS,
     TRACES,
@@ -57,11 +60,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "high_frequency_percentile",
     ),
     "other networks": ("transfer", "transfer_probability", "specificity", "own_rank"),
+    "bound": ("below_bound", "share_of_bound"),
     "cost": ("seconds", "operations"),
 }
-# Of a network as a whole: columns of cost.csv.
+# Of a network as a whole, columns of cost.csv; and of runs with certificates.
 COSTS = {"seconds": "run", "operations": "operations"}
-SCORES = tuple(name for names in GROUPS.values() for name in names if name not in COSTS)
+BOUNDS = GROUPS["bound"]
+SCORES = tuple(name for names in GROUPS.values() for name in names if name not in (*COSTS, *BOUNDS))
 _SHARES = frozenset(
     (
         *GROUPS["fidelity"],
@@ -70,10 +75,11 @@ _SHARES = frozenset(
         "naturalness",
         "transfer",
         "transfer_probability",
+        "share_of_bound",
     )
 )
 _IMAGE = ("network", "method", "target", "sample")
-_TEXT = ("network", "method", "reason")
+_TEXT = ("network", "method", "reason", "objective", "sentence")
 _TRUTH = {"True": 1.0, "False": 0.0, "": math.nan}
 
 # By method and score, of every network and class in ascending order; NaN is unknown.
@@ -174,6 +180,26 @@ class Run:
     def spread(self) -> pd.DataFrame:
         """One row a network and target of the methods that give several images of a target."""
         return self._optional("spread.csv", ("network", "method", "target"))
+
+    @cached_property
+    def certificates(self) -> pd.DataFrame:
+        """One row a trained network and target: what is found and proven; empty without any.
+
+        ``gap`` is (proven − found) / proven, NaN where nothing above 0 is found.
+        """
+        return self._optional(CERTIFICATES, CERTIFICATE_COLUMNS)
+
+    @cached_property
+    def reached(self) -> pd.DataFrame:
+        """What the best images reach of what is proven: one row a network, method and target.
+
+        Empty without certificates of the whole pixel range.
+        """
+        if self.certificates.empty:
+            return pd.DataFrame(columns=["network", "method", "target"])
+        own = {name: [each.logits[:, 0] for each in self.results(name)] for name in self.trained}
+        logits = {(k, m): own[k][n] for k in self.trained for n, m in enumerate(self.methods)}
+        return compare(self.scores, self.certificates, logits)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -288,21 +314,24 @@ class Run:
             JaxbqError: the run is of an older version, whose tables lack a column.
         """
         if control not in self._intervals:
-            values, costs, cost = self.values(control), {}, self._of(self.cost, control)
+            cost, reached = self._of(self.cost, control), self._of(self.reached, control)
+            nothing = dict.fromkeys((*COSTS, *BOUNDS), np.full((1, 1), math.nan))
+            found = {method: nothing | own for method, own in self.values(control).items()}
             if len(cost):
                 _check_columns(self.folder.cost, cost.columns, COSTS.values())
-                costs = _arranged(cost, None, COSTS)
-            nothing = np.full((1, 1), math.nan)
+            for table, across, columns in (
+                (cost, None, COSTS),
+                (reached, "target", {name: name for name in BOUNDS}),
+            ):
+                for method, own in _arranged(table, across, columns).items():
+                    found[method] = found[method] | own
             self._intervals[control] = {
                 method: {
-                    name: interval(
-                        costs.get(method, {}).get(name, nothing) if name in COSTS else own[name],
-                        within=limits(name),
-                    )
+                    name: interval(own[name], within=limits(name))
                     for names in GROUPS.values()
                     for name in names
                 }
-                for method, own in values.items()
+                for method, own in found.items()
             }
         return self._intervals[control]
 

@@ -15,6 +15,7 @@ from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, remove
 from ..training import Autoencoder, reconstruction
 from .cells import Executor, InProcess, Job, Listener
+from .certificates import write_certificates
 from .config import Experiment, NetworkConfig
 from .environment import checksums, environment
 from .folder import AUTOENCODERS, NetworkName, RunFolder
@@ -35,7 +36,7 @@ def run(
     executor: Executor | None = None,
     code: bool = False,
 ) -> RunFolder:
-    """Do what the run folder of an experiment lacks: train, invert, score.
+    """Do what the run folder of an experiment lacks: train, invert, certify, score.
 
     Every file is complete or absent, so a run that was stopped goes on where it was; the result is
     the same, to the bit, as that of a run that was not. Compiled programs are kept for later runs.
@@ -76,6 +77,8 @@ def run(
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
+        if experiment.certificate:
+            experiment.certificate.check(data)
         networks = [*range(experiment.networks.seeds), *experiment.controls]
         folder.create(networks)
         with locked(folder.path) as alone:
@@ -126,6 +129,7 @@ def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Exe
     executor.run("inversions", [p for p in pieces if not p.is_done(job)], job)
     put_together(job, parts)
     check_found(job, networks)
+    write_certificates(job, networks, executor)
     if not is_scored(folder):
         write_scores(job, networks, executor)
 

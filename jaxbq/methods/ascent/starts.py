@@ -62,7 +62,7 @@ def start_images(start: StartName, reference: Reference) -> Float[np.ndarray, "m
     """
     if start == "images":
         return given_starts(reference)
-    return start_image("grey" if start == "random" else start, reference)[None]
+    return start_image(start if start in ("black", "mean") else "grey", reference)[None]
 
 
 def check_relaxed(model: Network, targets: Float[np.ndarray, "targets outputs"]) -> None:

@@ -43,6 +43,8 @@ _FILES = {
     "naturalness.json": "what real test images score",
     "autoencoders.json": "what autoencoders make of test images",
     "nearest.npz": "the training images nearest to every image",
+    "certificates.csv": "what is found and proven of the largest logits",
+    "certificates": "the proofs, which jaxbq certify --verify computes anew",
     "traces.json": "the way back through the layers",
     "networks": "weights, and what every epoch of training gave",
     "inversions": "images, outputs and diagnostics of every network and method",
@@ -73,7 +75,21 @@ _QUALITIES = (
     ),
 )
 _RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
-_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:])
+_BOUND = (
+    Column(
+        "below_bound",
+        "Below the bound",
+        "logits that it lacks of what no image in the pixel range can exceed, proven",
+        plain,
+        False,
+    ),
+    Column(
+        "share_of_bound",
+        "Share of the bound",
+        "the same as a share; unknown where a logit is below 0, of which a share says nothing",
+    ),
+)
+_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:], *_BOUND)
 _COSTS = (
     Column("run", "Seconds", "computing, a network, compilation left out", plain, False),
     Column("compile", "Compiling", "seconds a network", plain, False),
