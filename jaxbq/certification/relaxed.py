@@ -12,7 +12,7 @@ from .certificate import read_weights
 from .envelope import Problem, solve
 from .verifier import Claim, Region, root_intervals
 
-_TOLERANCE = 1e-4  # of the sum of all complementarities; twice as many steps move no pixel by more
+_TOLERANCE = 1e-4  # of the sum of all complementarities, relative to the range of the objective
 
 
 def relaxed_images(
@@ -20,8 +20,8 @@ def relaxed_images(
 ) -> Float[np.ndarray, "outputs pixels"]:
     """Solve the relaxed problem of every logit over the pixel range.
 
-    The concave envelope of each hidden unit stands in its place, so the problem has one optimum:
-    the image where a bound is tight, if the units' envelopes are.
+    The concave envelope of each hidden unit stands in its place, so no local optimum is in the way.
+    Where units have kinks, as ReLU, the image may be some percent short of the optimum.
 
     Args:
         model: as :func:`~jaxbq.certify` takes it.

@@ -199,7 +199,10 @@ class Run:
             return pd.DataFrame(columns=["network", "method", "target"])
         own = {name: [each.logits[:, 0] for each in self.results(name)] for name in self.trained}
         logits = {(k, m): own[k][n] for k in self.trained for n, m in enumerate(self.methods)}
-        return compare(self.scores, self.certificates, logits)
+        try:
+            return compare(self.scores, self.certificates, logits)
+        except (IndexError, KeyError, TypeError, ValueError) as fault:
+            raise damaged(self.path / CERTIFICATES, fault) from None
 
     @cached_property
     def methods(self) -> list[str]:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from ...certification import check_network
 from ...data import Reference
 from ...errors import JaxbqError
-from ...network.mlp import Network
+from ...network.mlp import MLP, Network
 from ...options import options
+from ..base import NeedsMLPError
 
 
 @options
@@ -71,6 +72,10 @@ def check_relaxed(model: Network, targets: Float[np.ndarray, "targets outputs"])
     Raises:
         JaxbqError: there is no relaxed image to start from.
     """
+    if not isinstance(model, MLP):
+        raise NeedsMLPError(
+            "start = 'relaxed' needs an MLP, whose units it bounds; use another start"
+        )
     check_network(model)
     if ((targets == targets.max(axis=1, keepdims=True)).sum(axis=1) > 1).any():
         raise JaxbqError(

@@ -347,7 +347,8 @@ def certificates(images: PageImages) -> dict[str, Any]:
         for title, target, words in zip(titles, targets, own["sentence"], strict=True):
             found = run.folder.certified_image(run.trained[0], target, run.space.pixels)
             alt = f"best picture that the search found for {title}"
-            cards.append((title, PageImage(images.pictures.add(found), alt), words))
+            said = words.replace(" -", " −")
+            cards.append((title, PageImage(images.pictures.add(found), alt), said))
     reached = reached[reached["network"] == run.trained[0]]
     lines = []
     for name, rows in reached.groupby("method", sort=False):
@@ -356,7 +357,8 @@ def certificates(images: PageImages) -> dict[str, Any]:
     lines.append(["best that the search found", *map(_hundredths, own["found"])])
     lines.append(["proven: no image exceeds", *(_hundredths(v, math.ceil) for v in own["proven"])])
     caption = f"The {what} that images reach, by target"
-    return {"what": what, "cards": cards, "table": Table.of(caption, ["Image", *titles], lines)}
+    table = Table.of(caption, ["Image", *titles], lines)
+    return {"what": what, "cards": cards, "table": table, "held": not reached.empty}
 
 
 def _hundredths(value: float, rounded: Callable[[float], int] = math.floor) -> str:
