@@ -5,14 +5,26 @@ import numpy as np
 from jaxtyping import Float
 
 from ..data import ImageSpace
-from ..network.mlp import Network, Params
+from ..errors import JaxbqError
+from ..network.mlp import MLP, Network, Params
 from ..runtime.compiled import Compiled
 from ..runtime.devices import computing
-from .certificate import read_weights
+from .certificate import check_network, read_weights
 from .envelope import Problem, solve
-from .verifier import Claim, Region, root_intervals
+from .verifier import Region, root_intervals
 
 _TOLERANCE = 1e-4  # of the sum of all complementarities, relative to the range of the objective
+
+
+def check_relaxed(model: Network) -> None:
+    """Refuse a network of which no relaxed problem is solved here.
+
+    Raises:
+        JaxbqError: as :func:`check_network`, or it has several hidden layers.
+    """
+    check_network(model)
+    if not isinstance(model, MLP) or len(model.sizes) != 3:
+        raise JaxbqError("start = 'relaxed' needs a network with one hidden layer; use another")
 
 
 def relaxed_images(
@@ -32,11 +44,12 @@ def relaxed_images(
         One image an output, in float64, within the pixel range.
 
     Raises:
-        JaxbqError: a network that is not bounded here.
+        JaxbqError: as :func:`check_relaxed`.
     """
+    check_relaxed(model)
     weights = read_weights(model, params)
-    claim = Claim("logit", 0, -1, float(space.low), float(space.high), "", 0.0, np.zeros(0))
-    region = Region.of(claim, len(weights.inner))
+    low, high = (np.full(len(weights.inner), float(end)) for end in (space.low, space.high))
+    region = Region(low, high, (low + high) / 2, np.inf)
     v = np.ascontiguousarray(weights.outer.T)
     low, high = (np.tile(end, (len(v), 1)) for end in root_intervals(weights, region))
     parts = (weights.inner, weights.bias, region.low, region.high, region.centre, 0.0)

@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float
 
 from ..certification import Certificate, certify, check_network, verify
 from ..errors import JaxbqError
@@ -131,38 +129,3 @@ def _rows(job: Job, cells: Sequence[CertificateCell]) -> Iterator[tuple[object, 
             *(cell.network, cell.target, cell.label, claim.objective, radius),
             *(found.found, found.proven, gap, found.leaves, found.sentence),
         )
-
-
-def compare(
-    scores: pd.DataFrame,
-    known: pd.DataFrame,
-    logits: Mapping[tuple[str, str], Float[np.ndarray, "targets outputs"]],
-) -> pd.DataFrame:
-    """Hold best images against what is proven of all images of the pixel range.
-
-    Args:
-        scores: of all images; those outside the pixel range do not count.
-        known: the certificates; those of a ball around an image do not count.
-        logits: of best images, by network and method.
-
-    Returns:
-        One row a network, method and target: the certificate's columns, ``reached``, its objective
-        for the image, ``below_bound`` = proven − reached, and ``share_of_bound`` =
-        reached / proven, NaN where the method reaches less than 0 for some target.
-    """
-
-    def reached(network: str, method: str, target: int, label: int, objective: str) -> float:
-        own = logits[network, method][target]
-        rival = np.delete(own, label).max() if objective == "margin" else 0.0
-        return float(own[label] - rival)
-
-    best = scores[(scores["sample"] == 0) & (scores["pixels_outside"] == 0)]
-    whole = known[known["radius"].isna()]
-    found = best[["network", "method", "target"]].merge(whole, on=["network", "target"])
-    keys = found[["network", "method", "target", "class", "objective"]].itertuples(index=False)
-    found["reached"] = [reached(*key) for key in keys]
-    found["below_bound"] = found["proven"] - found["reached"]
-    # A mean over those above 0 alone would say too much.
-    above = found.groupby("method")["reached"].transform("min") > 0
-    found["share_of_bound"] = (found["reached"] / found["proven"]).where(above)
-    return found

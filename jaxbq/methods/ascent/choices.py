@@ -15,7 +15,7 @@ from .constraints import Constraint, Projection
 from .objectives import Objective, Target
 from .parameterisations import AnyParameterisation, Pixels
 from .regularisers import AnyRegulariser, Diversity, OutOfRange
-from .starts import StartName, StopRule, check_relaxed, start_images
+from .starts import StartName, StopRule, check_relaxed_start, start_images
 from .transforms import AnyOperator, AnyTransform
 
 # Measured over networks of one to three layers at 500 steps: b2 = 0.95 leaves a largest output
@@ -73,7 +73,7 @@ class Choices(Iterative):
         if self.transforms:
             grid_of(reference.space, f"transform {self.transforms[0].kind!r}")
         if self.start == "relaxed":
-            check_relaxed(model, targets)
+            check_relaxed_start(model, targets)
         else:
             start_images(self.start, reference)
         self._check_parts()

@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
-from ...certification import check_network
+from ...certification import check_relaxed
 from ...data import Reference
 from ...errors import JaxbqError
 from ...network.mlp import MLP, Network
@@ -66,7 +66,7 @@ def start_images(start: StartName, reference: Reference) -> Float[np.ndarray, "m
     return start_image(start if start in ("black", "mean") else "grey", reference)[None]
 
 
-def check_relaxed(model: Network, targets: Float[np.ndarray, "targets outputs"]) -> None:
+def check_relaxed_start(model: Network, targets: Float[np.ndarray, "targets outputs"]) -> None:
     """Refuse networks that no bound is known of, and targets without a class.
 
     Raises:
@@ -76,7 +76,7 @@ def check_relaxed(model: Network, targets: Float[np.ndarray, "targets outputs"])
         raise NeedsMLPError(
             "start = 'relaxed' needs an MLP, whose units it bounds; use another start"
         )
-    check_network(model)
+    check_relaxed(model)
     if ((targets == targets.max(axis=1, keepdims=True)).sum(axis=1) > 1).any():
         raise JaxbqError(
             "start = 'relaxed' is an image of a class, and a target has several largest entries; "
