@@ -43,8 +43,8 @@ from jaxbq.methods.ascent import (
     Unit,
     Whitened,
 )
-from jaxbq.methods.cost import Stopwatch
 from jaxbq.network.targets import Codes
+from jaxbq.runtime.timing import Stopwatch
 from jaxbq.training import Autoencoder
 from jaxbq.training.optimisers import LBFGS, GaussNewton, Optimiser
 
