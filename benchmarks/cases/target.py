@@ -112,7 +112,7 @@ def _best(
     chosen, every = session.options.target, {"every": session.options.target.every}
 
     def run(tuning: ascents.Tuning, most: int) -> ascents.Approach:
-        given = {"tuning": tuning, "compiled": False, "drop": True, **every}
+        given: dict[str, Any] = {"tuning": tuning, "compiled": False, "drop": True, **every}
         adam = ascents.ProjectedAdam(session.layers, wanted, starts, **given)
         return adam.run(most, min(chosen.tolerances))
 

@@ -151,7 +151,14 @@ def _conjugate_gradients(
         return (carry[0] < _PRODUCTS) & carry[-1].any()
 
     begin = less(left, ridge)
-    start = (jnp.int32(0), jnp.zeros_like(left), left, begin, dot(left, begin), square > 0)
+    start: tuple[Array, ...] = (
+        jnp.int32(0),
+        jnp.zeros_like(left),
+        left,
+        begin,
+        dot(left, begin),
+        square > 0,
+    )
     found = jax.lax.while_loop(more, one, start)[1]
     # Where the model bends down at once, the preconditioned gradient descends.
     return jnp.where((found == 0).all(axis=1, keepdims=True), begin, found)

@@ -116,7 +116,8 @@ def search(
 
     # A stationary row has no lower cost to search for.
     still = (jnp.clip(u - gradient, low, high) == u).all(axis=1)
-    begin = (jnp.zeros((), jnp.int32), jnp.ones_like(cost), still, u)
+    none = jnp.zeros((), jnp.int32)
+    begin: tuple[Array, ...] = (none, jnp.ones_like(cost), still, u)
     _, alpha, found, moved = jax.lax.while_loop(unfinished, halve, begin)
     return moved, ~found | still, alpha
 

@@ -445,6 +445,7 @@ class Climber:
     def _curved(self, lanes: Lanes, value: Array, gradient: Array) -> Lanes:
         """Take a step by L-BFGS or Gauss-Newton."""
         shape, optimiser = lanes.u.shape, self.method.optimiser
+        state: Any
         here = (
             lambda flat: -self._climbed(lanes, flat.reshape(shape))[0],
             lanes.u.reshape(len(value), -1),
