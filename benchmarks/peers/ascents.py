@@ -194,7 +194,12 @@ def ascent(
     """Make the ascent of every image from grey, for every step."""
     every = _UNROLLED if steps % _UNROLLED == 0 else 1
     starts = np.full((len(targets), len(layers[0][0])), 0.5)
-    given: dict[str, Any] = {"tuning": Tuning(), "every": every, "compiled": compiled, "check": False}
+    given: dict[str, Any] = {
+        "tuning": Tuning(),
+        "every": every,
+        "compiled": compiled,
+        "check": False,
+    }
     adam = ProjectedAdam(layers, targets, starts, **given)
     return lambda: adam.run(steps).images
 
