@@ -10,12 +10,23 @@ from jaxbq.certification import relaxed_images
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import Ascent, NeedsMLPError, Reason, invert
-from jaxbq.methods.ascent import Answer, Diversity, Logit, LogProb, Margin, StopRule, Target, values
+from jaxbq.methods.ascent import (
+    L2,
+    Answer,
+    Diversity,
+    Logit,
+    LogProb,
+    Margin,
+    StopRule,
+    Target,
+    values,
+)
 from jaxbq.network.targets import Codes
 from jaxbq.training.optimisers import Optimiser
 
 OBJECTIVES = [
-    Target(),
+    Target(loss="logits"),
+    Target(loss="cross_entropy"),
     Target(loss="squared_error"),
     Logit(),
     LogProb(),
@@ -26,7 +37,7 @@ OBJECTIVES = [
 # An objective knows nothing of starts: every one of both is here, not every pair.
 @pytest.mark.parametrize(
     ("objective", "start"),
-    list(zip(OBJECTIVES, ["grey", "mean", "random", "grey", "mean"], strict=True)),
+    list(zip(OBJECTIVES, ["grey", "black", "mean", "random", "grey", "mean"], strict=True)),
 )
 def test_the_objective_ends_above_its_start_for_every_class(asked, objective, start):
     result = asked(Ascent(objective=objective, start=start, steps=60, restarts=2))
@@ -42,6 +53,28 @@ def test_the_objective_ends_above_its_start_for_every_class(asked, objective, st
     np.testing.assert_allclose(
         np.asarray(again).reshape(10, 2), result.diagnostics["objective"], rtol=1e-3, atol=1e-4
     )
+
+
+def test_by_itself_the_target_is_measured_in_logits(asked):
+    """Within a sum, or beside a regulariser, it is a divergence as before."""
+    plain, logits = (asked(Ascent(objective=Target(loss=way))) for way in ("auto", "logits"))
+    np.testing.assert_array_equal(plain.images, logits.images)
+    beside = {"regularisers": (L2(weight=0.1),), "steps": 20}
+    ways = ("auto", "cross_entropy")
+    one, other = (asked(Ascent(objective=Target(loss=way), **beside)) for way in ways)
+    np.testing.assert_array_equal(one.images, other.images)
+
+
+def test_targets_without_logits_are_measured_by_the_squared_error(rng):
+    model, params = problems.random_network((30, 12, 3), rng, output="relu")
+    targets = np.abs(rng.normal(size=(2, 3)))
+    ways = ("auto", "squared_error")
+    one, other = (
+        invert(Ascent(objective=Target(loss=way), steps=5), model, params, targets) for way in ways
+    )
+    np.testing.assert_array_equal(one.images, other.images)
+    with pytest.raises(JaxbqError, match="relu has no inverse"):
+        invert(Ascent(objective=Target(loss="logits")), model, params, targets)
 
 
 def test_every_class_is_requeried_within_two_hundredths(asked):
