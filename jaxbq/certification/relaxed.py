@@ -10,7 +10,7 @@ from ..network.mlp import MLP, Network, Params
 from ..runtime.compiled import Compiled
 from ..runtime.devices import computing
 from .certificate import check_network, read_weights
-from .envelope import Problem, solve
+from .envelope import Problem, has_envelope, solve
 from .verifier import Region, root_intervals
 
 _TOLERANCE = 1e-4  # of the sum of all complementarities, relative to the range of the objective
@@ -25,6 +25,8 @@ def check_relaxed(model: Network) -> None:
     check_network(model)
     if not isinstance(model, MLP) or len(model.sizes) != 3:
         raise JaxbqError("start = 'relaxed' needs a network with one hidden layer; use another")
+    if not has_envelope(model.hidden_names[0]):
+        raise JaxbqError(f"start = 'relaxed' knows no {model.hidden} units; use another start")
 
 
 def relaxed_images(

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class CertificateCell:
         network, asked = job.network(self.network), job.experiment.certificate
         assert asked is not None
         images = job.data.test_images
-        nodes = {} if asked.nodes is None else {"nodes": asked.nodes}
+        nodes: dict[str, Any] = {} if asked.nodes is None else {"nodes": asked.nodes}
         found = certify(
             network.model,
             network.params,

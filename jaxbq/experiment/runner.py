@@ -34,7 +34,7 @@ def run(
     out: Path,
     listener: Listener,
     data: Dataset | None = None,
-    finish: Callable[[RunFolder], None] | None = None,
+    finish: Callable[[RunFolder, Callable[[], None]], None] | None = None,
     command: str | None = None,
     executor: Executor | None = None,
     code: bool = False,
@@ -50,7 +50,8 @@ def run(
         listener: hears how it goes.
         data: the data of ``experiment.data`` where they are loaded already, so that what is made
             of them is not made again for another experiment.
-        finish: is given the run folder in the end, while no other run may write to it.
+        finish: is given the run folder in the end, while no other run may write to it, and what
+            writes down the time that was taken until then.
         command: to repeat the run with; it is kept beside the environment.
         executor: computes trainings, inversions and scores; by default this process.
         code: whether Python code that the config names may be run.
@@ -97,12 +98,14 @@ def run(
                 _fill(job, networks, len(targets), executor or InProcess(), needed)
             # A command that only draws a report keeps what is known of the run.
             written = not known or folder.read_json(TIMING) is None
-            if written:
-                folder.write_json(TIMING, timing.so_far())
-            if finish:
-                finish(folder)
+
+            def keep_time() -> None:
                 if written:
-                    folder.write_json(TIMING, timing.so_far())  # with the report's phases
+                    folder.write_json(TIMING, timing.so_far())
+
+            if finish:
+                finish(folder, keep_time)
+            keep_time()
     return folder
 
 

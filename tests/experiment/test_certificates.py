@@ -154,12 +154,12 @@ def test_near_an_image_and_of_targets_without_a_class(tmp_path, monkeypatch):
 def test_a_network_without_a_bound_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     heard = Quiet()
-    gelu = ("network.activation=gelu", "methods=[{kind = 'ascent', steps = 20}]")
+    bare = ("network.hidden=[]", "methods=[{kind = 'ascent', steps = 20}]")
     folder = run(
-        load_config(write_small(tmp_path), ["certificate.nodes=3", *gelu]), tmp_path / "runs", heard
+        load_config(write_small(tmp_path), ["certificate.nodes=3", *bare]), tmp_path / "runs", heard
     )
     (line,) = (line for line in heard.lines if line.startswith("no certificates: "))
-    assert "gelu" in line
+    assert "this one has none" in line
     assert not folder.certificates.exists()
     assert open_run(folder.path).certificates.empty
     with folder.scores.open(encoding="utf-8") as file:

@@ -233,24 +233,24 @@ _PHASES = {
     "score": "scoring the images",
     "figures": "drawing figures",
     "tables": "writing tables",
-    "page": "writing the pages",
-    "rest": "all else",
 }
 
 
 def timing(run: Run) -> Table | None:
     """Say where the seconds of the run went, the longest first; None where that was not kept."""
-    total = sum(run.timing.values())
+    # What goes on while this is written would be another number afterwards.
+    shown = {name: seconds for name, seconds in run.timing.items() if name in _PHASES}
+    total = sum(shown.values())
     if not total:
         return None
     lines = [
-        [_PHASES.get(name, name), f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
-        for name, seconds in sorted(run.timing.items(), key=lambda each: -each[1])
+        [_PHASES[name], f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
+        for name, seconds in sorted(shown.items(), key=lambda each: -each[1])
         if seconds >= _LEAST
     ]
     caption = (
-        "Seconds that one waited for the run; what was made beside it in another thread is "
-        "counted only while it was waited for. This page itself is not among them."
+        "Seconds that one waited. What another thread made meanwhile counts only while it was "
+        "waited for. The time for this page, and what belongs to no phase, are in timing.json."
     )
     total_line = ["together", f"{total:.1f}", "100 %"]
     return Table.of(caption, ["Phase", "Seconds", "Share"], [*lines, total_line])

@@ -135,8 +135,11 @@ def test_relaxed_starts_need_a_class_and_a_network_with_a_bound(rng):
     method, boundary = Ascent(start="relaxed"), np.array([[0.5, 0.5, 0.01]])
     with pytest.raises(JaxbqError, match="several largest entries; use another start"):
         invert(method, model, params, boundary)
+    model, params = problems.random_network((30, 12, 8, 3), rng)
+    with pytest.raises(JaxbqError, match="needs a network with one hidden layer"):
+        invert(method, model, params, Codes().matrix(3))
     model, params = problems.random_network((30, 12, 3), rng, hidden="gelu")
-    with pytest.raises(JaxbqError, match="no bound is known for hidden units of gelu"):
+    with pytest.raises(JaxbqError, match="knows no gelu units; use another start"):
         invert(method, model, params, Codes().matrix(3))
     with pytest.raises(NeedsMLPError, match="use another start"):
         invert(method, lambda p, x: x[:, :2], jnp.ones(()), np.eye(2), reference=ImageSpace((2, 2)))
