@@ -1,23 +1,30 @@
-"""Commands about a config or its run folder: run, train, report, compare."""
+"""Commands that begin with a config or its run folder, and those that need nothing: play."""
 
 import argparse
 import contextlib
+import difflib
 import math
+import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import JaxbqError
 from .arguments import (
-    add_config,
-    changes,
+    MOST_DEVICES,
+    add_foreign,
+    add_hardware,
+    add_precision,
     check_writable,
+    open_with_images,
+    said_of_file,
     show_number,
     unswept,
+    use_hardware,
 )
-from .bundled import find_config
-from .hardware import MOST_DEVICES, add_hardware, add_precision, use_hardware
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -25,6 +32,80 @@ if TYPE_CHECKING:
     from ..experiment.cells import Executor
     from ..experiment.finished import Run
     from .console import Terminal
+
+
+class Bundled(NamedTuple):
+    """A config of the package.
+
+    Args:
+        path: its file.
+        time: that it takes on two cores, like ``about 15 s``.
+        shows: what, in one sentence.
+    """
+
+    path: Path
+    time: str
+    shows: str
+
+
+def bundled_configs() -> dict[str, Bundled]:
+    """List the bundled configs by name, like ``quickstart`` and ``studies/mush``."""
+    package = Path(str(resources.files("jaxbq")))
+    # A wheel has them in the package; a checkout, which an editable installation is, beside it.
+    folder = next(f for f in (package / "configs", package.parent / "configs") if f.is_dir())
+    paths = sorted(folder.rglob("*.toml"), key=lambda path: (len(path.parts), path))
+    return {
+        str(path.relative_to(folder).with_suffix("").as_posix()): _about(path) for path in paths
+    }
+
+
+def find_config(given: str) -> Path:
+    """Take a path for itself and the name of a bundled config for its file.
+
+    Raises:
+        JaxbqError: there is neither, but a bundled config of nearly that name.
+    """
+    path, bundled = Path(given), bundled_configs()
+    if path.is_file():
+        return path
+    if given in bundled:
+        return bundled[given].path
+    if not path.exists() and (near := difflib.get_close_matches(given, bundled, n=1)):
+        raise JaxbqError(f"{given}: no such file or included config; did you mean {near[0]}?")
+    return path
+
+
+def _about(path: Path) -> Bundled:
+    """Read the comment that every bundled config begins with."""
+    head = re.match(r"(#.*\n)*", path.read_text())
+    said = " ".join(line[1:].strip() for line in head[0].splitlines()) if head else ""
+    shows, time = (
+        re.search(r"Shows: (.*?)\. Expect:", said),
+        re.search(r"Time: (.*?) on two cores", said),
+    )
+    return Bundled(path, time[1] if time else "", shows[1] if shows else "")
+
+
+def add_config(command: argparse.ArgumentParser) -> None:
+    """Take a config and changes to it."""
+    command.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="TOML file, or the name of a config that `jaxbq configs` lists",
+    )
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one option; may be given more than once: training.epochs=5, "
+        "methods.1.steps=200",
+    )
+
+
+def changes(chosen: argparse.Namespace) -> list[str]:
+    """List all changes to a config: those of ``--set``, then the precision."""
+    return [*chosen.set, *([f'precision="{chosen.precision}"'] if chosen.precision else [])]
 
 
 def add_run(commands: Any) -> None:
@@ -426,3 +507,92 @@ def without_cluster(given: "Sequence[str]") -> list[str]:
             kept.append(word)
         skip = known and not equals and name != "--insecure"
     return kept
+
+
+def add_configs(commands: Any) -> None:
+    """Add ``jaxbq configs``."""
+    command = commands.add_parser(
+        "configs",
+        help="list the included configs, or print one",
+        description="List the configs that come with jaxbq: what each shows, and how long it takes "
+        "on two cores. With NAME, print that config, as a start for your own.",
+        epilog="example: jaxbq configs quickstart > mine.toml",
+    )
+    command.add_argument("name", metavar="NAME", nargs="?", help="config to print")
+    command.set_defaults(command=_configs, light=True)
+
+
+def _configs(chosen: argparse.Namespace) -> None:
+    found = bundled_configs()
+    if chosen.name is None:
+        from .console import Terminal
+
+        rows = [[name, one.time, one.shows] for name, one in found.items()]
+        title = "configs that come with jaxbq; run one with jaxbq run NAME; times on two cores"
+        Terminal().table(title, ["name", "time", "shows"], rows)
+    elif chosen.name in found:
+        sys.stdout.write(found[chosen.name].path.read_text())
+    else:
+        raise JaxbqError(f"{chosen.name}: no such config; choose one of {', '.join(found)}")
+
+
+def add_play(commands: Any) -> None:
+    """Add ``jaxbq play``."""
+    command = commands.add_parser(
+        "play",
+        help="make an interactive page: move the target, watch every layer, draw",
+        description="Write one HTML file with a network inside, and open it. There you move the "
+        "target, draw a start, choose a method, and watch every layer. The page needs no server "
+        "and sends no requests. The default network is 784-200-10, trained on the embedded digits.",
+        epilog="example: jaxbq play digits.safetensors --data mnist-10k --html play.html",
+    )
+    command.add_argument(
+        "weights", metavar="NETWORK", nargs="?", help="network file, as for other commands"
+    )
+    add_foreign(command)
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="data set for training images and examples, as for other commands (default: mnist-10k "
+        "if it fits)",
+    )
+    command.add_argument(
+        "--html", metavar="FILE", default="play.html", help="page to write (default: play.html)"
+    )
+    command.add_argument("--no-open", action="store_true", help="do not open it in a browser")
+    command.set_defaults(command=_play, precision="float32")
+
+
+def _play(chosen: argparse.Namespace) -> None:
+    import webbrowser
+
+    from ..network.files import save_network
+    from ..play import demo_network, make_page
+    from ..runtime.devices import computing
+    from ..runtime.files import write_text
+    from .console import Terminal
+
+    page = Path(chosen.html)
+    check_writable(page)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
+    if chosen.weights is None and chosen.data is not None:
+        raise JaxbqError("--data needs a network; give its file too")
+    data: Dataset | None
+    with computing(chosen.precision), Terminal() as terminal:
+        if chosen.weights is None:
+            terminal.say("no network given: using 784-200-10, trained on mnist-10k")
+            network, data = demo_network()
+            source = str(page.with_suffix(".safetensors"))
+            save_network(source, network)
+            terminal.say(f"saved {source}, for the commands on the page")
+        else:
+            network, data, _, _ = open_with_images(chosen, terminal.say, default="mnist-10k")
+            source = shlex.join([chosen.weights, *said_of_file(chosen)])
+        title = Path(chosen.weights or source).name
+        name = (chosen.data or "mnist-10k") if data is not None else ""
+        made = make_page(network, data, title=title, source=source, data_name=name)
+        write_text(page, made.text)
+    terminal.say(f"saved {page}")
+    if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
+        terminal.say("no browser found; open the file in one")

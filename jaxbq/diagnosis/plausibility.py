@@ -130,12 +130,10 @@ def most_frequent(labels: Int[np.ndarray, " n"]) -> float:
 
 
 def _explains(other: Reading, own: Reading, chance: float) -> bool:
-    if at_chance(other.accuracy, chance):
+    if at_chance(other.accuracy, chance) or other.accuracy < own.accuracy - _ALIKE:
         return False
     if other.accuracy > own.accuracy + _BETTER:
         return True
-    if other.accuracy < own.accuracy - _ALIKE:
-        return False
     if len(other.changes) > 1:
         return other.distance < own.distance / _FAR
     # Which output is likely is decided already; see _likely_output.
@@ -188,8 +186,8 @@ def plausibility(
             likely = _likely_output(values, labels, model.output)
             if likely != model.output:
                 both = {**changes, "output": likely}
-                what = f"{what}, output {likely}"
-                found.append(_judged(what, both, likely, values, labels, size))
+                named = f"{what}, output {likely}"
+                found.append(_judged(named, both, likely, values, labels, size))
     likely = _likely_output(logits, labels, model.output)
     if "output" not in settled and likely != model.output:
         found.append(_judged(f"output {likely}", {"output": likely}, likely, logits, labels, size))

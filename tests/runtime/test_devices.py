@@ -15,8 +15,8 @@ import pytest
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.arguments import changes
-from jaxbq.cli.hardware import use_hardware
+from jaxbq.cli.arguments import use_hardware
+from jaxbq.cli.experiments import changes
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
