@@ -62,7 +62,7 @@ class Sizes:
 
 
 _QUICK = "tests/runtime/test_devices.py"
-SMALL = Sizes(64, 20, 256, 20, 1, 1, _QUICK, workers=0, configs=("smoke",), patience=10.0)
+SMALL = Sizes(64, 20, 256, 64, 1, 1, _QUICK, workers=0, configs=("smoke",), patience=30.0)
 
 
 class Check(NamedTuple):

@@ -4,15 +4,17 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, announced, complain, unswept
-from .experiments import add_compare, add_configs, add_play, add_report, add_run, add_train
+from .certificates import add_certify
+from .experiments import add_compare, add_configs, add_report, add_run, add_train
 from .inspection import add_explain, add_trace
-from .networks import add_certify, add_import, add_invert, add_sweep
+from .networks import add_import, add_invert, add_play, add_sweep
 
 _INTERRUPTED = 130
 
@@ -23,13 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after a mistake of the user's, said in one line, or 130 after Ctrl-C.
     """
+    begun = time.perf_counter()
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if not given:
         parser.print_help()
         return 0
     chosen = parser.parse_args(given)
-    chosen.given = given
+    chosen.given, chosen.begun = given, begun
     try:
         with interrupts.watched():
             if chosen.light:

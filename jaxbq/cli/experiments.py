@@ -1,4 +1,4 @@
-"""Commands that begin with a config or its run folder, and those that need nothing: play."""
+"""Commands about a config or its run folder: run, configs, train, report, compare."""
 
 import argparse
 import contextlib
@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import JaxbqError
 from .arguments import (
     MOST_DEVICES,
-    add_foreign,
     add_hardware,
     add_precision,
     check_writable,
-    open_with_images,
-    said_of_file,
     show_number,
     unswept,
     use_hardware,
@@ -151,10 +148,11 @@ def add_train(commands: Any) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     with unswept("jaxbq.experiment"):
         from ..experiment import load_configs
+        from ..runtime.timing import Timing, timed
 
     use_hardware(leading(chosen))
     experiments = load_configs(find_config(chosen.config), changes(chosen))
-    with executor(chosen) as found:
+    with executor(chosen) as found, timed(Timing("import", chosen.begun)):
         _do(chosen, experiments, found)
 
 
@@ -170,6 +168,7 @@ def _do(
         from ..experiment import run
         from ..experiment.finished import Run
         from ..report import build
+        from ..runtime.timing import phase
 
     out, code = Path(chosen.out), chosen.run_code
     rows, folders, source = [], [], None
@@ -177,18 +176,19 @@ def _do(
     drawn: dict[RunFolder, Run] = {}
     command = shlex.join(["jaxbq", *without_cluster(chosen.given)])
 
-    def draw(folder: "RunFolder") -> None:
+    def draw(folder: "RunFolder", keep_time: Callable[[], None]) -> None:
         drawn[folder] = Run(folder.path)
         assert data is not None
         _write_play(drawn[folder], data)
-        build(drawn[folder])
+        build(drawn[folder], before_page=keep_time)
 
     with Terminal() as terminal:
         for what, experiment in experiments:
             if what:
                 terminal.say(f"{what}:")
             if experiment.data != source:
-                source, data = experiment.data, experiment.data.load()
+                with phase("data"):
+                    source, data = experiment.data, experiment.data.load()
             folders.append(run(experiment, out, terminal, data, draw, command, executor, code))
             overview = drawn[folders[-1]].overview.reset_index().to_dict("records")
             rows += [_summary_row(what, found) for found in overview]
@@ -534,65 +534,3 @@ def _configs(chosen: argparse.Namespace) -> None:
         sys.stdout.write(found[chosen.name].path.read_text())
     else:
         raise JaxbqError(f"{chosen.name}: no such config; choose one of {', '.join(found)}")
-
-
-def add_play(commands: Any) -> None:
-    """Add ``jaxbq play``."""
-    command = commands.add_parser(
-        "play",
-        help="make an interactive page: move the target, watch every layer, draw",
-        description="Write one HTML file with a network inside, and open it. There you move the "
-        "target, draw a start, choose a method, and watch every layer. The page needs no server "
-        "and sends no requests. The default network is 784-200-10, trained on the embedded digits.",
-        epilog="example: jaxbq play digits.safetensors --data mnist-10k --html play.html",
-    )
-    command.add_argument(
-        "weights", metavar="NETWORK", nargs="?", help="network file, as for other commands"
-    )
-    add_foreign(command)
-    command.add_argument(
-        "--data",
-        metavar="SOURCE",
-        help="data set for training images and examples, as for other commands (default: mnist-10k "
-        "if it fits)",
-    )
-    command.add_argument(
-        "--html", metavar="FILE", default="play.html", help="page to write (default: play.html)"
-    )
-    command.add_argument("--no-open", action="store_true", help="do not open it in a browser")
-    command.set_defaults(command=_play, precision="float32")
-
-
-def _play(chosen: argparse.Namespace) -> None:
-    import webbrowser
-
-    from ..network.files import save_network
-    from ..play import demo_network, make_page
-    from ..runtime.devices import computing
-    from ..runtime.files import write_text
-    from .console import Terminal
-
-    page = Path(chosen.html)
-    check_writable(page)
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
-    if chosen.weights is None and chosen.data is not None:
-        raise JaxbqError("--data needs a network; give its file too")
-    data: Dataset | None
-    with computing(chosen.precision), Terminal() as terminal:
-        if chosen.weights is None:
-            terminal.say("no network given: using 784-200-10, trained on mnist-10k")
-            network, data = demo_network()
-            source = str(page.with_suffix(".safetensors"))
-            save_network(source, network)
-            terminal.say(f"saved {source}, for the commands on the page")
-        else:
-            network, data, _, _ = open_with_images(chosen, terminal.say, default="mnist-10k")
-            source = shlex.join([chosen.weights, *said_of_file(chosen)])
-        title = Path(chosen.weights or source).name
-        name = (chosen.data or "mnist-10k") if data is not None else ""
-        made = make_page(network, data, title=title, source=source, data_name=name)
-        write_text(page, made.text)
-    terminal.say(f"saved {page}")
-    if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
-        terminal.say("no browser found; open the file in one")

@@ -1,7 +1,7 @@
-"""Commands about a saved network: import, invert, sweep, certify."""
+"""Commands about a saved network: import, invert, sweep, play."""
 
 import argparse
-import time
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,29 +13,23 @@ from .arguments import (
     add_network,
     check_outputs,
     check_writable,
-    find_class,
     open_with_images,
     read_method,
     read_seed,
     read_targets,
+    said_of_file,
     show_number,
     use_hardware,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ..certification import Certificate
+    from ..data import Dataset
     from ..evaluation import Scores
     from ..methods import Result
     from ..network.files import NetworkFile
-    from .arguments import Opened
     from .console import Terminal
 
 _MOST_VALUES = 10_000
-_PICTURES = (".png", ".jpg", ".jpeg")
-_MOST_NUMBERS = 2**28  # bytes of an .npy file with one image
-_MOST_SECONDS = 10**7
 
 
 def add_invert(commands: Any) -> None:
@@ -359,188 +353,63 @@ def _as_in_the_book(network: "NetworkFile") -> bool:
     return sigmoids and not model.bias and not folded and book_range
 
 
-def add_certify(commands: Any) -> None:
-    """Add ``jaxbq certify``."""
+def add_play(commands: Any) -> None:
+    """Add ``jaxbq play``."""
     command = commands.add_parser(
-        "certify",
-        help="the best picture, and a proof of how far it is from the best possible",
-        description="Search the image that a network with one hidden layer answers most to, and "
-        "prove how much more any other image could reach. By default for every class; see "
-        "docs/certificates.md.",
-        epilog="example: jaxbq certify digits.safetensors --target 3 --seconds 30 --out 3.npz",
+        "play",
+        help="make an interactive page: move the target, watch every layer, draw",
+        description="Write one HTML file with a network inside, and open it. There you move the "
+        "target, draw a start, choose a method, and watch every layer. The page needs no server "
+        "and sends no requests. The default network is 784-200-10, trained on the embedded digits.",
+        epilog="example: jaxbq play digits.safetensors --data mnist-10k --html play.html",
     )
     command.add_argument(
-        "weights", metavar="WEIGHTS", help="network file, as other commands take it"
-    )
-    command.add_argument(
-        "--verify", metavar="FILE", help="compute anew what a certificate proves, and nothing else"
+        "weights", metavar="NETWORK", nargs="?", help="network file, as for other commands"
     )
     add_foreign(command)
-    _add_question(command)
-    command.add_argument("--out", metavar="FILE", help="certificate to write, of one target, .npz")
-    command.add_argument("--figure", metavar="FILE", help="pictures to write, .png or .pdf")
-    command.set_defaults(command=_certify, precision="float64")
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="data set for training images and examples, as for other commands (default: mnist-10k "
+        "if it fits)",
+    )
+    command.add_argument(
+        "--html", metavar="FILE", default="play.html", help="page to write (default: play.html)"
+    )
+    command.add_argument("--no-open", action="store_true", help="do not open it in a browser")
+    command.set_defaults(command=_play, precision="float32")
 
 
-def _add_question(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("what is asked")
-    group.add_argument(
-        "--target", metavar="CLASS", action="append", default=[], help="class by name"
-    )
-    group.add_argument(
-        "--objective",
-        choices=("logit", "margin", "difference"),
-        default="logit",
-        help="the target's logit, by how much it exceeds the best of the others, or that of "
-        "--other (default: logit)",
-    )
-    group.add_argument("--other", metavar="CLASS", help="the other class of a difference")
-    group.add_argument(
-        "--around",
-        metavar="IMAGE",
-        help="only images near this one: .png, .jpg, .npy, or the number of a test image of --data",
-    )
-    group.add_argument("--radius", type=float, help="how near, in units of the pixels")
-    group.add_argument(
-        "--norm",
-        choices=("linf", "l2"),
-        default="linf",
-        help="linf: no pixel is further; l2: the Euclidean distance (default: linf)",
-    )
-    group.add_argument("--data", metavar="SOURCE", help="images, as for other commands")
-    group.add_argument(
-        "--seconds", type=float, default=60.0, help="for each target, after compiling (default: 60)"
-    )
-    group.add_argument(
-        "--gap", type=float, default=0.05, help="(proven − found) / proven to stop at (0.05)"
-    )
-    group.add_argument("--seed", type=int, default=0, help="of the random starts")
+def _play(chosen: argparse.Namespace) -> None:
+    import webbrowser
 
-
-def _certify(chosen: argparse.Namespace) -> None:
-    from ..certification import verify
+    from ..network.files import save_network
+    from ..play import demo_network, make_page
     from ..runtime.devices import computing
+    from ..runtime.files import write_text
     from .console import Terminal
 
-    check_outputs(chosen.out, chosen.figure)
+    page = Path(chosen.html)
+    check_writable(page)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
+    if chosen.weights is None and chosen.data is not None:
+        raise JaxbqError("--data needs a network; give its file too")
+    data: Dataset | None
     with computing(chosen.precision), Terminal() as terminal:
-        opened = open_with_images(chosen, terminal.say)
-        network = opened.network
-        if chosen.verify is None:
-            _search(chosen, opened, terminal)
-            return
-        space = network.space
-        found = verify(chosen.verify, network.model, network.params)
-        if (found.claim.low, found.claim.high) != (space.low, space.high):
-            raise JaxbqError(
-                f"{chosen.verify}: is for pixels in [{found.claim.low:g}, {found.claim.high:g}], "
-                f"the network's are in [{space.low:g}, {space.high:g}]"
-            )
-        terminal.say(f"{_asked(found, network.class_names)}: {found.sentence}")
-        terminal.say(f"verified: every part of the set bounded anew, {found.leaves} in all")
-
-
-def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -> None:
-    from ..certification import certify
-
-    network = opened.network
-    names = network.class_names
-    targets = [find_class(name, names) for name in chosen.target or names]
-    if chosen.out and len(targets) > 1:
-        raise JaxbqError("--out takes the certificate of one class; give one --target")
-    if not (0 <= chosen.seconds <= _MOST_SECONDS and 0 <= chosen.gap < 1):
-        raise JaxbqError("--seconds must be at least 0, --gap at least 0 and below 1")
-    other = None if chosen.other is None else find_class(chosen.other, names, "--other")
-    around = None if chosen.around is None else _image(chosen, opened)
-    made, rows = [], []
-    for target in targets:
-        begun = time.monotonic()
-        found = certify(
-            network.model,
-            network.params,
-            target,
-            space=network.space,
-            objective=chosen.objective,
-            other=other,
-            around=around,
-            radius=chosen.radius,
-            norm=chosen.norm,
-            seconds=chosen.seconds,
-            gap=chosen.gap,
-            seed=read_seed(chosen.seed),
-        )
-        made.append(found)
-        rows.append(
-            [
-                names[target],
-                f"{found.found:.4f}",
-                f"{found.proven:.4f}",
-                f"{100 * found.gap:.2f} %" if found.found > 0 else "",
-                str(found.leaves),
-                f"{time.monotonic() - begun:.1f}",
-            ]
-        )
-        terminal.say(f"{_asked(found, names)}: {found.sentence}")
-    columns = ["target", "found", "proven", "gap", "parts", "seconds"]
-    terminal.table("largest value over the set: found and proven", columns, rows)
-    # Below 0 a share of the bound says nothing.
-    if len(made) > 1 and all(found.found > 0 for found in made):
-        terminal.say(f"mean gap {100 * sum(found.gap for found in made) / len(made):.2f} %")
-    if chosen.out:
-        made[0].save(chosen.out)
-        terminal.say(f"saved {chosen.out}")
-    if chosen.figure:
-        _draw(made, network, Path(chosen.figure))
-        terminal.say(f"saved {chosen.figure}")
-
-
-def _draw(made: "list[Certificate]", network: "NetworkFile", file: Path) -> None:
-    import numpy as np
-
-    from ..report import image_grid, save_figure
-    from ..report.images import ImageRow
-
-    images = np.stack([found.image for found in made])
-    outputs = np.asarray(network.model.apply(network.params, images))
-    targets = [found.claim.target for found in made]
-    titles, right = [network.class_names[k] for k in targets], list(outputs.argmax(1) == targets)
-    row = ImageRow(f"largest {made[0].claim.objective} found", images, outputs, titles, right)
-    save_figure(image_grid([row], network.space, network.class_names), file)
-
-
-def _asked(found: "Certificate", names: tuple[str, ...]) -> str:
-    claim = found.claim
-    name = names[claim.target]
-    if claim.objective == "difference":
-        return f"logit of {name} − logit of {names[claim.other]}"
-    return f"{claim.objective} of {name}"
-
-
-def _image(chosen: argparse.Namespace, opened: "Opened") -> "np.ndarray":
-    """Read the image to stay near."""
-    import numpy as np
-
-    from ..data.image_folder import read_picture
-    from ..runtime.archives import read_npy
-
-    space, name = opened.network.space, chosen.around
-    if name.isdigit():
-        if opened.data is None:
-            raise JaxbqError(f"--around {name}: is a test image of which data? give --data")
-        images = opened.data.test_images
-        if int(name) >= len(images):
-            raise JaxbqError(f"--around {name}: the data have test images 0 to {len(images) - 1}")
-        return np.asarray(images[int(name)], np.float64)
-    path = Path(name)
-    if path.suffix.lower() == ".npy":
-        read = read_npy(path, _MOST_NUMBERS)
-        if read.dtype.kind not in "biuf" or read.size != space.pixels:
-            raise JaxbqError(f"--around {name}: give an array of {space.pixels} numbers")
-        return read.astype(np.float64).reshape(-1)
-    if path.suffix.lower() not in _PICTURES:
-        raise JaxbqError(f"--around {name}: give a .png, .jpg or .npy file, or a number and --data")
-    picture = read_picture(path, grey=len(space.shape) == 2)
-    if picture.shape != space.shape:
-        sizes = ["×".join(map(str, shape)) for shape in (picture.shape, space.shape)]
-        raise JaxbqError(f"--around {name}: is {sizes[0]}, the network takes {sizes[1]}")
-    return space.low + picture.reshape(-1) / 255.0 * (space.high - space.low)
+        if chosen.weights is None:
+            terminal.say("no network given: using 784-200-10, trained on mnist-10k")
+            network, data = demo_network()
+            source = str(page.with_suffix(".safetensors"))
+            save_network(source, network)
+            terminal.say(f"saved {source}, for the commands on the page")
+        else:
+            network, data, _, _ = open_with_images(chosen, terminal.say, default="mnist-10k")
+            source = shlex.join([chosen.weights, *said_of_file(chosen)])
+        title = Path(chosen.weights or source).name
+        name = (chosen.data or "mnist-10k") if data is not None else ""
+        made = make_page(network, data, title=title, source=source, data_name=name)
+        write_text(page, made.text)
+    terminal.say(f"saved {page}")
+    if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
+        terminal.say("no browser found; open the file in one")

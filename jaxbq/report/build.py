@@ -1,6 +1,6 @@
 """The report of a run: figures, tables and the page, from its files alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ from ..errors import JaxbqError
 from ..experiment.finished import Run
 from ..methods import Result
 from ..options import describe, get_option, varied
+from ..runtime.timing import phase
 from .curves import CurvePoint, TradeOff, curve_figure, trade_off_figure, training_curve
 from .images import ImageRow, image_grid, shared_start
 from .page import write_page
@@ -21,7 +22,12 @@ _MOST_ROWS = 10
 _USUAL = Style()
 
 
-def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
+def build(
+    run: Run,
+    style: Style = _USUAL,
+    across: str = "fidelity",
+    before_page: Callable[[], None] | None = None,
+) -> None:
     """Make the report of a run: figures, tables and the page.
 
     The same files give the same bytes.
@@ -30,6 +36,7 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
         run: that is finished.
         style: of the figures.
         across: the score that lies across in the plane, ``fidelity`` or ``specificity``.
+        before_page: writes what the page is to show of the time until then.
 
     Raises:
         JaxbqError: the folder lacks a file or one is damaged; or nothing is known of that score.
@@ -41,13 +48,18 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
         )
     for network in run.networks:
         run.results(network)  # so that a damaged run has no half a report
-    for name, figure in _figures(run, style.inches, across):
-        save_all(figure, run.folder.figures / name, style)
-        if name.startswith("path-"):
-            result = run.first[int(name.removeprefix("path-")) - 1]
-            save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
-    write_tables(run)
-    write_page(run)
+    with phase("figures"):
+        for name, figure in _figures(run, style.inches, across):
+            save_all(figure, run.folder.figures / name, style)
+            if name.startswith("path-"):
+                result = run.first[int(name.removeprefix("path-")) - 1]
+                save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
+    with phase("tables"):
+        write_tables(run)
+    if before_page:
+        before_page()
+    with phase("page"):
+        write_page(run)
 
 
 def _figures(run: Run, width: float | None, across: str) -> Iterator[tuple[str, Any]]:

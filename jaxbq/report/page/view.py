@@ -26,9 +26,11 @@ from ..words import (
     share,
 )
 from .gallery import CONTROL_NAMES
+from .sections import Table
 
 LEVEL = 0.05
 _MOST_CLASSES, _MOST_NAMED = 20, 3
+_LEAST = 0.05  # seconds of a phase that is shown
 # Inches of the plane: on a wide screen, and on a narrow one.
 _PLANES = {"wide": 5.4, "narrow": 3.4}
 _PLANE = "Fidelity and readability of every method; the same numbers are in the list and the table."
@@ -37,12 +39,15 @@ _FILES = {
     "environment.json": "versions, device, checksum of the data",
     "scores.csv": "all scores, one row an image",
     "cost.csv": "seconds, steps and operations of every network and method",
+    "timing.json": "seconds that the run took, by phase",
     "spread.csv": "how the samples of a target differ",
     "judges.json": "the judges, and what they do with noise",
     "transfer.json": "the networks that transfer is measured with",
     "naturalness.json": "what real test images score",
     "autoencoders.json": "what autoencoders make of test images",
     "nearest.npz": "the training images nearest to every image",
+    "certificates.csv": "what is found and proven of the largest logits",
+    "certificates": "the proofs, which jaxbq certify --verify computes anew",
     "traces.json": "the way back through the layers",
     "networks": "weights, and what every epoch of training gave",
     "inversions": "images, outputs and diagnostics of every network and method",
@@ -73,7 +78,21 @@ _QUALITIES = (
     ),
 )
 _RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
-_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:])
+_BOUND = (
+    Column(
+        "below_bound",
+        "Below the bound",
+        "logits that it lacks of what no image in the pixel range can exceed, proven",
+        plain,
+        False,
+    ),
+    Column(
+        "share_of_bound",
+        "Share of the bound",
+        "the same as a share; unknown where a logit is below 0, of which a share says nothing",
+    ),
+)
+_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:], *_BOUND)
 _COSTS = (
     Column("run", "Seconds", "computing, a network, compilation left out", plain, False),
     Column("compile", "Compiling", "seconds a network", plain, False),
@@ -200,6 +219,43 @@ def _word(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_word(v)}" for key, v in value.items() if v is not None)
     return ", ".join(map(_word, value)) if isinstance(value, list | tuple) else str(value)
+
+
+_PHASES = {
+    "import": "importing Python packages",
+    "data": "reading the data",
+    "training": "training the networks",
+    "compile": "compiling programs",
+    "autoencoders": "training autoencoders, or reading them",
+    "invert": "computing the images",
+    "certify": "proving what no image exceeds",
+    "judges": "training judges, or reading them",
+    "panel": "training the panel of transfer, or reading it",
+    "naturalness": "measuring real test images",
+    "score": "scoring the images",
+    "figures": "drawing figures",
+    "tables": "writing tables",
+}
+
+
+def timing(run: Run) -> Table | None:
+    """Say where the seconds of the run went, the longest first; None where that was not kept."""
+    # What goes on while this is written would be another number afterwards.
+    shown = {name: seconds for name, seconds in run.timing.items() if name in _PHASES}
+    total = sum(shown.values())
+    if not total:
+        return None
+    lines = [
+        [_PHASES[name], f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
+        for name, seconds in sorted(shown.items(), key=lambda each: -each[1])
+        if seconds >= _LEAST
+    ]
+    caption = (
+        "Seconds that one waited. What another thread made meanwhile counts only while it was "
+        "waited for. The time for this page, and what belongs to no phase, are in timing.json."
+    )
+    total_line = ["together", f"{total:.1f}", "100 %"]
+    return Table.of(caption, ["Phase", "Seconds", "Share"], [*lines, total_line])
 
 
 def _files(run: Run) -> Iterator[tuple[str, str, str]]:
