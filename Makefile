@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs
 # JAX for NVIDIA GPUs where there is one; `make EXTRAS= …` leaves it out.
 EXTRAS ?= $(if $(shell command -v nvidia-smi),[cuda])
 
-.PHONY: demo docs test slow coverage check format smoke wheel fuzz peers bench clean
+.PHONY: demo docs test slow coverage check format smoke wheel fuzz peers bench gpu-check clean
 
 # First the network of the book, then all methods on a modern one.
 demo: $(CORE)
@@ -74,6 +74,10 @@ peers: $(DEV)
 # jaxbq beside its peers; leave the machine alone meanwhile.
 bench: peers
 	$(VENV)/bin/python -m benchmarks benchmarks/benchmark.toml
+
+# All that a GPU has to show, in eight minutes: runs/gpu-check/table.md.
+gpu-check: $(DEV)
+	$(VENV)/bin/python scripts/gpu_check.py
 
 clean:
 	rm -rf $(VENV) runs

@@ -47,7 +47,7 @@ def test_the_page_names_the_layers_in_their_order_and_targets_that_there_are():
     (listed,) = re.findall(r"below its own:\n(.*?)\. `tests/test_layers", PAGE, re.S)
     assert re.findall(r"`(\w+)`", listed) == LAYERS
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)|`make (\w+)", PAGE, re.M):
+    for target in re.findall(r"^make ([\w-]+)|`make ([\w-]+)", PAGE, re.M):
         assert re.search(rf"^(\w+ )*{max(target)}( \w+)*:", makefile, re.M), target
 
 

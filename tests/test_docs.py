@@ -15,8 +15,8 @@ from scipy.special import logit
 
 import jaxbq
 from jaxbq.cli import _parser, main
-from jaxbq.cli.arguments import changes, read_method
-from jaxbq.cli.bundled import find_config
+from jaxbq.cli.arguments import read_method
+from jaxbq.cli.experiments import changes, find_config
 from jaxbq.cli.networks import _read_values
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs

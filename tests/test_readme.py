@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import jaxbq
-from jaxbq.cli.bundled import bundled_configs
+from jaxbq.cli.experiments import bundled_configs
 from scripts.site import pages
 
 ROOT = Path(__file__).parent.parent

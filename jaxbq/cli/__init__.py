@@ -10,11 +10,9 @@ from typing import Any
 
 from ..errors import JaxbqError
 from ..runtime import interrupts
-from . import starting
-from .arguments import MISTAKE, Parser, complain, unswept
-from .bundled import add_configs
+from .arguments import MISTAKE, Parser, announced, complain, unswept
 from .certificates import add_certify
-from .experiments import add_compare, add_report, add_run, add_train
+from .experiments import add_compare, add_configs, add_report, add_run, add_train
 from .inspection import add_explain, add_trace
 from .networks import add_import, add_invert, add_play, add_sweep
 
@@ -40,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if chosen.light:
                 chosen.command(chosen)
             else:
-                with starting.announced():
+                with announced():
                     _do(chosen)
     except JaxbqError as mistake:
         complain(f"jaxbq: error: {' '.join(str(mistake).split())}")

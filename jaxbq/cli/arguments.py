@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
 import gc
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..errors import JaxbqError
-from .hardware import add_hardware, add_precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from ..network.mlp import MLP
 
 MISTAKE = 2
+MOST_DEVICES = 1024
+_GPUS = ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
 # Names of --method, written out: to ask the methods themselves would load JAX for --help.
 METHODS = (
     *("transpose", "pseudo_inverse", "preimage", "ascent", "decoder", "exemplars", "exemplar_mean"),
@@ -57,6 +57,30 @@ def break_text(text: str, width: int, indent: str = "") -> list[str]:
     )
 
 
+@contextlib.contextmanager
+def announced() -> Iterator[None]:
+    """Say in a terminal that JAX is being loaded, and leave no trace of that afterwards.
+
+    JAX takes seconds to load; this needs nothing but Python.
+    """
+    _write_at_once("loading JAX …\r")
+    try:
+        yield
+    finally:
+        erase_announcement()
+
+
+def erase_announcement() -> None:
+    """Take the line away: there is something to show."""
+    _write_at_once("\r\x1b[2K")
+
+
+def _write_at_once(text: str) -> None:
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 class _Help(argparse.HelpFormatter):
     """Help whose lines end between words; argparse's own breaks names at their hyphens."""
 
@@ -79,23 +103,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Help, **options)
         # A vector such as -0.9,0.1 is a value, no option.
         self._negative_number_matcher = re.compile(r"^-\d|^-\.\d")
-
-
-def add_config(command: argparse.ArgumentParser) -> None:
-    """Take a config and changes to it."""
-    command.add_argument(
-        "config",
-        metavar="CONFIG",
-        help="TOML file, or the name of a config that `jaxbq configs` lists",
-    )
-    command.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one option; may be given more than once: training.epochs=5, "
-        "methods.1.steps=200",
-    )
 
 
 def add_network(command: argparse.ArgumentParser) -> None:
@@ -448,7 +455,7 @@ def open_with_images(
         say: is given every line.
         default: data to check the network on where none is named, if they fit it.
     """
-    from ..data import Reference
+    from ..data import Reference, load_named
     from ..diagnosis import ClassesDisagreeError, open_mended
     from ..network.files import is_native, open_network
     from ..runtime.devices import type_of
@@ -460,7 +467,7 @@ def open_with_images(
         network = open_network(chosen.weights, dtype, **said)
     if name is not None:
         try:
-            data = load_named(name, chosen.shape, chosen.pixel_range, network)
+            data = load_named(name, chosen.shape, chosen.pixel_range, network and network.space)
             most = _MOST_FIXES if chosen.fix else 0
             network, seen, found, fixes = open_mended(chosen.weights, data, dtype, said, most)
             for changes in fixes:
@@ -508,42 +515,78 @@ def _say_assumed(
         say(f"note: {note}")
 
 
-def load_named(
-    name: str,
-    shape: Sequence[int] | None = None,
-    pixel_range: Sequence[float] | None = None,
-    network: "NetworkFile | None" = None,
-) -> "Dataset":
-    """Load a data set by its name, or from the folder or file that it is in.
+def add_hardware(command: argparse.ArgumentParser) -> None:
+    """Take what the work is done on."""
+    group = command.add_argument_group("hardware")
+    group.add_argument(
+        "--devices",
+        metavar="N",
+        type=int,
+        help="share images and batches among the first N GPUs (default: all); a CPU is one device",
+    )
+    group.add_argument("--platform", choices=("cpu", "gpu"), help="default: a GPU if JAX finds one")
 
-    Args:
-        name: as ``--data`` has it.
-        shape: of one image, where it was said.
-        pixel_range: that a foreign network was trained on, where it was said.
-        network: one that says both itself.
+
+def add_precision(command: argparse.ArgumentParser, default: str | None) -> None:
+    """Take the precision; None as ``default`` leaves it to the config."""
+    command.add_argument(
+        "--precision",
+        choices=("float32", "float64", "tf32"),
+        default=default,
+        help="precision of the computation; tf32: float32, but a GPU may round the matrix products "
+        "of an ascent (on a CPU tf32 is float32)"
+        + ("" if default else "; replaces the config's, so the run folder is a new one"),
+    )
+
+
+def use_hardware(chosen: argparse.Namespace) -> None:
+    """Set up what was chosen, before anything is computed.
+
+    Raises:
+        JaxbqError: there is no such device.
     """
-    from ..data import USUAL_RANGES, Arrays, ImageSpace, source_of
+    if chosen.devices is not None and not 1 <= chosen.devices <= MOST_DEVICES:
+        raise JaxbqError(f"--devices {chosen.devices}: use a whole number from 1 to {MOST_DEVICES}")
+    if chosen.devices is None and chosen.platform is None:
+        return
+    import jax
 
-    if network is not None:
-        source = source_of(name, space=network.space)
-        pixel_range = network.space.low, network.space.high
-    else:
-        source = source_of(name, space=ImageSpace(tuple(shape or ())))
-    if not isinstance(source, Arrays) or pixel_range is None:
-        return source.load()
-    ends = float(pixel_range[0]), float(pixel_range[1])
-    meant = dataclasses.replace(source, pixel_range=ends)
+    settings: dict[str, Any] = {}
+    if chosen.platform is not None:
+        # None: JAX looks for a GPU first, and keeps the CPU too, which fetches exemplars.
+        settings["jax_platforms"] = "cpu" if chosen.platform == "cpu" else None
+    if chosen.devices is not None:
+        settings |= dict.fromkeys(_GPUS, ",".join(map(str, range(chosen.devices))))
+    for name, value in settings.items():
+        try:
+            jax.config.update(name, value)
+        except RuntimeError:
+            continue  # JAX knows its devices already; whether they do, is seen next
+    _check_found(chosen)
+
+
+def _check_found(chosen: argparse.Namespace) -> None:
+    import jax
+
     try:
-        data = source.load()
-    except JaxbqError:
-        # Bytes that end at 16, say: who named the range knows what they mean.
-        with contextlib.suppress(JaxbqError):
-            return meant.load()
-        raise
-    # Where a range was read off the least and greatest pixel, the network knows better.
-    return data if data.pixel_range in USUAL_RANGES else meant.load()
-
-
-def changes(chosen: argparse.Namespace) -> list[str]:
-    """List all changes to a config: those of ``--set``, then the precision."""
-    return [*chosen.set, *([f'precision="{chosen.precision}"'] if chosen.precision else [])]
+        found = jax.local_devices()
+        kind = jax.default_backend()
+    except RuntimeError as fault:
+        reason = str(fault).splitlines()[0]
+        raise JaxbqError(
+            f"JAX cannot start its devices ({reason}); leave --devices out, or use --platform cpu"
+        ) from None
+    if chosen.platform == "gpu" and kind != "gpu":
+        raise JaxbqError(
+            "--platform gpu: JAX finds no GPU; install its driver and pip install 'jaxbq[cuda]', "
+            "or use --platform cpu"
+        )
+    if chosen.platform == "cpu" and kind != "cpu":
+        raise JaxbqError(
+            "--platform cpu: JAX already runs on another platform; set JAX_PLATFORMS=cpu"
+        )
+    if chosen.devices is not None and len(found) < chosen.devices:
+        raise JaxbqError(
+            f"--devices {chosen.devices}: JAX finds {len(found)} of "
+            f"platform {kind}; use at most that many"
+        )

@@ -16,8 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..runtime import interrupts
-from . import starting
-from .arguments import break_text
+from .arguments import break_text, erase_announcement
 
 if TYPE_CHECKING:
     from ..training import EpochMetrics
@@ -45,7 +44,7 @@ class Terminal:
             disable=not self._rich,
         )
         self._tasks: dict[str, TaskID] = {}
-        starting.erase()
+        erase_announcement()
 
     def __enter__(self) -> "Terminal":
         self._bars.start()

@@ -1,23 +1,27 @@
-"""Commands about a config or its run folder: run, train, report, compare."""
+"""Commands about a config or its run folder: run, configs, train, report, compare."""
 
 import argparse
 import contextlib
+import difflib
 import math
+import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import JaxbqError
 from .arguments import (
-    add_config,
-    changes,
+    MOST_DEVICES,
+    add_hardware,
+    add_precision,
     check_writable,
     show_number,
     unswept,
+    use_hardware,
 )
-from .bundled import find_config
-from .hardware import MOST_DEVICES, add_hardware, add_precision, use_hardware
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -25,6 +29,80 @@ if TYPE_CHECKING:
     from ..experiment.cells import Executor
     from ..experiment.finished import Run
     from .console import Terminal
+
+
+class Bundled(NamedTuple):
+    """A config of the package.
+
+    Args:
+        path: its file.
+        time: that it takes on two cores, like ``about 15 s``.
+        shows: what, in one sentence.
+    """
+
+    path: Path
+    time: str
+    shows: str
+
+
+def bundled_configs() -> dict[str, Bundled]:
+    """List the bundled configs by name, like ``quickstart`` and ``studies/mush``."""
+    package = Path(str(resources.files("jaxbq")))
+    # A wheel has them in the package; a checkout, which an editable installation is, beside it.
+    folder = next(f for f in (package / "configs", package.parent / "configs") if f.is_dir())
+    paths = sorted(folder.rglob("*.toml"), key=lambda path: (len(path.parts), path))
+    return {
+        str(path.relative_to(folder).with_suffix("").as_posix()): _about(path) for path in paths
+    }
+
+
+def find_config(given: str) -> Path:
+    """Take a path for itself and the name of a bundled config for its file.
+
+    Raises:
+        JaxbqError: there is neither, but a bundled config of nearly that name.
+    """
+    path, bundled = Path(given), bundled_configs()
+    if path.is_file():
+        return path
+    if given in bundled:
+        return bundled[given].path
+    if not path.exists() and (near := difflib.get_close_matches(given, bundled, n=1)):
+        raise JaxbqError(f"{given}: no such file or included config; did you mean {near[0]}?")
+    return path
+
+
+def _about(path: Path) -> Bundled:
+    """Read the comment that every bundled config begins with."""
+    head = re.match(r"(#.*\n)*", path.read_text())
+    said = " ".join(line[1:].strip() for line in head[0].splitlines()) if head else ""
+    shows, time = (
+        re.search(r"Shows: (.*?)\. Expect:", said),
+        re.search(r"Time: (.*?) on two cores", said),
+    )
+    return Bundled(path, time[1] if time else "", shows[1] if shows else "")
+
+
+def add_config(command: argparse.ArgumentParser) -> None:
+    """Take a config and changes to it."""
+    command.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="TOML file, or the name of a config that `jaxbq configs` lists",
+    )
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one option; may be given more than once: training.epochs=5, "
+        "methods.1.steps=200",
+    )
+
+
+def changes(chosen: argparse.Namespace) -> list[str]:
+    """List all changes to a config: those of ``--set``, then the precision."""
+    return [*chosen.set, *([f'precision="{chosen.precision}"'] if chosen.precision else [])]
 
 
 def add_run(commands: Any) -> None:
@@ -429,3 +507,30 @@ def without_cluster(given: "Sequence[str]") -> list[str]:
             kept.append(word)
         skip = known and not equals and name != "--insecure"
     return kept
+
+
+def add_configs(commands: Any) -> None:
+    """Add ``jaxbq configs``."""
+    command = commands.add_parser(
+        "configs",
+        help="list the included configs, or print one",
+        description="List the configs that come with jaxbq: what each shows, and how long it takes "
+        "on two cores. With NAME, print that config, as a start for your own.",
+        epilog="example: jaxbq configs quickstart > mine.toml",
+    )
+    command.add_argument("name", metavar="NAME", nargs="?", help="config to print")
+    command.set_defaults(command=_configs, light=True)
+
+
+def _configs(chosen: argparse.Namespace) -> None:
+    found = bundled_configs()
+    if chosen.name is None:
+        from .console import Terminal
+
+        rows = [[name, one.time, one.shows] for name, one in found.items()]
+        title = "configs that come with jaxbq; run one with jaxbq run NAME; times on two cores"
+        Terminal().table(title, ["name", "time", "shows"], rows)
+    elif chosen.name in found:
+        sys.stdout.write(found[chosen.name].path.read_text())
+    else:
+        raise JaxbqError(f"{chosen.name}: no such config; choose one of {', '.join(found)}")

@@ -18,8 +18,8 @@ from .arguments import (
     repeated,
     show_number,
     show_short,
+    use_hardware,
 )
-from .hardware import use_hardware
 
 if TYPE_CHECKING:
     import numpy as np

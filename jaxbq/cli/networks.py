@@ -19,8 +19,8 @@ from .arguments import (
     read_targets,
     said_of_file,
     show_number,
+    use_hardware,
 )
-from .hardware import use_hardware
 
 if TYPE_CHECKING:
     from ..data import Dataset

@@ -1,7 +1,9 @@
 """Where images come from: one options class a source, each with ``load``."""
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +21,7 @@ from .mnist import read_idx
 
 FOLDER_VARIABLE = "JAXBQ_DATA"
 _BOOK_RANGE = (0.01, 1.0)
-USUAL_RANGES = ((0.0, 1.0), _BOOK_RANGE, (-1.0, 1.0), (0.0, 255.0))
+_USUAL_RANGES = ((0.0, 1.0), _BOOK_RANGE, (-1.0, 1.0), (0.0, 255.0))
 
 _ROLES = {
     "training images": ("train-images",),
@@ -150,6 +152,43 @@ def source_of(name: str, *, space: ImageSpace | None = None) -> AnySource:
         f"{shown(name)}: {what}; name mnist-10k, mnist, digits, an .npz or .csv file, a folder of "
         "IDX files, or a folder with one folder of images a class"
     )
+
+
+def load_named(
+    name: str,
+    shape: Sequence[int] | None = None,
+    pixel_range: Sequence[float] | None = None,
+    space: ImageSpace | None = None,
+) -> Dataset:
+    """Load a data set by its name, or from the folder or file that it is in.
+
+    Args:
+        name: as for :func:`source_of`.
+        shape: of one image, where it was said.
+        pixel_range: that a network was trained on, where it was said.
+        space: images of a network that says both itself.
+
+    Raises:
+        JaxbqError: there is no such source, or it cannot be read.
+    """
+    if space is not None:
+        source = source_of(name, space=space)
+        pixel_range = space.low, space.high
+    else:
+        source = source_of(name, space=ImageSpace(tuple(shape or ())))
+    if not isinstance(source, Arrays) or pixel_range is None:
+        return source.load()
+    ends = float(pixel_range[0]), float(pixel_range[1])
+    meant = dataclasses.replace(source, pixel_range=ends)
+    try:
+        data = source.load()
+    except JaxbqError:
+        # Bytes that end at 16, say: who named the range knows what they mean.
+        with contextlib.suppress(JaxbqError):
+            return meant.load()
+        raise
+    # Where a range was read off the least and greatest pixel, the network knows better.
+    return data if data.pixel_range in _USUAL_RANGES else meant.load()
 
 
 def load_folder(

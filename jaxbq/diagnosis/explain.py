@@ -307,7 +307,8 @@ def _preimage(measured: Measurements) -> Answer:
             "image solved for is one that is answered so, not what the class looks like."
         )
     numbers = (
-        f"{outputs} equations, {pixels} pixels: from grey {count} of {number} targets reached in "
+        f"{outputs} equation{'' if outputs == 1 else 's'}, {pixels} pixels: from grey {count} of "
+        f"{number} targets reached in "
         f"{np.median(way.result.iterations[:, 0]):g} steps (median); {way.summary}."
     )
     return Answer("preimage", question, verdict, picture, numbers, _invert(PREIMAGE))

@@ -27,6 +27,7 @@ _OUTPUTS = ("sigmoid", "softmax", "tanh", "identity")
 _RANGES = ((0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 255.0))
 _BETTER = 0.05  # a gain in accuracy that is worth telling
 _CLEARER = 0.8  # what a distance must shrink to, to be worth telling
+_FAR = 3.0  # times the distance of what is meant: more than noise or too little training explain
 _TOLD = 0.01  # and by how much: of a network that is never wrong nothing can be told
 _SURE = 3.0  # standard errors
 _ALIKE = 0.015  # accuracies that do not differ
@@ -129,14 +130,14 @@ def most_frequent(labels: Int[np.ndarray, " n"]) -> float:
 
 
 def _explains(other: Reading, own: Reading, chance: float) -> bool:
-    if at_chance(other.accuracy, chance):
+    if at_chance(other.accuracy, chance) or other.accuracy < own.accuracy - _ALIKE:
         return False
     if other.accuracy > own.accuracy + _BETTER:
         return True
-    if other.accuracy < own.accuracy - _ALIKE:
-        return False
+    if len(other.changes) > 1:
+        return other.distance < own.distance / _FAR
     # Which output is likely is decided already; see _likely_output.
-    if "output" in other.changes:
+    if tuple(other.changes) == ("output",):
         return own.distance > _TOLD
     if other.distance < min(_CLEARER * own.distance, own.distance - _TOLD):
         return _surely_nearer(other, own)
@@ -176,10 +177,18 @@ def plausibility(
     own = _judged("as it is", {}, model.output, logits, labels, size)
     found = []
     for what, changes, changed, other, seen in _alternatives(model, layers, images, data):
-        if not set(settled) & set(changes):
-            size, values = _logits(changed, other, seen)
-            found.append(_judged(what, changes, model.output, values, labels, size))
-    likely = _likely_output(logits, labels)
+        if set(settled) & set(changes):
+            continue
+        size, values = _logits(changed, other, seen)
+        found.append(_judged(what, changes, model.output, values, labels, size))
+        # Files of weights alone name neither activation: a common pair is one mistake.
+        if changes.get("hidden") in _USUAL[:3] and "output" not in settled:
+            likely = _likely_output(values, labels, model.output)
+            if likely != model.output:
+                both = {**changes, "output": likely}
+                named = f"{what}, output {likely}"
+                found.append(_judged(named, both, likely, values, labels, size))
+    likely = _likely_output(logits, labels, model.output)
     if "output" not in settled and likely != model.output:
         found.append(_judged(f"output {likely}", {"output": likely}, likely, logits, labels, size))
     order = class_order(logits, labels)
@@ -218,8 +227,10 @@ def class_order(
     return order
 
 
-def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
+def _likely_output(logits: np.ndarray, labels: np.ndarray, own: str) -> str:
     """Tell what outputs the logits were trained for, from how each reading misses the codes.
+
+    ``own`` is what they are taken for.
 
     Trained on codes as they are, logits are near them. A softmax leaves open what is added to all
     logits of an image, so that as sigmoids they sum to several. Sigmoids do as softmax about as
@@ -229,8 +240,10 @@ def _likely_output(logits: np.ndarray, labels: np.ndarray) -> str:
     missed = {name: reading.distance for name, reading in read.items()}
     if missed["identity"] < min(missed["sigmoid"], missed["softmax"]):
         return "identity"
-    if missed["sigmoid"] > 3 * missed["softmax"]:
+    if missed["sigmoid"] > _FAR * missed["softmax"]:
         return "softmax"
+    if own == "tanh" and missed["tanh"] <= missed["sigmoid"]:
+        return own
     sharper = missed["tanh"] < 0.8 * missed["sigmoid"]
     return "tanh" if sharper and _surely_nearer(read["tanh"], read["sigmoid"]) else "sigmoid"
 
@@ -263,8 +276,9 @@ _USUAL = ("relu", "sigmoid", "tanh", *HIDDEN)
 
 
 def _rank(reading: Reading) -> int:
+    """Count what is taken otherwise, and less usual activations, against a reading."""
     name = reading.changes.get("hidden")
-    return _USUAL.index(name) if name in _USUAL else 0
+    return len(reading.changes) + (_USUAL.index(name) if name in _USUAL else 0)
 
 
 Layers = list[tuple[np.ndarray, np.ndarray | None]]

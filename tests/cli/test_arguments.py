@@ -3,15 +3,11 @@ import gc
 import sys
 from typing import get_args
 
-import numpy as np
 import pytest
 
 from jaxbq import methods
-from jaxbq.cli.arguments import ALIASES, METHODS, PRESETS, load_named, read_method, unswept
-from jaxbq.data import ImageSpace
+from jaxbq.cli.arguments import ALIASES, METHODS, PRESETS, read_method, unswept
 from jaxbq.errors import JaxbqError
-from jaxbq.network.files import NetworkFile
-from jaxbq.network.mlp import MLP
 
 
 def test_no_garbage_is_collected_meanwhile_and_then_it_is_again():
@@ -33,27 +29,6 @@ def test_what_is_imported_already_is_left_alone():
     with unswept("gc"):
         assert gc.isenabled()
     assert gc.get_freeze_count() == kept
-
-
-@pytest.fixture
-def network():
-    return NetworkFile(MLP((4, 2)), (), ImageSpace((2, 2), -0.5, 2.0), ("0", "1"))
-
-
-@pytest.mark.parametrize(
-    ("pixels", "expected"),
-    [
-        # Bytes and shares of the usual ranges mean what they always do …
-        (np.array([0, 255, 128, 7], np.uint8), (0.0, 1.0)),
-        (np.array([0.0, 1.0, 0.5, 0.2]), (0.0, 1.0)),
-        # … others lie in the range that the network was trained on, not in their own.
-        (np.array([-0.4, 1.9, 0.0, 0.3]), (-0.5, 2.0)),
-    ],
-)
-def test_the_range_of_arrays_is_the_usual_one_or_the_networks(tmp_path, network, pixels, expected):
-    path = tmp_path / "own.npz"
-    np.savez(path, images=np.stack([pixels] * 6).reshape(6, 2, 2), labels=np.arange(6) % 2)
-    assert load_named(str(path), network=network).pixel_range == expected
 
 
 def test_names_of_methods_in_the_help_are_those_there_are():

@@ -17,6 +17,7 @@ from jaxbq.data import (
     Mnist,
     Mnist10k,
     Source,
+    load_named,
     mnist,
     source_of,
     sources,
@@ -260,3 +261,20 @@ def test_a_file_of_another_kind_is_not_said_to_be_missing(tmp_path):
     with pytest.raises(JaxbqError, match="not a kind of file that images are read from"):
         source_of(str(tmp_path / "images.xyz"))
     assert source_of("own.csv") == Arrays(path="own.csv")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        # Bytes and shares of the usual ranges mean what they always do …
+        (np.array([0, 255, 128, 7], np.uint8), (0.0, 1.0)),
+        (np.array([0.0, 1.0, 0.5, 0.2]), (0.0, 1.0)),
+        # … others lie in the range that the network was trained on, not in their own.
+        (np.array([-0.4, 1.9, 0.0, 0.3]), (-0.5, 2.0)),
+    ],
+)
+def test_the_range_of_arrays_is_the_usual_one_or_the_networks(tmp_path, pixels, expected):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=np.stack([pixels] * 6).reshape(6, 2, 2), labels=np.arange(6) % 2)
+    space = ImageSpace((2, 2), -0.5, 2.0)
+    assert load_named(str(path), space=space).pixel_range == expected

@@ -65,6 +65,13 @@ def mistakes(data, trained):
         "turned": [({"turned": (2,)}, MODEL, changed(trained, 1, weight=trained[1].weight.T))],
         "hidden": [({"hidden": "relu"}, dataclasses.replace(MODEL, hidden="tanh"), trained)],
         "output": [({"output": "softmax"}, dataclasses.replace(MODEL, output="sigmoid"), trained)],
+        "both activations": [
+            (
+                {"hidden": "relu", "output": "softmax"},
+                dataclasses.replace(MODEL, hidden="sigmoid", output="sigmoid"),
+                trained,
+            )
+        ],
         "class_names": [
             (
                 {"class_names": tuple(map(str, order))},
@@ -76,7 +83,11 @@ def mistakes(data, trained):
 
 
 @pytest.mark.parametrize(
-    "kind", ["pixel_range", "ink", "axes", "turned", "hidden", "output", "class_names"]
+    "kind",
+    [
+        *("pixel_range", "ink", "axes", "turned", "hidden", "output", "both activations"),
+        "class_names",
+    ],
 )
 def test_each_mistake_alone_is_named_first_and_undone(mnist_10k, trained, kind):
     own = plausibility(MODEL, trained, mnist_10k).own
@@ -102,6 +113,14 @@ def test_sigmoids_are_told_from_a_softmax(mnist_10k):
     assert not plausibility(model, params, mnist_10k).doubtful
     found = plausibility(dataclasses.replace(model, output="softmax"), params, mnist_10k)
     assert dict(found.causes[0].changes) == {"output": "sigmoid"}
+
+
+@pytest.mark.parametrize("hidden", ["relu", "sigmoid"])
+def test_outputs_from_minus_one_to_one_are_not_doubted(mnist_10k, hidden):
+    model = MLP((784, 24, 10), hidden, "tanh")
+    training = Training(loss="squared_error", epochs=2, batch_size=64)
+    params = train(model, mnist_10k, training).params
+    assert not plausibility(model, params, mnist_10k).doubtful
 
 
 def test_of_ranges_that_read_alike_the_calm_one_is_meant(mnist_10k):

@@ -71,6 +71,7 @@ def problem(rng):
     return model, params, Codes().matrix(3)
 
 
+@pytest.mark.device
 def test_shapes_range_and_finiteness(found):
     result = found.result
     samples = result.images.shape[1]
@@ -87,6 +88,7 @@ def test_shapes_range_and_finiteness(found):
         assert np.isfinite(values).all()
 
 
+@pytest.mark.device
 def test_outputs_are_those_of_the_returned_images(found):
     model, params, _ = found.problem
     rows = found.result.images.reshape(-1, 30)
@@ -96,6 +98,7 @@ def test_outputs_are_those_of_the_returned_images(found):
     np.testing.assert_allclose(logits, found.result.logits.reshape(-1, 3), atol=1e-12)
 
 
+@pytest.mark.device
 def test_the_same_key_gives_the_same_bits(found):
     np.testing.assert_array_equal(found.result.images, found.again.images)
     np.testing.assert_array_equal(found.result.reasons, found.again.reasons)
@@ -113,6 +116,7 @@ def test_other_targets_compile_nothing_and_do_not_matter(found):
     np.testing.assert_allclose(turned.images[::-1], found.result.images, atol=1e-6)
 
 
+@pytest.mark.device
 def test_a_single_target_gives_what_a_batch_gives(found):
     single = found.ask(found.problem[2][1:2], key=jax.random.key(3))
     np.testing.assert_allclose(single.images[0], found.result.images[1], atol=1e-6)

@@ -13,6 +13,7 @@ from jaxbq.network.mlp import Function, Layer
 from jaxbq.network.targets import Codes
 
 
+@pytest.mark.device
 def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(asked, mnist_10k):
     result = asked(Preimage(start="images"))
     assert result.images.shape == (10, 10, 784)
@@ -34,6 +35,7 @@ def test_a_hundred_of_a_hundred_from_real_digits_to_all_codes(asked, mnist_10k):
     assert np.mean(alike) > 0.7
 
 
+@pytest.mark.device
 def test_a_warm_start_saves_iterations_and_stays_nearer(standard):
     cold = Preimage(start="random", samples=4)
     warm = dataclasses.replace(cold, warm_start=True)
@@ -72,6 +74,7 @@ def test_a_warm_start_that_leads_nowhere_is_left_where_it_was(rng):
     np.testing.assert_allclose(*(r.diagnostics["residual"] for r in found), rtol=1e-3)
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_in_float64_the_residual_is_that_of_the_returned_image(standard, mnist_10k):
     model, params = standard
@@ -136,6 +139,7 @@ def test_three_hidden_layers_and_every_output(rng, hidden, output):
     np.testing.assert_allclose(result.outputs[:, 0], targets, atol=1e-4)
 
 
+@pytest.mark.device
 def test_out_of_reach_is_stationary_never_reached(rng):
     """Weights so small that no image in range can answer the code."""
     model, params = problems.random_network((30, 12, 3), rng, scale=0.01)

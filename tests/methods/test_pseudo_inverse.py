@@ -56,6 +56,7 @@ def test_softmax_takes_the_mean_zero_logits(rng):
     np.testing.assert_allclose(result.logits[inside, 0].sum(axis=-1), 0, atol=1e-7)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)])
 @pytest.mark.parametrize("rank", [None, 3])
 def test_the_four_moore_penrose_conditions(rng, shape, rank):
@@ -144,6 +145,7 @@ def test_diagnostics_are_measured_not_assumed(rng):
     assert result.diagnostics["residual_before_policy"][..., 0].max() < 1e-10
 
 
+@pytest.mark.device
 def test_on_the_trained_network_the_box_keeps_what_clipping_loses(asked):
 
     def right(method):

@@ -44,6 +44,7 @@ def files():
     return sorted(compiled_folder().glob("*-cache"))
 
 
+@pytest.mark.device
 def test_programs_are_kept_for_later():
     jnp.zeros(5).block_until_ready()
     before = {name: getattr(jax.config, name) for name in (PLACE, compiled._LEAST_TIME)}

@@ -10,12 +10,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import problems
 import pytest
 
 import jaxbq
 from jaxbq.cli import main
-from jaxbq.cli.arguments import changes
-from jaxbq.cli.hardware import use_hardware
+from jaxbq.cli.arguments import use_hardware
+from jaxbq.cli.experiments import changes
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_config
 from jaxbq.methods import Reason
@@ -23,6 +24,7 @@ from jaxbq.runtime.devices import (
     chosen_devices,
     computing,
     device_count,
+    full_precision,
     gather_rows,
     map_devices,
     map_rows,
@@ -107,6 +109,34 @@ def test_what_rounded_products_reached_is_checked_in_full():
     assert jaxbq.Preimage().confirmed(reasons, outputs, outputs[:, 0]) is reasons
 
 
+@pytest.mark.device
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_have_the_precision_of_their_type(rng, dtype):
+    one, two = rng.uniform(size=(2, 64, 300)).astype(dtype)
+    with computing(dtype), full_precision():
+        found = np.asarray(jnp.asarray(one) @ jnp.asarray(two).T)
+    wanted = one.astype(float) @ two.T.astype(float)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, wanted, rtol=300 * np.finfo(dtype).eps)
+
+
+@pytest.mark.device
+@pytest.mark.skipif(jax.default_backend() == "cpu", reason="a CPU never rounds factors")
+def test_a_gpu_rounds_in_tf32_and_what_it_answers_is_not_rounded(rng, tiny):
+    one, two = rng.uniform(size=(2, 64, 300)).astype("float32")
+    wanted = one.astype(float) @ two.T.astype(float)
+    with jax.default_matmul_precision("tensorfloat32"):
+        rounded = np.asarray(jnp.asarray(one) @ jnp.asarray(two).T)
+    assert np.abs(rounded / wanted - 1).max() > 1e-5
+    model, params = problems.random_network((30, 3), rng)
+    with computing("tf32"):
+        result = jaxbq.invert(jaxbq.Ascent(), model, params, np.full((1, 3), 0.6), reference=tiny)
+    logits = result.images[0].astype(float) @ np.asarray(params[0].weight, float)
+    logits += np.asarray(params[0].bias, float)
+    np.testing.assert_allclose(result.logits[0], logits, atol=1e-5)
+
+
+@pytest.mark.device
 def test_an_ascent_in_tf32_rounds_its_own_products_alone(tiny):
     model = jaxbq.MLP((30, 3))
     params = model.init(jax.random.key(0), "float32")

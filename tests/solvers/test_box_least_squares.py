@@ -137,6 +137,7 @@ def test_ties_go_to_the_centre(shape, kind):
     np.testing.assert_allclose(answer.solution, near, atol=1e-5)
 
 
+@pytest.mark.device
 def test_exact_ties():
     weight = jnp.ones((4, 1))  # all rows of W alike: the centre-nearest point has equal entries
     answer = solve(weight, jnp.array([[1.0], [2.0], [9.0], [-9.0]]), 0.0, 1.0)
@@ -215,6 +216,7 @@ def test_scale_of_the_problem_does_not_matter(factor):
     np.testing.assert_allclose(scaled.solution, answer.solution, atol=1e-7)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_float32(shape, kind):

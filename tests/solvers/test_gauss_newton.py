@@ -90,6 +90,7 @@ def centred(r):
     return r - r.mean(-1, keepdims=True)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-8), (np.float32, 1e-4)])
 @pytest.mark.parametrize("start", ["digits", "grey", "uniform", "black"])
 def test_all_hundred_codes_are_reached_inside_the_range(mnist, dtype, tolerance, start):
@@ -111,6 +112,7 @@ def test_all_hundred_codes_are_reached_inside_the_range(mnist, dtype, tolerance,
         assert out.iterations.max() <= 20
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("apply", [tanh, sigmoid], ids=["tanh", "sigmoid"])
 @pytest.mark.parametrize("softmax", [False, True])
 def test_three_hidden_layers_reach_what_some_image_gives(apply, softmax):

@@ -46,6 +46,7 @@ def solve(cost, b, low, high, steps, memory=10):
     return [np.asarray(found) for found in _solve(cost, b, low, high, steps, memory)]
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("cost", [rosenbrock, bowl])
 @pytest.mark.parametrize("box", [(-0.3, 0.8), (-np.inf, np.inf)])
 def test_it_ends_where_scipy_does(cost, box, rng):

@@ -102,6 +102,7 @@ def by_hand(residual, images, jacobian, goal):
     return result
 
 
+@pytest.mark.device
 @pytest.mark.parametrize(("reach", "goal"), [(0.05, 1e-6), (0.5, 1e-6), (0.5, 0.03)])
 def test_all_images_take_the_steps_that_each_would_take_alone(rng, network, ours, reach, goal):
     images = near(rng, network, reach)

@@ -20,6 +20,7 @@ RULES = [
 ]
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("model", "rule"), RULES, ids=["gradient", "adversary", "book"])
 def test_together_or_one_after_another_are_the_networks_of_their_keys(tiny, model, rule):

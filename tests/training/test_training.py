@@ -16,6 +16,7 @@ from jaxbq.training.optimisers import Optimiser
 from jaxbq.training.rules import TrainingArrays
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_losses_equal_numpy(rng):
     z, codes = rng.normal(0, 3, (4, 5)), rng.uniform(0.01, 0.99, (4, 5))
@@ -31,6 +32,7 @@ def test_losses_equal_numpy(rng):
     np.testing.assert_allclose(ours, cross, atol=1e-12)
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_an_epoch_equals_a_plain_loop_with_a_short_last_batch(tiny, key):
     """The compiled scan against one optax update after another, 120 images in batches of 50."""
@@ -69,6 +71,7 @@ def test_an_epoch_equals_a_plain_loop_with_a_short_last_batch(tiny, key):
     assert float(sums.loss) == pytest.approx(total)
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("images", [120, 250])
 def test_the_book_rule_is_the_books_loop(rng, images):
@@ -131,6 +134,7 @@ def test_every_rule_and_loss_learns(tiny, key, training, model):
     assert again == trained.test_accuracy
 
 
+@pytest.mark.device
 def test_same_key_same_weights_to_the_bit(tiny, key):
     model, training = MLP((30, 8, 3)), Training(epochs=2)
     one, two = (train(model, tiny, training, key=key).params for _ in range(2))

@@ -118,11 +118,13 @@ def head(run: Run) -> dict[str, Any]:
         "Environment": _environment(run.environment),
     }
     about = {key: value for key, value in run.environment.items() if key != "command"}
+    targets = len(run.titles)
+    asked = "one target" if targets == 1 else f"each of {targets:,} targets"
     return {
         "title": str(run.config.get("name") or run.path.name),
         "lead": f"{plural(len(run.methods), 'method')} asked "
-        f"{plural(len(run.trained), 'trained network')}{control}, for each of "
-        f"{plural(len(run.titles), 'target')}: what image makes you answer this?",
+        f"{plural(len(run.trained), 'trained network')}{control}, for {asked}: "
+        "what image makes you answer this?",
         "lines": [line for line in lines.items() if line[1]],
         "command": command if isinstance(command, str) else "",
         "config": json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",

@@ -77,6 +77,7 @@ def test_targets_without_logits_are_measured_by_the_squared_error(rng):
         invert(Ascent(objective=Target(loss="logits")), model, params, targets)
 
 
+@pytest.mark.device
 def test_every_class_is_requeried_within_two_hundredths(asked):
     result = asked(Ascent())
     assert np.abs(result.outputs[:, 0] - Codes().matrix(10)).max() <= 0.02
@@ -93,6 +94,7 @@ def test_pixels_are_in_their_range_exactly(standard, space):
     assert (result.images == low).any()
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_one_step_is_the_plain_projected_gradient_step(rng):
     model, params = problems.random_network((6, 5, 3), rng, scale=8.0)
@@ -191,6 +193,7 @@ def test_stop_rule_names_its_reasons(asked, standard):
     assert (never.iterations == 500).all()
 
 
+@pytest.mark.device
 def test_finished_images_do_not_change_while_others_go_on(standard):
     """Image 0 reaches a loose target at once; its neighbour never does."""
     loose = np.stack([np.full(10, 0.9999), Codes().matrix(10)[2]])

@@ -164,6 +164,7 @@ def test_what_excludes_each_other_is_refused(problem, options, message):
         invert(Ascent(**options), *problem, reference=ImageSpace((6, 5)))
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_fewer_lanes_than_rows_give_the_same(problem, tiny):
     method = Ascent(
@@ -215,6 +216,7 @@ def test_diversity_parts_restarts(standard, mnist_10k):
     assert alike[1] < alike[0] - 0.1
 
 
+@pytest.mark.device
 @pytest.mark.usefixtures("x64")
 def test_a_sweep_gives_what_single_runs_give(problem, tiny):
     method = Ascent(

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxbq.cli import bundled, main
-from jaxbq.cli.bundled import bundled_configs, find_config
+from jaxbq.cli import experiments, main
+from jaxbq.cli.experiments import bundled_configs, find_config
 from jaxbq.experiment import load_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -37,7 +37,7 @@ def test_a_wheel_has_them_inside_the_package(tmp_path, monkeypatch):
         "# jaxbq run one\n# Shows: a\n# b. Expect: c.\n# Time: 1.5 s on two cores.\nseed = 0\n"
     )
     (tmp_path / "configs").mkdir()
-    monkeypatch.setattr(bundled.resources, "files", lambda _: package)
+    monkeypatch.setattr(experiments.resources, "files", lambda _: package)
     path = package / "configs" / "one.toml"
     assert bundled_configs() == {"one": (path, "1.5 s", "a b")}
 
@@ -63,7 +63,11 @@ def test_a_bundled_config_runs_by_its_name(tmp_path, monkeypatch, capsys):
     assert main(["train", "smoke", *small, "--save", "net.safetensors"]) == 0
     assert (tmp_path / "net.safetensors").exists()
     assert main(["run", "smokes"]) == 2
-    assert "smokes: no such file; name a TOML file, or a config" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "smokes: no such file or included config; did you mean smoke?" in said
+    assert said.count("\n") == 1
+    assert main(["run", "nothing-like-it"]) == 2
+    assert "no such file; name a TOML file, or a config" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["../jaxbq/options", "/etc/hostname"])
