@@ -224,15 +224,25 @@ CERTIFIED = (
 def certificates() -> list[bytes]:
     """Certificates with the plainest of proofs."""
     weights = read_weights(*CERTIFIED)
+    margin = Claim("margin", 0, -1, 0.0, 1.0, "", 0.25, np.zeros(0))
+    claims = (
+        margin,
+        margin._replace(norm="l2", centre=np.full(2, 0.5)),
+        margin._replace(objective="unit", layer=1),
+        Claim("error", -1, -1, 0.0, 1.0, "mahalanobis", 0.25, np.full(2, 0.5))._replace(
+            vector=np.ones(2), factor=np.eye(2)
+        ),
+    )
     found = []
-    for norm, centre in (("", np.zeros(0)), ("l2", np.full(2, 0.5))):
-        claim = Claim("margin", 0, -1, 0.0, 1.0, norm, 0.25, centre)
+    for claim in claims:
+        units = 4 if claim.norm == "mahalanobis" else 1 if claim.layer else 2
         tree = Tree(
             np.array([0, -1, -1], np.int32),
             np.array([0.5, 0.0, 0.0]),
-            np.zeros((2, 2)),
+            np.zeros((2, units)),
             np.ones(2),
-            np.eye(2)[[1, 1]],
+            np.ones((2, 1)) if claim.layer else np.eye(2)[[1, 1]],
+            ends=np.zeros((4, 5) if units == 4 else (0, 0)),
         )
         made = Certificate(claim, weights.digest, tree, np.full(2, 0.5), 0.0, 1.0)
         with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ import numpy as np
 from ..runtime import interrupts
 from ..runtime.compiled import Compiled
 from .envelope import Problem, bends_only_at_zero, solve
+from .maxima import shape_of, unit_maxima
 from .pictures import Pictures
 from .tightening import Cut, furthest_cut, priced_cuts
 from .verifier import (
@@ -24,11 +25,10 @@ from .verifier import (
     Tree,
     Weights,
     coefficients,
+    extremes,
     leaf_bounds,
     reached,
     root_intervals,
-    shape_of,
-    unit_maxima,
 )
 
 _ROWS = 16  # nodes that are solved at once; one program serves all
@@ -108,9 +108,7 @@ class Search:
 
     def _best_root(self, low: np.ndarray, high: np.ndarray) -> _Node:
         """Bound the whole set; of a margin, weigh the rivals for the least bound."""
-        outputs = len(self._weights.constants)
-        others = [k for k in range(outputs) if k != self._claim.target]
-        pairs = np.eye(outputs)[others if self._claim.objective == "margin" else others[:1]]
+        pairs = extremes(self._claim, len(self._weights.constants))
         tile = (len(pairs), 1)
         nodes = self._solve(np.tile(low, tile), np.tile(high, tile), pairs)
         best = min(nodes, key=lambda node: node.bound)
@@ -122,19 +120,22 @@ class Search:
         return best
 
     def _reweigh(self, node: _Node, step: float = 0.0) -> np.ndarray:
-        """Move a margin's weights towards the classes that the relaxed picture shows.
+        """Move rivals' weights towards those that decide at the relaxed picture.
 
         By a step of random length by default: a box whose weights cannot be bettered by one may be
         by a shorter.
         """
-        if self._claim.objective != "margin":
+        if self._claim.objective not in ("margin", "error"):
             return node.rivals
-        others = np.arange(len(node.rivals)) != self._claim.target
-        ahead = np.where(others, node.logits - node.logits[others].max(), 0.0)
+        ways = extremes(self._claim, len(node.rivals))
+        shares = np.maximum(ways * node.rivals, 0.0).sum(1)
+        ahead = ways @ node.logits
+        ahead = ahead - ahead.max()
         spread = np.abs(ahead).max() + 1e-12
         step = step or 10 ** self._random.uniform(-3, 0)
-        moved = (node.rivals + 1e-4 * step * others) * np.exp(step * 6 * ahead / spread) * others
-        return moved / moved.sum()
+        moved = (shares + 1e-4 * step) * np.exp(step * 6 * ahead / spread)
+        found = moved @ ways
+        return found / np.abs(found).sum()
 
     def _solve(self, low: np.ndarray, high: np.ndarray, rivals: np.ndarray) -> list[_Node]:
         """Bound boxes, one a row, and look at their relaxed pictures."""

@@ -80,6 +80,13 @@ def bends_only_at_zero(name: str) -> bool:
     return name.partition("(")[0] in _KINKED
 
 
+def has_envelope(name: str) -> bool:
+    """Whether φ is S-shaped or convex, as :func:`solve` needs it."""
+    kind, _, number = name.removesuffix(")").partition("(")
+    steep = kind in ("leaky_relu", "elu") and float(number or 0) > 1
+    return not steep and kind not in ("gelu", "gelu_tanh", "silu")
+
+
 def _apply(name: str, y: Array, blur: Array) -> Array:
     if bends_only_at_zero(name):
         leak = activation(name).apply(-jnp.ones(()))

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from ..network.activations import activation
 from ..runtime import interrupts
 from ..runtime.compiled import Compiled
-from .verifier import Claim, Region, Weights, coefficients, shape_of
+from .maxima import shape_of
+from .verifier import Claim, Region, Weights, coefficients, extremes
 
 _SIZES = (1.0, 0.2, 0.04, 0.006, 0.0005)  # of a step, in shares of the pixel range
 _SOFTNESS = 0.1, 1e-5  # of the least of several logit differences, first and last
@@ -18,33 +19,35 @@ _INSIDE = 1 - 1e-9  # of the radius: roundings must not leave the ball
 
 
 class _Net(NamedTuple):
-    inner: Array
-    bias: Array
-    outer: Array
-    constants: Array
+    layers: tuple[tuple[Array, Array], ...]
     rows: Array
     low: Array
     high: Array
     centre: Array
     radius: Array
+    factor: Array | None  # of an ellipsoid, and its inverse
+    inverse: Array | None
 
 
-def _objective(name: str, net: _Net, x: Array, softness: Array) -> Array:
+def _objective(names: tuple[str, ...], net: _Net, x: Array, softness: Array) -> Array:
     """Compute the objective, smoothed where two classes are level."""
-    hidden = activation(name).apply(x @ net.inner + net.bias[None])
-    values = (hidden @ net.outer + net.constants[None]) @ net.rows.T
+    *hidden, (outer, constants) = net.layers
+    for name, (weight, bias) in zip(names, hidden, strict=True):
+        x = activation(name).apply(x @ weight + bias[None])
+    values = (x @ outer + constants[None]) @ net.rows.T
     return -softness * jax.nn.logsumexp(-values / softness, axis=1)
 
 
 def _into(net: _Net, x: Array) -> Array:
     x = jnp.clip(x, net.low[None], net.high[None])
     away = x - net.centre[None]
-    length = jnp.sqrt((away**2).sum(axis=1, keepdims=True))
+    lengths = away if net.inverse is None else away @ net.inverse.T
+    length = jnp.sqrt((lengths**2).sum(axis=1, keepdims=True))
     shrunk = away * jnp.minimum(1.0, net.radius / jnp.maximum(length, 1e-300))
     return jnp.clip(net.centre[None] + shrunk, net.low[None], net.high[None])
 
 
-def _climb(name: str, steps: int, net: _Net, x: Array) -> Array:
+def _climb(names: tuple[str, ...], steps: int, net: _Net, x: Array) -> Array:
     """Ascend; of several steps along the gradient the best is made, or none."""
     width = (net.high - net.low).max()
 
@@ -52,10 +55,13 @@ def _climb(name: str, steps: int, net: _Net, x: Array) -> Array:
 
     def step(done: Array, x: Array) -> Array:
         softness = first * (last / first) ** (done / steps)
-        gradient = jax.grad(lambda x: _objective(name, net, x, softness).sum())(x)
+        gradient = jax.grad(lambda x: _objective(names, net, x, softness).sum())(x)
+        if net.factor is not None:
+            # Uphill in u: most directions of a thin ellipsoid lead out of it at once.
+            gradient = gradient @ net.factor @ net.factor.T
         gradient /= jnp.maximum(jnp.abs(gradient).max(axis=1, keepdims=True), 1e-300)
         tried = jnp.stack([x, *(_into(net, x + s * width * gradient) for s in _SIZES)])
-        values = jax.vmap(lambda each: _objective(name, net, each, softness))(tried)
+        values = jax.vmap(lambda each: _objective(names, net, each, softness))(tried)
         return jnp.take_along_axis(tried, values.argmax(axis=0)[None, :, None], axis=0)[0]
 
     return jax.lax.fori_loop(0, steps, step, _into(net, x))
@@ -74,32 +80,44 @@ class Pictures:
 
     def __init__(self, weights: Weights, claim: Claim) -> None:
         outputs = weights.outer.shape[1]
-        rivals = np.eye(outputs)
-        if claim.objective == "margin":
-            rivals = np.delete(rivals, claim.target, axis=0)
-        else:
-            rivals = rivals[:1]
         self._weights = weights
-        self._rows = coefficients(claim, outputs, rivals)
-        self._region = region = Region.of(claim, len(weights.inner))
+        self._rows = coefficients(claim, outputs, extremes(claim, outputs))
+        ellipsoid = claim.norm == "mahalanobis"
+        whole = claim._replace(norm="") if ellipsoid else claim
+        self._region = region = Region.of(whole, len(weights.inner))
+        if ellipsoid:
+            self._region = region = region._replace(centre=claim.centre, radius=claim.radius)
         low, high = region.low, region.high
         if claim.norm == "linf":
             radius = claim.radius * _INSIDE
             low = np.maximum(low, claim.centre - radius)
             high = np.minimum(high, claim.centre + radius)
         self._low, self._high, self._radius = low, high, region.radius * _INSIDE
-        parts = (*weights[:4], self._rows, low, high, region.centre, self._radius)
-        self._net = _Net(*map(jnp.asarray, parts))
+        layers = (*weights.hidden, weights[2:4])
+        parts = (self._rows, low, high, region.centre, self._radius)
+        factor = claim.factor if ellipsoid else None
+        inverse = np.linalg.inv(claim.factor) if ellipsoid else None
+        every = (tuple(layer[:2] for layer in layers), *parts, factor, inverse)
+        self._net = _Net(*jax.tree.map(jnp.asarray, every))
+        self._names = tuple(layer.activation for layer in weights.hidden)
 
     def value(self, images: Float[np.ndarray, "images pixels"]) -> Float[np.ndarray, " images"]:
         """Compute the objective, without bounds of rounding."""
+        return self.pieces(images).min(axis=-1)
+
+    def pieces(
+        self, images: Float[np.ndarray, "images pixels"]
+    ) -> Float[np.ndarray, "images pieces"]:
+        """Compute all of which the objective is the least."""
         w = self._weights
         return self._of_hidden(images @ w.inner + w.bias)
 
     def _of_hidden(self, z: np.ndarray) -> np.ndarray:
         w = self._weights
         hidden = shape_of(w.activation).apply(z)
-        return (hidden @ (w.outer @ self._rows.T) + w.constants @ self._rows.T).min(axis=-1)
+        for layer in w.between:
+            hidden = shape_of(layer.activation).apply(hidden @ layer.weight + layer.bias)
+        return hidden @ (w.outer @ self._rows.T) + w.constants @ self._rows.T
 
     def starts(self, number: int, seed: int) -> Float[np.ndarray, "number pixels"]:
         """Draw starts: corners of the box with pixels on at several rates, and the centre."""
@@ -114,11 +132,15 @@ class Pictures:
         self, images: Float[np.ndarray, "images pixels"], steps: int
     ) -> Float[np.ndarray, "images pixels"]:
         """Ascend from each image within the set."""
-        name = self._weights.activation
-        return np.asarray(_CLIMB.thorough(name, steps, self._net, images), np.float64)
+        return np.asarray(_CLIMB.thorough(self._names, steps, self._net, images), np.float64)
 
     def flip(self, image: Float[np.ndarray, " pixels"], most: int) -> Float[np.ndarray, " pixels"]:
-        """Move single pixels as far as they go, the best first, while that helps."""
+        """Move single pixels as far as they go, the best first, while that helps.
+
+        In an ellipsoid one pixel alone goes nowhere: the image is returned as it is.
+        """
+        if self._net.factor is not None:
+            return image
         w, centre = self._weights, self._region.centre
         image = image.copy()
         for _ in range(most):
@@ -127,9 +149,11 @@ class Pictures:
             room = np.sqrt(np.maximum(room, 0.0))
             ends = (np.maximum(self._low, centre - room), np.minimum(self._high, centre + room))
             z = image @ w.inner + w.bias
-            values = np.stack([self._of_hidden(z + (e - image)[:, None] * w.inner) for e in ends])
+            values = np.stack(
+                [self._of_hidden(z + (e - image)[:, None] * w.inner).min(axis=1) for e in ends]
+            )
             side, pixel = np.unravel_index(values.argmax(), values.shape)
-            now = float(self._of_hidden(z[None])[0])
+            now = float(self._of_hidden(z[None]).min())
             if values[side, pixel] <= now + 1e-9 * (1 + abs(now)):
                 break
             image[pixel] = ends[side][pixel]

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .verifier import Region, Weights, shape_of, unit_maxima
+from .maxima import shape_of, unit_maxima
+from .verifier import Region, Weights
 
 _PLACES = 40  # where an end may be cut off
 _PRICES = np.geomspace(1e-3, 1.0, 10)

@@ -6,33 +6,41 @@ costs tightness and never soundness: a leaf's bound is, for any λ and any τ �
     Σᵢ max over z in [lᵢ, uᵢ] of (vᵢ φ(z) − λᵢ z)  +  λ·b  +  h(Wλ)  +  constant,
 
 with h(c) the maximum of c·x over the set (of a ball, c·x − τ/2 (‖x − centre‖² − r²) over the box
-around it). NumPy's elementary functions are taken to err by at most eight units in the last place.
+around it). Of several hidden layers, Wλ of a layer are the v of the one before, and h is of the
+first. The later layers' intervals come from the same bound. An ellipsoid m + uAᵀ, ‖u‖ ≤ r, is a
+layer of its own in front, of identities that the pixel range bounds.
 """
 
 import hashlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import JaxbqError
+from .maxima import UNIT, shape_of, unit_maxima, up
 
-_UNIT = 2.0**-52  # twice the largest relative error of one operation in float64
-_TINY = 1e-290  # more than all that underflows in one sum
-_HALVINGS = 50
 _CHUNK = 512  # leaves at a time
 _LARGEST = 1e100  # of all numbers in a tree, so that nothing overflows
 
 
+class Hidden(NamedTuple):
+    """A hidden layer: W, shape (fan_in, units), b, shape (units,), and the name of φ."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    activation: str
+
+
 class Weights(NamedTuple):
-    """A network with one hidden layer, in float64.
+    """A network in float64.
 
     Args:
-        inner: W, shape (pixels, units).
+        inner: W of the first hidden layer, shape (pixels, units).
         bias: b, shape (units,).
-        outer: weights of the logits, shape (units, outputs).
+        outer: weights of the logits, shape (units of the last hidden layer, outputs).
         constants: their biases, shape (outputs,).
         activation: name of φ.
+        between: the other hidden layers, in order.
     """
 
     inner: np.ndarray
@@ -40,12 +48,18 @@ class Weights(NamedTuple):
     outer: np.ndarray
     constants: np.ndarray
     activation: str
+    between: tuple[Hidden, ...] = ()
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """All hidden layers."""
+        return (Hidden(self.inner, self.bias, self.activation), *self.between)
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything in it."""
-        found = hashlib.sha256(self.activation.encode())
-        for array in self[:4]:
+        found = hashlib.sha256(" ".join(layer.activation for layer in self.hidden).encode())
+        for array in (*self[:4], *(part for layer in self.between for part in layer[:2])):
             found.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
         return found.hexdigest()
 
@@ -55,14 +69,20 @@ class Claim(NamedTuple):
 
     Args:
         objective: ``logit`` of the target, its ``margin`` over the best of the others, or its
-            ``difference`` from another class.
-        target: index of the class.
+            ``difference`` from another class; the pre-activation of a hidden ``unit``; the sum of
+            the logits along a ``direction``; or ``error``, minus the largest of all differences
+            between logits and wanted ones.
+        target: index of the class, or of the unit; −1 where there is none.
         other: index of the other class, for a difference; else −1.
         low: lower end of the pixel range.
         high: upper end.
-        norm: ``linf`` or ``l2`` for a ball, intersected with the pixel range; else empty.
-        radius: of the ball, in units of the pixel range's numbers.
+        norm: ``linf`` or ``l2`` for a ball, ``mahalanobis`` for an ellipsoid, intersected with the
+            pixel range; else empty.
+        radius: of the ball, in units of the pixel range's numbers; of the ellipsoid, of u.
         centre: of the ball, shape (pixels,); empty without one.
+        layer: of the unit, from 1; else 0.
+        vector: the direction, or the wanted logits, shape (outputs,); else empty.
+        factor: A of the ellipsoid, shape (pixels, pixels); else (0, 0).
     """
 
     objective: str
@@ -73,6 +93,9 @@ class Claim(NamedTuple):
     norm: str
     radius: float
     centre: np.ndarray
+    layer: int = 0
+    vector: np.ndarray = np.zeros(0)
+    factor: np.ndarray = np.zeros((0, 0))
 
 
 class Tree(NamedTuple):
@@ -81,9 +104,13 @@ class Tree(NamedTuple):
     Args:
         unit: of every node in preorder, the unit that is split there, or −1 at a leaf.
         at: where it is split; the first child is below.
-        multipliers: λ of every leaf in the same order, shape (leaves, units).
+        multipliers: λ of every leaf in the same order, shape (leaves, units of all layers).
         ball: τ of every leaf, at least 0, shape (leaves,).
-        rivals: of every leaf, weights of the other classes in a margin, shape (leaves, outputs).
+        rivals: of every leaf, weights of the other classes in a margin, shape (leaves, outputs); of
+            an error, weights of the outputs' differences.
+        ends: λ, and in the last column τ, by which the intervals of all layers but the first are
+            bounded: for each layer its units' upper ends, then their lower ends; shape
+            (2·units of these, units of all + 1), or (0, 0) where there are none.
     """
 
     unit: np.ndarray
@@ -91,83 +118,27 @@ class Tree(NamedTuple):
     multipliers: np.ndarray
     ball: np.ndarray
     rivals: np.ndarray
-
-
-class _Shape(NamedTuple):
-    """φ, which is monotone with slopes of at most 1, and bends one way on each side of 0."""
-
-    apply: Callable[[np.ndarray], np.ndarray]
-    slope: Callable[[np.ndarray], np.ndarray]
-    below: int  # sign of φ'' for z < 0
-    above: int
-
-
-def shape_of(activation: str) -> _Shape:
-    """Return φ with what a maximum over an interval needs.
-
-    Raises:
-        JaxbqError: there is no bound for this activation.
-    """
-    name, _, number = activation.removesuffix(")").partition("(")
-    parameter = float(number) if number else {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
-    if name in ("leaky_relu", "elu") and parameter > 1:
-        name = activation
-    known = {
-        "sigmoid": _Shape(_sigmoid, lambda z: _bell(np.abs(z)), 1, -1),
-        "tanh": _Shape(np.tanh, lambda z: 4 * _bell(2 * np.abs(z)), 1, -1),
-        "softplus": _Shape(lambda z: np.logaddexp(0.0, z), _sigmoid, 1, 1),
-        "elu": _Shape(
-            lambda z: np.where(z > 0, z, parameter * np.expm1(np.minimum(z, 0))),
-            lambda z: np.where(z > 0, 1.0, parameter * np.exp(np.minimum(z, 0))),
-            1,
-            0,
-        ),
-        "relu": _ramp(0.0),
-        "leaky_relu": _ramp(parameter),
-        "identity": _ramp(1.0),
-    }
-    if name not in known:
-        raise JaxbqError(
-            f"no bound is known for hidden units of {activation}; certify takes sigmoid, tanh, "
-            "relu, leaky_relu and elu with numbers up to 1, softplus, identity"
-        )
-    return known[name]
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1 + e)
-
-
-def _bell(z: np.ndarray) -> np.ndarray:
-    """σ'(z) of z ≥ 0."""
-    e = np.exp(-z)
-    return e / (1 + e) ** 2
-
-
-def _ramp(slope: float) -> _Shape:
-    def apply(z: np.ndarray) -> np.ndarray:
-        return np.where(z > 0, z, slope * z)
-
-    return _Shape(apply, lambda z: np.where(z > 0, 1.0, slope), 0, 0)
-
-
-def _up(total: np.ndarray, size: np.ndarray, terms: int) -> np.ndarray:
-    """Bound a computed sum from above; ``size`` is that of the absolute values in it."""
-    return np.nextafter(total + (terms + 32) * _UNIT * size + _TINY, np.inf)
+    ends: np.ndarray = np.zeros((0, 0))
 
 
 class Region(NamedTuple):
-    """A box of images, and a ball in it if ``radius`` is not infinite."""
+    """A box of what enters, and a ball in it if ``radius`` is not infinite.
+
+    ``pixels``, if any, are ends of the first layer's values: of an ellipsoid what enters is u.
+    """
 
     low: np.ndarray
     high: np.ndarray
     centre: np.ndarray
     radius: float
+    pixels: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, claim: Claim, pixels: int) -> "Region":
         """Return the set of a claim, its box rounded outward."""
+        if claim.norm == "mahalanobis":
+            ends = np.full(len(claim.factor.T), claim.radius)
+            return cls(-ends, ends, 0 * ends, claim.radius, (claim.low, claim.high))
         low, high = np.full(pixels, claim.low), np.full(pixels, claim.high)
         if not claim.norm:
             return cls(low, high, (low + high) / 2, np.inf)
@@ -197,11 +168,41 @@ class Region(NamedTuple):
         size = (np.abs(c) + error) * (reach + width) + tau * (away**2 + np.abs(away) * width)
         budget = tau[:, 0] * (self.radius**2 / 2) if np.isfinite(self.radius) else 0.0
         total = (terms + error * reach).sum(1) + budget
-        return _up(total, size.sum(1) + budget, c.shape[1])
+        return up(total, size.sum(1) + budget, c.shape[1])
 
 
-def root_intervals(weights: Weights, region: Region) -> tuple[np.ndarray, np.ndarray]:
-    """Bound every hidden pre-activation over a set; returns lower and upper ends."""
+def root_intervals(
+    weights: Weights, region: Region, ends: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bound every hidden pre-activation over a set; returns lower and upper ends.
+
+    Args:
+        weights: the network, as :func:`proof_form` returns it.
+        region: the set.
+        ends: multipliers of the later layers' intervals, as in a tree; without them they are those
+            of interval arithmetic. Fewer layers' than there are will do.
+    """
+    low, high = _first_intervals(weights, region)
+    lows, highs, row = [low], [high], 0
+    for number, layer in enumerate(weights.between, 1):
+        low, high = through(layer, *activation_range(weights.hidden[number - 1], low, high))
+        units = len(layer.bias)
+        if ends is not None and len(ends) >= row + 2 * units:
+            so_far = sum(map(len, lows))
+            lam, ball = ends[row : row + 2 * units, :so_far], ends[row : row + 2 * units, -1]
+            v = np.concatenate([layer.weight.T, -layer.weight.T])
+            box = (np.concatenate(lows)[None], np.concatenate(highs)[None])
+            hidden = weights.hidden[:number]
+            found = sum_bounds(hidden, region, box, v, lam, ball)
+            high = np.minimum(high, np.nextafter(found[:units] + layer.bias, np.inf))
+            low = np.maximum(low, np.nextafter(layer.bias - found[units:], -np.inf))
+            row += 2 * units
+        lows.append(low)
+        highs.append(high)
+    return np.concatenate(lows), np.concatenate(highs)
+
+
+def _first_intervals(weights: Weights, region: Region) -> tuple[np.ndarray, np.ndarray]:
     w = weights.inner.T
     none = np.zeros_like(w)
 
@@ -212,57 +213,129 @@ def root_intervals(weights: Weights, region: Region) -> tuple[np.ndarray, np.nda
         taus = np.linalg.norm(rows, axis=1) / region.radius
         return np.minimum(box, region.support(rows, none, taus))
 
-    up, down = reach(w), reach(-w)
-    upper = np.nextafter(up + weights.bias, np.inf)
-    return np.nextafter(weights.bias - down, -np.inf), upper
+    upper = np.nextafter(reach(w) + weights.bias, np.inf)
+    lower = np.nextafter(weights.bias - reach(-w), -np.inf)
+    if region.pixels is not None:
+        lower, upper = np.maximum(lower, region.pixels[0]), np.minimum(upper, region.pixels[1])
+    return lower, upper
 
 
-def unit_maxima(
-    activation: str, v: np.ndarray, lam: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Bound max over z in [low, high] of v φ(z) − λ z from above, for every entry of arrays."""
-    shape = shape_of(activation)
-    below = _piece(shape, shape.below, v, lam, low, np.minimum(high, 0.0))
-    above = _piece(shape, shape.above, v, lam, np.maximum(low, 0.0), high)
-    return np.maximum(np.where(low <= 0, below, -np.inf), np.where(high >= 0, above, -np.inf))
+def activation_range(
+    layer: Hidden, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bound φ(z) over intervals from below and from above."""
+    one, none = np.ones_like(low), np.zeros_like(low)
+    return (
+        -unit_maxima(layer.activation, -one, none, low, high),
+        unit_maxima(layer.activation, one, none, low, high),
+    )
 
 
-def _piece(
-    shape: _Shape, bend: int, v: np.ndarray, lam: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Bound the maximum where v φ bends one way only; nothing if the interval is empty."""
-    ends = np.maximum(*(v * shape.apply(z) - lam * z for z in (low, high)))
-    reach, width = np.maximum(np.abs(low), np.abs(high)), np.abs(high - low)
-    at_ends = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high)))
-    size = np.abs(v) * (at_ends + width) + np.abs(lam) * (reach + width)
-    concave = v * bend < 0
-    if concave.any():
-        v, lam, low, high = (part[concave] for part in np.broadcast_arrays(v, lam, low, high))
-        left, right = low, high
-        for _ in range(_HALVINGS):
-            z = (left + right) / 2
-            rises = v * shape.slope(z) > lam
-            left, right = np.where(rises, z, left), np.where(rises, right, z)
-        z = (left + right) / 2
-        # A tangent of a concave function lies above it, wherever it touches.
-        slope = v * shape.slope(z) - lam
-        rise = np.maximum(slope * (low - z), slope * (high - z))
-        ends[concave] = v * shape.apply(z) - lam * z + rise
-    return _up(ends, size, 1)
+def through(layer: Hidden, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bound aW + b over intervals of a, from below and from above."""
+    plus, minus = np.maximum(layer.weight, 0), np.minimum(layer.weight, 0)
+    size = np.maximum(np.abs(low), np.abs(high)) @ np.abs(layer.weight) + np.abs(layer.bias)
+    upper = high @ plus + low @ minus + layer.bias
+    lower = low @ plus + high @ minus + layer.bias
+    terms = 2 * len(layer.weight)
+    return -up(-lower, 2 * size, terms), up(upper, 2 * size, terms)
 
 
 def coefficients(claim: Claim, outputs: int, rivals: np.ndarray) -> np.ndarray:
     """Write objectives as sums of logits: one row a leaf, shape (leaves, outputs).
 
-    A margin is at most any average of the differences from the other classes.
+    A margin is at most any average of the differences from the other classes; minus the largest
+    error at most minus any average of errors, each with either sign.
     """
     rows = np.zeros((len(rivals), outputs))
+    if claim.objective == "direction":
+        return rows + claim.vector
+    if claim.objective == "error":
+        return -rivals / np.abs(rivals).sum(1, keepdims=True)
     rows[:, claim.target] = 1.0
     if claim.objective == "difference":
         rows[:, claim.other] -= 1.0
     if claim.objective == "margin":
         rows -= rivals / rivals.sum(1, keepdims=True)
     return rows
+
+
+def extremes(claim: Claim, outputs: int) -> np.ndarray:
+    """Return the rivals of which the objective is the least value, one a row."""
+    each = np.eye(outputs)
+    if claim.objective == "margin":
+        return np.delete(each, claim.target, axis=0)
+    return np.concatenate([each, -each]) if claim.objective == "error" else each[:1]
+
+
+def asked(weights: Weights, claim: Claim) -> tuple[Weights, Claim]:
+    """Write a question as one about logits: a unit's network ends at it, errors are from 0."""
+    if claim.objective == "unit":
+        before, own = weights.hidden[: claim.layer - 1], weights.hidden[claim.layer - 1]
+        outer, constants = own.weight[:, [claim.target]], own.bias[[claim.target]]
+        claim = claim._replace(objective="logit", target=0, layer=0)
+        if not before:
+            # What is linear in the image is the answer of an identity.
+            before = (Hidden(outer, constants, "identity"),)
+            outer, constants = np.ones((1, 1)), np.zeros(1)
+        first, others = before[0], before[1:]
+        return Weights(*first[:2], outer, constants, first.activation, others), claim
+    if claim.objective == "error":
+        # One subtraction errs by no more than constants may, see leaf_bounds.
+        weights = weights._replace(constants=weights.constants - claim.vector)
+        claim = claim._replace(vector=np.zeros_like(claim.vector))
+    return weights, claim
+
+
+def proof_form(weights: Weights, claim: Claim) -> Weights:
+    """Put the layer of an ellipsoid in front of a network, if the set of a claim is one."""
+    if claim.norm != "mahalanobis":
+        return weights
+    return weights._replace(
+        inner=claim.factor.T, bias=claim.centre, activation="identity", between=weights.hidden
+    )
+
+
+def _dual_parts(
+    hidden: tuple[Hidden, ...],
+    region: Region,
+    intervals: tuple[np.ndarray, np.ndarray],
+    v: np.ndarray,
+    v_error: np.ndarray,
+    multipliers: np.ndarray,
+    ball: np.ndarray,
+) -> list[np.ndarray]:
+    """Return the parts of :func:`sum_bounds`, of v that err."""
+    parts, last = [], multipliers.shape[1]
+    for layer in reversed(hidden):
+        units = len(layer.bias)
+        lam, low, high = (part[:, last - units : last] for part in (multipliers, *intervals))
+        shape = shape_of(layer.activation)
+        largest = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high))) + shape.dip
+        inner = unit_maxima(layer.activation, v, lam, low, high) + 2 * v_error * largest
+        parts.append(up(inner.sum(1), np.abs(inner).sum(1), units))
+        parts.append(up(lam @ layer.bias, np.abs(lam) @ np.abs(layer.bias), units))
+        v = lam @ layer.weight.T
+        v_error = (units + 32) * UNIT * (np.abs(lam) @ np.abs(layer.weight.T))
+        last -= units
+    return [*parts, region.support(v, v_error, ball)]
+
+
+def sum_bounds(
+    hidden: tuple[Hidden, ...],
+    region: Region,
+    intervals: tuple[np.ndarray, np.ndarray],
+    v: np.ndarray,
+    multipliers: np.ndarray,
+    ball: np.ndarray,
+) -> np.ndarray:
+    """Bound Σ v φ(z) of the last of hidden layers, one row each."""
+    parts = _dual_parts(hidden, region, intervals, v, np.zeros_like(v), multipliers, ball)
+    return _sum(parts)
+
+
+def _sum(parts: list[np.ndarray]) -> np.ndarray:
+    return up(np.sum(parts, axis=0), np.abs(parts).sum(axis=0), len(parts))
 
 
 def leaf_bounds(
@@ -275,25 +348,17 @@ def leaf_bounds(
     rivals: np.ndarray,
 ) -> np.ndarray:
     """Bound the objective over images whose pre-activations are in intervals, one row a leaf."""
-    low, high = intervals
-    outer, units = weights.outer, multipliers.shape[1]
+    outer = weights.outer
     rows = coefficients(claim, outer.shape[1], rivals)
-    v = rows @ outer.T
     # Rounding of the weights of a margin, and of the sum.
-    wrong = 3 * (outer.shape[1] + 32) * _UNIT
+    wrong = 3 * (outer.shape[1] + 32) * UNIT
     v_error = wrong * (np.abs(rows) @ np.abs(outer.T))
-    shape = shape_of(weights.activation)
-    largest = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high)))
-    inner = unit_maxima(weights.activation, v, multipliers, low, high) + 2 * v_error * largest
-    c = multipliers @ weights.inner.T
-    c_error = (units + 32) * _UNIT * (np.abs(multipliers) @ np.abs(weights.inner.T))
-    parts = [
-        _up(inner.sum(1), np.abs(inner).sum(1), units),
-        _up(multipliers @ weights.bias, np.abs(multipliers) @ np.abs(weights.bias), units),
-        region.support(c, c_error, ball),
-        rows @ weights.constants + wrong * (np.abs(rows) @ np.abs(weights.constants)),
-    ]
-    return _up(sum(parts), sum(map(np.abs, parts)), len(parts))
+    parts = _dual_parts(
+        weights.hidden, region, intervals, rows @ outer.T, v_error, multipliers, ball
+    )
+    constants = np.abs(rows) @ np.abs(weights.constants)
+    parts.append(rows @ weights.constants + wrong * constants)
+    return _sum(parts)
 
 
 def tree_intervals(
@@ -328,14 +393,20 @@ def tree_intervals(
 
 def _check(weights: Weights, claim: Claim, tree: Tree) -> None:
     """Refuse what would make a bound no bound."""
-    leaves, (units, outputs) = len(tree.multipliers), weights.outer.shape
-    shapes = (tree.multipliers.shape, tree.ball.shape, tree.rivals.shape)
-    if shapes != ((leaves, units), (leaves,), (leaves, outputs)) or not leaves:
+    leaves, outputs = len(tree.multipliers), weights.outer.shape[1]
+    sizes = [len(layer.bias) for layer in weights.hidden]
+    ends = (2 * sum(sizes[1:]), sum(sizes) + 1) if weights.between else (0, 0)
+    shapes = (tree.multipliers.shape, tree.ball.shape, tree.rivals.shape, tree.ends.shape)
+    if shapes != ((leaves, sum(sizes)), (leaves,), (leaves, outputs), ends) or not leaves:
         raise JaxbqError("the certificate is of a network with other layers")
     largest = np.max([np.abs(part).max(initial=0) for part in tree[1:]])
-    fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.rivals >= 0).all()
+    fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.ends[:, -1:] >= 0).all()
+    if claim.objective != "error":
+        fit &= (tree.rivals >= 0).all()
     if claim.objective == "margin":
-        fit &= (tree.rivals[:, claim.target] == 0).all() and (tree.rivals.sum(1) > 0.5).all()
+        fit &= (tree.rivals[:, claim.target] == 0).all()
+    if claim.objective in ("margin", "error"):
+        fit &= (np.abs(tree.rivals).sum(1) > 0.5).all()
     if not fit:
         raise JaxbqError("the certificate holds multipliers that prove nothing; make it again")
 
@@ -346,9 +417,11 @@ def proven(weights: Weights, claim: Claim, tree: Tree) -> float:
     Raises:
         JaxbqError: the tree is damaged, or of another network.
     """
+    weights, claim = asked(weights, claim)
+    weights = proof_form(weights, claim)
     _check(weights, claim, tree)
     region = Region.of(claim, len(weights.inner))
-    low, high = tree_intervals(tree, root_intervals(weights, region))
+    low, high = tree_intervals(tree, root_intervals(weights, region, tree.ends))
     bounds = [
         leaf_bounds(
             weights,
@@ -361,6 +434,8 @@ def proven(weights: Weights, claim: Claim, tree: Tree) -> float:
         ).max()
         for part in (slice(n, n + _CHUNK) for n in range(0, len(low), _CHUNK))
     ]
+    if not np.isfinite(bounds).all():
+        raise JaxbqError("the network's numbers are too large for a bound in float64")
     return float(np.max(bounds))
 
 
@@ -370,26 +445,40 @@ def contains(claim: Claim, image: np.ndarray) -> bool:
         return False
     away = np.abs(image - claim.centre) if claim.norm else np.zeros(1)
     if claim.norm == "linf":
-        return bool((away * (1 + 4 * _UNIT) <= claim.radius).all())
+        return bool((away * (1 + 4 * UNIT) <= claim.radius).all())
     if claim.norm == "l2":
-        return bool((away**2).sum() * (1 + (len(away) + 32) * _UNIT) <= claim.radius**2)
+        return bool((away**2).sum() * (1 + (len(away) + 32) * UNIT) <= claim.radius**2)
+    if claim.norm == "mahalanobis":
+        return distance(claim, image) <= claim.radius
     return True
+
+
+def distance(claim: Claim, image: np.ndarray) -> float:
+    """Bound the length of the u of an ellipsoid that gives an image, from above."""
+    a, pixels = claim.factor, len(image)
+    values = np.linalg.svd(a, compute_uv=False)
+    least = values[-1] - 1e-12 * pixels * values[0]
+    if not least > 0:
+        return np.inf
+    away = image - claim.centre
+    u = np.linalg.solve(a, away)
+    # Whatever u is, what is left of the image is that of a u no longer than this.
+    size = np.abs(a) @ np.abs(u) + np.abs(away) + np.abs(claim.centre)
+    left = np.abs(a @ u - away) + (pixels + 32) * UNIT * size
+    return float((np.linalg.norm(u) + np.linalg.norm(left) / least) * (1 + pixels * UNIT))
 
 
 def reached(weights: Weights, claim: Claim, image: np.ndarray) -> float:
     """Bound the objective of one image from below."""
-    inner, pixels = weights.inner, len(image)
-    z = image @ inner + weights.bias
-    error = (pixels + 32) * _UNIT * (np.abs(image) @ np.abs(inner) + np.abs(weights.bias))
-    apply = shape_of(weights.activation).apply
-    low, high = apply(z - error), apply(z + error)
+    weights, claim = asked(weights, claim)
+    low = high = image
+    for layer in weights.hidden:
+        low, high = activation_range(layer, *through(layer, low, high))
     outputs = weights.outer.shape[1]
-    others = [k for k in range(outputs) if k != claim.target]
-    rivals = np.eye(outputs)[others if claim.objective == "margin" else [claim.target]]
-    rows = coefficients(claim, outputs, rivals)
+    rows = coefficients(claim, outputs, extremes(claim, outputs))
     v = rows @ weights.outer.T
     terms = np.minimum(v * low, v * high)
     size = np.abs(rows) @ np.abs(weights.outer.T) @ np.maximum(np.abs(low), np.abs(high))
     size += np.abs(rows) @ np.abs(weights.constants)
     total = terms.sum(1) + rows @ weights.constants
-    return float((-_up(-total, 4 * size, len(z) + outputs)).min())
+    return float((-up(-total, 4 * size, len(low) + outputs)).min())

@@ -26,9 +26,8 @@ def add_certify(commands: Any) -> None:
     command = commands.add_parser(
         "certify",
         help="the best picture, and a proof of how far it is from the best possible",
-        description="Search the image that a network with one hidden layer answers most to, and "
-        "prove how much more any other image could reach. By default for every class; see "
-        "docs/certificates.md.",
+        description="Search the image that a network answers most to, and prove how much more any "
+        "other image could reach. By default for every class; see docs/certificates.md.",
         epilog="example: jaxbq certify digits.safetensors --target 3 --seconds 30 --out 3.npz",
     )
     command.add_argument(
@@ -51,12 +50,21 @@ def _add_question(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--objective",
-        choices=("logit", "margin", "difference"),
+        choices=("logit", "margin", "difference", "unit", "direction", "error"),
         default="logit",
         help="the target's logit, by how much it exceeds the best of the others, or that of "
-        "--other (default: logit)",
+        "--other; the pre-activation of a hidden unit; the logits along a direction; or the error: "
+        "how near the logits come to those of the target's code (default: logit)",
     )
     group.add_argument("--other", metavar="CLASS", help="the other class of a difference")
+    group.add_argument("--layer", type=int, metavar="N", help="hidden layer of a unit, from 1")
+    group.add_argument("--unit", type=int, metavar="N", help="number of a unit, from 0")
+    group.add_argument(
+        "--vector",
+        metavar="NUMBERS|FILE",
+        help="one number for each output, like 1,-0.5,0, or an .npy file: weights of a direction, "
+        "or the outputs whose error is asked for",
+    )
     group.add_argument(
         "--around",
         metavar="IMAGE",
@@ -65,9 +73,10 @@ def _add_question(command: argparse.ArgumentParser) -> None:
     group.add_argument("--radius", type=float, help="how near, in units of the pixels")
     group.add_argument(
         "--norm",
-        choices=("linf", "l2"),
+        choices=("linf", "l2", "mahalanobis"),
         default="linf",
-        help="linf: no pixel is further; l2: the Euclidean distance (default: linf)",
+        help="linf: no pixel is further; l2: the Euclidean distance; mahalanobis: in standard "
+        "deviations of the training images of --data, by default around their mean (default: linf)",
     )
     group.add_argument("--data", metavar="SOURCE", help="images, as for other commands")
     group.add_argument(
@@ -92,7 +101,8 @@ def _certify(chosen: argparse.Namespace) -> None:
             _search(chosen, opened, terminal)
             return
         space = network.space
-        found = verify(chosen.verify, network.model, network.params)
+        images = None if opened.data is None else opened.data.train_images
+        found = verify(chosen.verify, network.model, network.params, images)
         if (found.claim.low, found.claim.high) != (space.low, space.high):
             raise JaxbqError(
                 f"{chosen.verify}: is for pixels in [{found.claim.low:g}, {found.claim.high:g}], "
@@ -107,13 +117,19 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
 
     network = opened.network
     names = network.class_names
-    targets = [find_class(name, names) for name in chosen.target or names]
+    targets = _targets(chosen, names)
     if chosen.out and len(targets) > 1:
         raise JaxbqError("--out takes the certificate of one class; give one --target")
     if not (0 <= chosen.seconds <= _MOST_SECONDS and 0 <= chosen.gap < 1):
         raise JaxbqError("--seconds must be at least 0, --gap at least 0 and below 1")
+    ellipsoid = chosen.norm == "mahalanobis"
+    if ellipsoid and opened.data is None:
+        raise JaxbqError("--norm mahalanobis: is of the training images of which data? give --data")
+    images = opened.data.train_images if ellipsoid and opened.data is not None else None
+    vector = None if chosen.vector is None else _numbers(chosen.vector)
     other = None if chosen.other is None else find_class(chosen.other, names, "--other")
     around = None if chosen.around is None else _image(chosen, opened)
+    sign = -1 if chosen.objective == "error" else 1
     made, rows = [], []
     for target in targets:
         begun = time.monotonic()
@@ -124,9 +140,13 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
             space=network.space,
             objective=chosen.objective,
             other=other,
+            layer=chosen.layer,
+            unit=chosen.unit,
+            vector=vector,
             around=around,
             radius=chosen.radius,
             norm=chosen.norm,
+            images=images,
             seconds=chosen.seconds,
             gap=chosen.gap,
             seed=read_seed(chosen.seed),
@@ -134,9 +154,9 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
         made.append(found)
         rows.append(
             [
-                names[target],
-                f"{found.found:.4f}",
-                f"{found.proven:.4f}",
+                _named(found, names),
+                f"{sign * found.found:.4f}",
+                f"{found.proven if sign > 0 else max(-found.proven, 0.0):.4f}",
                 f"{100 * found.gap:.2f} %" if found.found > 0 else "",
                 str(found.leaves),
                 f"{time.monotonic() - begun:.1f}",
@@ -144,7 +164,8 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
         )
         terminal.say(f"{_asked(found, names)}: {found.sentence}")
     columns = ["target", "found", "proven", "gap", "parts", "seconds"]
-    terminal.table("largest value over the set: found and proven", columns, rows)
+    title = "largest value over the set" if sign > 0 else "smallest error over the set"
+    terminal.table(f"{title}: found and proven", columns, rows)
     # Below 0 a share of the bound says nothing.
     if len(made) > 1 and all(found.found > 0 for found in made):
         terminal.say(f"mean gap {100 * sum(found.gap for found in made) / len(made):.2f} %")
@@ -164,18 +185,53 @@ def _draw(made: "list[Certificate]", network: "NetworkFile", file: Path) -> None
 
     images = np.stack([found.image for found in made])
     outputs = np.asarray(network.model.apply(network.params, images))
-    targets = [found.claim.target for found in made]
-    titles, right = [network.class_names[k] for k in targets], list(outputs.argmax(1) == targets)
+    titles = [_named(found, network.class_names) for found in made]
+    read = zip(outputs.argmax(1), (found.claim for found in made), strict=True)
+    right = [claim.objective == "unit" or claim.target in (-1, top) for top, claim in read]
     row = ImageRow(f"largest {made[0].claim.objective} found", images, outputs, titles, right)
     save_figure(image_grid([row], network.space, network.class_names), file)
 
 
-def _asked(found: "Certificate", names: tuple[str, ...]) -> str:
+def _named(found: "Certificate", names: tuple[str, ...]) -> str:
     claim = found.claim
-    name = names[claim.target]
+    if claim.objective == "unit":
+        return f"unit {claim.target} of layer {claim.layer}"
+    return names[claim.target] if claim.target >= 0 else "the vector"
+
+
+def _asked(found: "Certificate", names: tuple[str, ...]) -> str:
+    claim, name = found.claim, _named(found, names)
     if claim.objective == "difference":
         return f"logit of {name} − logit of {names[claim.other]}"
-    return f"{claim.objective} of {name}"
+    shown = {"unit": "pre-activation of", "direction": "logits along"}
+    what = shown.get(claim.objective, f"{claim.objective} of")
+    return f"{what} {name}"
+
+
+def _targets(chosen: argparse.Namespace, names: tuple[str, ...]) -> list[int | None]:
+    """Read the classes that are asked for; what is of no class is asked once."""
+    whole = chosen.objective in ("unit", "direction")
+    if whole and chosen.target:
+        raise JaxbqError(f"--target: a {chosen.objective} is of no class; leave it out")
+    if whole or (chosen.vector is not None and not chosen.target):
+        return [None]
+    return [find_class(name, names) for name in chosen.target or names]
+
+
+def _numbers(given: str) -> "np.ndarray":
+    """Read one number for each output."""
+    import numpy as np
+
+    from ..runtime.archives import read_npy
+
+    if given.endswith(".npy"):
+        return read_npy(Path(given), _MOST_NUMBERS)
+    try:
+        return np.array([float(part) for part in given.split(",")])
+    except ValueError:
+        raise JaxbqError(
+            f"--vector {given}: write numbers with commas, or name an .npy file"
+        ) from None
 
 
 def _image(chosen: argparse.Namespace, opened: "Opened") -> "np.ndarray":

@@ -1,15 +1,20 @@
 """Tiny networks, and the largest values of their objectives by brute force."""
 
+import itertools
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from jaxbq.certification.verifier import Claim, Weights, shape_of
+from jaxbq.certification.maxima import shape_of
+from jaxbq.certification.verifier import Claim, Hidden, Weights
 from jaxbq.network.mlp import MLP, Layer, Params
 
 ACTIVATIONS = (
     *("sigmoid", "tanh", "relu", "leaky_relu", "leaky_relu(0.2)", "elu", "elu(0.5)"),
     *("softplus", "identity"),
 )
+BENT = ("gelu", "gelu_tanh", "silu", "elu(1.5)", "leaky_relu(2)")
+"""Activations that are bounded, and have no envelope."""
 
 
 def weights_of(sizes: tuple[int, int, int], rng: np.random.Generator, activation: str) -> Weights:
@@ -23,15 +28,38 @@ def weights_of(sizes: tuple[int, int, int], rng: np.random.Generator, activation
     )
 
 
+def deep_weights(
+    sizes: tuple[int, ...], rng: np.random.Generator, activations: tuple[str, ...]
+) -> Weights:
+    *shapes, last = itertools.pairwise(sizes)
+    first, *between = (
+        Hidden(rng.normal(size=shape) * 2, rng.normal(size=shape[1]), name)
+        for shape, name in zip(shapes, activations, strict=True)
+    )
+    outer = (rng.normal(size=last) * 2, rng.normal(size=last[1]))
+    return Weights(*first[:2], *outer, first.activation, tuple(between))
+
+
 def network_of(weights: Weights) -> tuple[MLP, Params]:
-    sizes = (*weights.inner.shape, weights.outer.shape[1])
-    layers = (Layer(weights.inner, weights.bias), Layer(weights.outer, weights.constants))
-    return MLP(sizes, weights.activation), layers
+    hidden = weights.hidden
+    sizes = (len(weights.inner), *(len(each.bias) for each in hidden), weights.outer.shape[1])
+    layers = (*(Layer(*each[:2]) for each in hidden), Layer(weights.outer, weights.constants))
+    return MLP(sizes, tuple(each.activation for each in hidden)), layers
 
 
 def values(weights: Weights, claim: Claim, images: np.ndarray) -> np.ndarray:
-    hidden = shape_of(weights.activation).apply(images @ weights.inner + weights.bias)
-    logits = hidden @ weights.outer + weights.constants
+    """The objective of images, as the claim's words say it."""
+    a = images
+    for number, layer in enumerate(weights.hidden, 1):
+        z = a @ layer.weight + layer.bias
+        if claim.objective == "unit" and number == claim.layer:
+            return z[:, claim.target]
+        a = shape_of(layer.activation).apply(z)
+    logits = a @ weights.outer + weights.constants
+    if claim.objective == "direction":
+        return logits @ claim.vector
+    if claim.objective == "error":
+        return -np.abs(logits - claim.vector).max(axis=1)
     own = logits[:, claim.target]
     if claim.objective == "difference":
         return own - logits[:, claim.other]
@@ -46,6 +74,8 @@ def largest_on_grid(weights: Weights, claim: Claim, points: int) -> float:
     images = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     if claim.norm:
         away = images - claim.centre
+        if claim.norm == "mahalanobis":
+            away = away @ np.linalg.inv(claim.factor).T
         far = np.abs(away).max(1) if claim.norm == "linf" else np.sqrt((away**2).sum(1))
         images = images[far <= claim.radius]
     return float(values(weights, claim, images).max())

@@ -89,7 +89,7 @@ def resigned(path, about: dict) -> None:
 @pytest.mark.parametrize(
     "about",
     [
-        {"format": 2},
+        {"format": 3},
         {"objective": "sum"},
         {"target": -1},
         {"target": 3},
@@ -150,4 +150,5 @@ def test_claim_names_are_those_of_the_file():
     """A file names its claim by these; another name is another version."""
     assert Claim._fields == (
         *("objective", "target", "other", "low", "high", "norm", "radius", "centre"),
+        *("layer", "vector", "factor"),
     )

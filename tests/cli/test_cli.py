@@ -150,6 +150,24 @@ def test_a_certificate_is_made_saved_and_verified(place, capsys):
     assert "the network's are in [-1, 1]" in capsys.readouterr().err
 
 
+def test_certificates_of_other_questions(place, capsys):
+    """A unit, a direction, a target out of reach, and the training images' ball, each verified."""
+    np.save(place / "ends.npy", np.array([0.99, 0.99, 0.99]))
+    questions = [
+        ("--objective unit --layer 1 --unit 2", "pre-activation of unit 2 of layer 1: Found"),
+        ("--objective direction --vector 1,-0.5,-0.5", "logits along the vector: Found"),
+        ("--objective error --vector ends.npy", "error of the vector: Found a picture whose"),
+        ("--target 0 --norm mahalanobis --radius 3", "(Mahalanobis, covariance "),
+    ]
+    net = ["net.safetensors", "--data", "data", "--class-names", "0,1,2"]
+    for words, said in questions:
+        arguments = ["certify", *net, *words.split(), "--seconds", "1"]
+        assert main([*arguments, "--gap", "0.2", "--out", "c.npz", "--figure", "c.png"]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if said in line]
+        assert main(["certify", *net, "--verify", "c.npz"]) == 0
+        assert line in capsys.readouterr().out
+
+
 def test_invert_keeps_the_way_of_its_images(place, capsys):
     arguments = ["invert", "net.safetensors", "--method", "ascent", "--set", "steps=20"]
     assert main([*arguments, "--path", "way.gif"]) == 0
@@ -551,6 +569,10 @@ MISTAKES = [
     ([*CERTIFY, "row", "--around", "none.npy", "--radius", "1"], "no such file"),
     ([*CERTIFY, "row", "--radius", "1"], "a radius needs an image"),
     ([*CERTIFY, "row", "--gap", "1"], "below 1"),
+    ([*CERTIFY, "row", "--norm", "mahalanobis", "--radius", "1"], "give --data"),
+    ([*CERTIFY, "row", "--objective", "unit"], "is of no class"),
+    (["certify", "net.safetensors", "--objective", "unit"], "needs a layer and a unit"),
+    ([*CERTIFY, "row", "--objective", "error", "--vector", "a,b"], "numbers with commas"),
     (["certify", "net.safetensors", "--verify", "none.npz"], "no such file"),
     (["certify", "net.safetensors", "--verify", "book.npz"], "is no certificate"),
 ]

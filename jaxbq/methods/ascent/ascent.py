@@ -11,6 +11,7 @@ import numpy as np
 import pydantic
 from jaxtyping import Array, Bool, Float
 
+from ...certification import relaxed_images
 from ...data import Reference, grid_of
 from ...errors import JaxbqError
 from ...network.mlp import Network, float_type
@@ -58,7 +59,8 @@ class Ascent(Choices):
             ``lbfgs``; or ``gauss_newton``, which takes a tenth of the steps where outputs are few.
         steps: the most that an image takes.
         start: ``grey`` (middle of the range), ``black`` (its lower end), ``mean`` (of the training
-            images), ``random``, or ``images``, your own (``Reference(starts=…)``).
+            images), ``random``, ``images``, your own (``Reference(starts=…)``), or ``relaxed``, for
+            each class the image that solves its envelope bound (:func:`~jaxbq.certify`).
         noise: how far further restarts begin from the first, as a share of the pixel range.
         restarts: images a target.
         stop: when an image is done.
@@ -131,9 +133,13 @@ class Ascent(Choices):
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Store transposed weights, starts, and what parameterisation and regularisers need."""
         dtype = float_type(params)
+        if self.start == "relaxed":
+            starts = relaxed_images(model, params, reference.space)
+        else:
+            starts = start_images(self.start, reference)
         return Scene(
             params=model.freeze(params),
-            starts=jnp.asarray(start_images(self.start, reference), dtype),
+            starts=jnp.asarray(starts, dtype),
             span=range_of(reference, dtype),
             parameterisation=self.parameterisation.prepare(reference, dtype),
             regularisers=tuple(r.prepare(reference, dtype) for r in self.regularisers),

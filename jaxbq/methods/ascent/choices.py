@@ -15,7 +15,7 @@ from .constraints import Constraint, Projection
 from .objectives import Objective, Target
 from .parameterisations import AnyParameterisation, Pixels
 from .regularisers import AnyRegulariser, Diversity, OutOfRange
-from .starts import StartName, StopRule, start_images
+from .starts import StartName, StopRule, check_relaxed_start, start_images
 from .transforms import AnyOperator, AnyTransform
 
 # optax's b2 = 0.999 remembers the large first gradients for longer than an ascent takes. 160 random
@@ -79,7 +79,10 @@ class Choices(Iterative):
             part.check(reference)
         if self.transforms:
             grid_of(reference.space, f"transform {self.transforms[0].kind!r}")
-        start_images(self.start, reference)
+        if self.start == "relaxed":
+            check_relaxed_start(model, targets)
+        else:
+            start_images(self.start, reference)
         self._check_parts()
 
     def _check_parts(self) -> None:

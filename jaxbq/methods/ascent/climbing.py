@@ -37,7 +37,7 @@ class Scene(NamedTuple):
 
     Args:
         params: the network's, made ready for input gradients.
-        starts: images that restarts begin from, shape (m, pixels).
+        starts: images that restarts begin from, shape (m, pixels); relaxed ones are one an output.
         span: the ends of the pixel range.
         parameterisation: its state.
         regularisers: their states.
@@ -270,14 +270,17 @@ class Climber:
         # Enough of the lanes to find the options and starts of each.
         lanes = Lanes(row, *(None,) * (len(Lanes._fields) - 1))  # type: ignore[arg-type]
 
-        def begin(options: Choices, restart: Array) -> tuple[Array, Array]:
-            start = start_of(
-                restart, options.start, scene.starts, *scene.span, options.noise, self.key
-            )
+        wanted = self.targets[(which // method.restarts) % len(self.targets)]
+
+        def begin(options: Choices, restart: Array, wanted: Array) -> tuple[Array, Array]:
+            centres = scene.starts
+            if options.start == "relaxed":
+                centres = centres[wanted.argmax()][None]
+            start = start_of(restart, options.start, centres, *scene.span, options.noise, self.key)
             raw = options.constraint.before(start, scene.span)
             return start, options.parameterisation.init(scene.parameterisation, raw)
 
-        start, u = self._each(begin, lanes, self._restart(which))
+        start, u = self._each(begin, lanes, self._restart(which), wanted)
         raw = self._raw(u)
         pixels = raw.shape[1]
         if isinstance(method.optimiser, LBFGS):
@@ -288,7 +291,7 @@ class Climber:
             optimiser = self._each(lambda o, x: o.optimiser.build(o.steps).init(x), lanes, u)
         return Lanes(
             row=row,
-            wanted=self.targets[(which // method.restarts) % len(self.targets)],
+            wanted=wanted,
             u=u,
             optimiser=optimiser,
             start=start,

@@ -6,9 +6,10 @@ import numpy as np
 import problems
 import pytest
 
+from jaxbq.certification import relaxed_images
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.methods import Ascent, Reason, invert
+from jaxbq.methods import Ascent, NeedsMLPError, Reason, invert
 from jaxbq.methods.ascent import (
     L2,
     Answer,
@@ -110,6 +111,38 @@ def test_the_best_iterate_is_returned_not_the_last(asked):
     curve = result.diagnostics["curve"][:, 0]
     np.testing.assert_allclose(result.diagnostics["objective"][:, 0], curve.max(axis=1))
     assert (curve[:, -1] < curve.max(axis=1)).any()
+
+
+def test_relaxed_starts_are_those_of_the_targets_classes(rng):
+    model, params = problems.random_network((30, 12, 3), rng, scale=3.0)
+    space, classes = ImageSpace((6, 5), -0.5, 1.0), [2, 0, 1]
+    method = Ascent(objective=Logit(), start="relaxed", steps=30, path=(0,), restarts=2)
+    result = invert(method, model, params, Codes().matrix(3)[classes], reference=space)
+    expected = relaxed_images(model, params, space)[classes]
+    first = np.nonzero(result.diagnostics["restart"] == 0)
+    begun = result.diagnostics["path"][first][:, 0]
+    np.testing.assert_allclose(begun, expected, atol=1e-6)
+    # The curve begins with the logits of the starts, and no image is below its own.
+    logits = np.asarray(model.logits(params, jnp.asarray(expected, jnp.float32)))
+    curves = result.diagnostics["curve"]
+    np.testing.assert_allclose(curves[first][:, 0], logits[range(3), classes], atol=1e-4)
+    assert (result.diagnostics["objective"] >= curves[..., 0]).all()
+    assert (result.diagnostics["objective"][first] > curves[first][:, 0]).any()
+
+
+def test_relaxed_starts_need_a_class_and_a_network_with_a_bound(rng):
+    model, params = problems.random_network((30, 12, 3), rng)
+    method, boundary = Ascent(start="relaxed"), np.array([[0.5, 0.5, 0.01]])
+    with pytest.raises(JaxbqError, match="several largest entries; use another start"):
+        invert(method, model, params, boundary)
+    model, params = problems.random_network((30, 12, 8, 3), rng)
+    with pytest.raises(JaxbqError, match="needs a network with one hidden layer"):
+        invert(method, model, params, Codes().matrix(3))
+    model, params = problems.random_network((30, 12, 3), rng, hidden="gelu")
+    with pytest.raises(JaxbqError, match="knows no gelu units; use another start"):
+        invert(method, model, params, Codes().matrix(3))
+    with pytest.raises(NeedsMLPError, match="use another start"):
+        invert(method, lambda p, x: x[:, :2], jnp.ones(()), np.eye(2), reference=ImageSpace((2, 2)))
 
 
 def test_restarts_are_ordered_and_none_beats_the_first(asked):
