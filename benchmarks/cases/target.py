@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from jaxbq import Ascent, Preimage, StopRule, invert
+from jaxbq import Ascent, GaussNewton, Preimage, StopRule, invert
 from jaxbq.methods import Method
 
 from ..peers import ascents, offer
@@ -20,7 +21,7 @@ from ..timing import Contender
 # Where it says "dropping", images that have reached their target leave the batch.
 _ADAMS: dict[str, dict[str, Any]] = {
     "PyTorch, eager": {"compiled": False},
-    "PyTorch, eager, dropping": {"compiled": False, "drop": True},
+    (_SEARCHED := "PyTorch, eager, dropping"): {"compiled": False, "drop": True},
     "PyTorch, torch.compile": {"compiled": True},
 }
 
@@ -31,8 +32,13 @@ def target(session: Session) -> Iterator[Case]:
     targets = session.targets(session.data.classes)
     wanted = np.repeat(targets, chosen.starts, axis=0)
     starts = np.tile(starts_of(session), (len(targets), 1))
-    best = functools.cache(partial(_best, session, wanted, starts))
-    made: dict[str, Any] = {}
+
+    @functools.cache  # compiled once, for all tolerances
+    def make(name: str, tuning: ascents.Tuning) -> Any:
+        given: dict[str, Any] = {"tuning": tuning, "every": chosen.every, **_ADAMS[name]}
+        return ascents.ProjectedAdam(session.layers, wanted, starts, **given)
+
+    best = functools.cache(partial(_best, session, partial(make.__wrapped__, _SEARCHED)))
     for tolerance in chosen.tolerances:
         judge = partial(session.judge, tolerance=tolerance)
         ours = [
@@ -41,13 +47,8 @@ def target(session: Session) -> Iterator[Case]:
         ]
 
         def contender(name: str, tolerance: float = tolerance, judge: Any = judge) -> Contender:
-            # Compiled once, for all tolerances.
-            options = _ADAMS[name]
-            tuning = best()["drop" in options]
-            given = {"tuning": tuning, "every": chosen.every, **options}
-            make = partial(ascents.ProjectedAdam, session.layers, wanted, starts, **given)
-            made[name] = made.get(name) or make()
-            adam, note = made[name], f"best of {len(_tunings(session))}: {tuning}"
+            adam = make(name, tuning := best()["drop" in _ADAMS[name]])
+            note = "best: {}, rate {:g}, betas {}".format(*tuning)
             call: Callable[[], Any] = lambda: adam.run(chosen.steps, tolerance).images  # noqa: E731
             return Contender(name, call, quality=judge(wanted), note=note)
 
@@ -75,16 +76,16 @@ def starts_of(session: Session) -> np.ndarray:
 
 
 def ways(session: Session, tolerance: float, targets: np.ndarray) -> dict[str, Method]:
-    """Make jaxbq's ways to it: preimages with and without a warm start, the ascent on pixels."""
+    """Make jaxbq's ways to it: preimages with and without a warm start, ascents on pixels."""
     chosen = session.options.target
     preimage = Preimage(start="random", samples=chosen.starts, tolerance=slack(targets, tolerance))
-    stop = StopRule(tolerance=tolerance)
+    given: dict[str, Any] = {"stop": StopRule(tolerance=tolerance), "restarts": chosen.starts}
+    ascent = Ascent(start="random", steps=chosen.steps, **given)
     return {
         "jaxbq, preimage, warm": dataclasses.replace(preimage, warm_start=True),
         "jaxbq, preimage": preimage,
-        "jaxbq, ascent": Ascent(
-            start="random", restarts=chosen.starts, steps=chosen.steps, stop=stop
-        ),
+        "jaxbq, ascent": ascent,
+        "jaxbq, ascent, Gauss-Newton": dataclasses.replace(ascent, optimiser=GaussNewton()),
     }
 
 
@@ -101,23 +102,12 @@ def _invert(session: Session, way: Method, targets: np.ndarray) -> Any:
     return invert(way, session.model, session.params, targets, reference=session.data)
 
 
-def _tunings(session: Session) -> tuple[ascents.Tuning, ...]:
-    return ascents.tunings_of(session.options.target.rates, session.options.target.betas)
-
-
-def _best(
-    session: Session, wanted: np.ndarray, starts: np.ndarray
-) -> tuple[ascents.Tuning, ascents.Tuning]:
+def _best(session: Session, make: Callable[[ascents.Tuning], Any]) -> list[ascents.Tuning]:
     """Search Adam's best options for the hardest tolerance: all images together, and dropping."""
-    chosen, every = session.options.target, {"every": session.options.target.every}
-
-    def run(tuning: ascents.Tuning, most: int) -> ascents.Approach:
-        given: dict[str, Any] = {"tuning": tuning, "compiled": False, "drop": True, **every}
-        adam = ascents.ProjectedAdam(session.layers, wanted, starts, **given)
-        return adam.run(most, min(chosen.tolerances))
-
-    tunings = _tunings(session)
+    chosen = session.options.target
+    tunings = list(itertools.product(("logits", "bce"), chosen.rates, chosen.betas))
     session.say(f"searching: the best of {len(tunings)} costs, betas and rates of PyTorch's Adam")
+    run = lambda tuning, most: make(tuning).run(most, min(chosen.tolerances))  # noqa: E731
     return ascents.best_tunings(run, tunings, chosen.steps)
 
 

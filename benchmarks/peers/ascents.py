@@ -1,8 +1,7 @@
 """Ascents in PyTorch: projected Adam, eager and compiled; Lucent's feature visualisation."""
 
 import importlib
-import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,22 +25,9 @@ class Approach:
     work: int
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """What one tunes of projected Adam.
-
-    Args:
-        cost: ``bce``, the cross-entropy of the target, or ``logits``, squared distance of logits.
-        betas: decay of the first and of the second moment.
-        rate: learning rate.
-    """
-
-    cost: str = "logits"
-    betas: tuple[float, float] = BETAS
-    rate: float = RATE
-
-    def __str__(self) -> str:
-        return f"{self.cost}, betas {self.betas[0]:g} and {self.betas[1]:g}, rate {self.rate:g}"
+# Cost (``bce`` of the target, or squared distance of ``logits``), rate, betas.
+Tuning = tuple[str, float, tuple[float, float]]
+USUAL: Tuning = ("logits", RATE, BETAS)
 
 
 class ProjectedAdam:
@@ -51,7 +37,7 @@ class ProjectedAdam:
         layers: the network.
         targets: wanted outputs, one an image.
         starts: images to begin with.
-        tuning: cost, betas and rate.
+        tuning: cost, rate and betas.
         every: steps between two checks of the tolerance; one program where it is compiled.
         compiled: by ``torch.compile``, or eager.
         drop: whether rows that are done leave the batch; eager alone.
@@ -79,10 +65,9 @@ class ProjectedAdam:
 
     def _loss(self, x: Any, targets: Any, weights: Any) -> Any:
         torch, z = self._torch, logits(self._torch, weights, x)
-        if self._tuning.cost == "logits":
+        if self._tuning[0] == "logits":
             return torch.square(z - torch.logit(targets)).sum()
-        entropy = torch.nn.functional.binary_cross_entropy_with_logits
-        return entropy(z, targets, reduction="sum")
+        return torch.nn.functional.binary_cross_entropy_with_logits(z, targets, reduction="sum")
 
     def _errors(self, x: Any, targets: Any, weights: Any) -> Any:
         """Compute the largest error of an output of every row, if it is looked at."""
@@ -92,11 +77,10 @@ class ProjectedAdam:
         return (outputs - targets).abs().amax(1)
 
     def _advance(self, x: Any, m: Any, v: Any, count: Any, targets: Any, w: Any) -> Any:
-        rate, betas = self._tuning.rate, self._tuning.betas
         for _ in range(self._every):
             count = count + 1
             gradient = self._torch.func.grad(self._loss)(x, targets, w)
-            x, (m, v) = adam_step(self._torch, x, gradient, (m, v), count, rate, betas)
+            x, (m, v) = adam_step(self._torch, x, gradient, (m, v), count, *self._tuning[1:])
             x = x.clamp(0, 1)
         return x, m, v, count, self._errors(x, targets, w)
 
@@ -112,8 +96,7 @@ class ProjectedAdam:
         """Yield images and errors after some steps; go on with the rows that are sent, if any."""
         torch, targets = self._torch, self._targets
         x = self._starts.clone().requires_grad_()
-        rate, betas = self._tuning.rate, self._tuning.betas
-        optimiser = torch.optim.Adam([x], rate, betas, fused=True)
+        optimiser = torch.optim.Adam([x], *self._tuning[1:], fused=True)
         while True:
             for _ in range(self._every):
                 optimiser.zero_grad()
@@ -127,21 +110,17 @@ class ProjectedAdam:
             if rows is not None:
                 state, targets = optimiser.state[x], targets[rows]
                 x = found[rows].requires_grad_()
-                optimiser = torch.optim.Adam([x], rate, betas, fused=True)
+                optimiser = torch.optim.Adam([x], *self._tuning[1:], fused=True)
                 optimiser.state[x] = {k: v[rows] if v.ndim else v for k, v in state.items()}
 
     def run(self, most: int, tolerance: float = 0.0) -> Approach:
-        """Go on until every row has been within the tolerance, or for so many steps.
-
-        Returns:
-            Of every row the first image that reached, or the last.
-        """
+        """Go on till every row has been within the tolerance; return its image there, or last."""
         torch, number, steps, work, keep = self._torch, len(self._starts), 0, 0, None
         walk = self._walk_compiled() if self._steps else self._walk_eager()
         images, rows = self._starts.clone(), torch.arange(number, device=self._starts.device)
         going = torch.ones_like(rows, dtype=torch.bool)
         with torch.no_grad():
-            while steps < most:
+            while steps < most and going.any():
                 x, error = walk.send(keep)
                 steps += self._every
                 work += self._every * len(rows)
@@ -150,42 +129,21 @@ class ProjectedAdam:
                     continue
                 images[rows[going[rows]]] = x[going[rows]]
                 going[rows] &= error > tolerance
-                if not going.any():
-                    break
                 if self._drop:
-                    keep = going[rows]
-                    rows = rows[keep]
+                    rows = rows[keep := going[rows]]
         return Approach(images.cpu().numpy(), ~going.cpu().numpy(), steps, work)
 
 
-def tunings_of(rates: Iterable[float], betas: Iterable[tuple[float, float]]) -> tuple[Tuning, ...]:
-    """Combine both costs with all betas and rates."""
-    every = itertools.product(("logits", "bce"), betas, rates)
-    return tuple(Tuning(cost, pair, rate) for cost, pair, rate in every)
-
-
 def best_tunings(
-    run: Callable[[Tuning, int], Approach], tunings: tuple[Tuning, ...], most: int
-) -> tuple[Tuning, Tuning]:
-    """Search what takes fewest steps to the last image, and fewest in all where they are dropped.
-
-    What most images reach by goes first.
-
-    Args:
-        run: tries so many steps at most, images dropped that have reached.
-        tunings: what is tried.
-        most: steps of one.
-    """
-    found: list[tuple[int, int, int, Tuning]] = []
-    limit = most
+    run: Callable[[Tuning, int], Approach], tunings: Sequence[Tuning], most: int
+) -> list[Tuning]:
+    """Search what most reach by, in fewest steps to the last image, or in all where they drop."""
+    found = []
     for tuning in tunings:
-        way = run(tuning, limit)
+        way = run(tuning, most)
         found.append((int((~way.reached).sum()), way.steps, way.work, tuning))
-        if way.reached.all():
-            # What takes twice the steps of the best so far is cut off there.
-            limit = min(limit, 2 * way.steps)
-    by_steps = min(found, key=lambda each: each[:2])
-    return by_steps[3], min(found, key=lambda each: (each[0], each[2]))[3]
+        most = min(most, 2 * way.steps) if way.reached.all() else most
+    return [min(found, key=lambda each: (each[0], each[n]))[3] for n in (1, 2)]
 
 
 def ascent(
@@ -195,7 +153,7 @@ def ascent(
     every = _UNROLLED if steps % _UNROLLED == 0 else 1
     starts = np.full((len(targets), len(layers[0][0])), 0.5)
     given: dict[str, Any] = {
-        "tuning": Tuning(),
+        "tuning": USUAL,
         "every": every,
         "compiled": compiled,
         "check": False,
@@ -207,13 +165,9 @@ def ascent(
 def lucent(
     layers: Layers, targets: np.ndarray, steps: int, *, plain: bool
 ) -> Callable[[], np.ndarray]:
-    """Make Lucent's ascent of square images; the network takes the mean of its three colours.
+    """Make Lucent's ascent of square images; network and result have the mean of its colours.
 
-    ``plain`` leaves out its decorrelated Fourier parameterisation and its transforms. The images
-    that a call returns have shape (images, pixels), colours averaged.
-
-    Raises:
-        ValueError: the images are not square.
+    ``plain`` leaves out its decorrelated Fourier parameterisation and its transforms.
     """
     torch = load_torch()
     names = ("render", "objectives", "param")
