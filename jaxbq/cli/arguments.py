@@ -467,7 +467,8 @@ def open_with_images(
         network = open_network(chosen.weights, dtype, **said)
     if name is not None:
         try:
-            data = load_named(name, chosen.shape, chosen.pixel_range, network and network.space)
+            space = network.space if network else None
+            data = load_named(name, chosen.shape, chosen.pixel_range, space)
             most = _MOST_FIXES if chosen.fix else 0
             network, seen, found, fixes = open_mended(chosen.weights, data, dtype, said, most)
             for changes in fixes:
