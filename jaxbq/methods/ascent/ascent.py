@@ -20,10 +20,11 @@ from ...runtime.devices import device_count, gather_rows, map_devices
 from ...training.optimisers import GaussNewton
 from ..base import Inversion, Reason, Targets
 from .choices import Choices
-from .climbing import Climb, Climber, Scene
+from .climbing import Climber
 from .parameterisations import range_of
 from .presets import PRESETS
 from .starts import start_images
+from .state import Climb, Scene
 
 # Fewer rows than this fill no machine; more than the other are no faster, and take memory.
 _FEW_LANES, _MANY_LANES = 160, 640
