@@ -13,12 +13,13 @@ from ..errors import JaxbqError
 from ..network.mlp import MLP, Params
 from ..runtime.archives import read_npz
 from ..runtime.files import write_npz
-from .verifier import Claim, Tree, Weights, contains, proven, reached, shape_of
+from .maxima import shape_of
+from .verifier import Claim, Tree, Weights, contains, proven, reached
 
 OBJECTIVES = ("logit", "margin", "difference")
 NORMS = ("linf", "l2")
 _MOST_BYTES = 2**31
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = {
     "centre": (np.float64, 1),
     "image": (np.float64, 1),
@@ -27,6 +28,10 @@ _ARRAYS = {
     "multipliers": (np.float64, 2),
     "ball": (np.float64, 1),
     "rivals": (np.float64, 2),
+    "curve": (np.int32, 1),
+    "bend": (np.float64, 2),
+    "spread": (np.float64, 2),
+    "point": (np.float64, 2),
 }
 _SHOWN = {"linf": "L∞", "l2": "L2"}
 

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from ..network.activations import activation
 from ..runtime import interrupts
 from ..runtime.compiled import Compiled
-from .verifier import Claim, Region, Weights, coefficients, shape_of
+from .maxima import shape_of
+from .verifier import Claim, Region, Weights, coefficients
 
 _SIZES = (1.0, 0.2, 0.04, 0.006, 0.0005)  # of a step, in shares of the pixel range
 _SOFTNESS = 0.1, 1e-5  # of the least of several logit differences, first and last

@@ -10,16 +10,14 @@ around it). NumPy's elementary functions are taken to err by at most eight units
 """
 
 import hashlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import JaxbqError
+from .curved import Curve
+from .maxima import UNIT, shape_of, unit_maxima, up
 
-_UNIT = 2.0**-52  # twice the largest relative error of one operation in float64
-_TINY = 1e-290  # more than all that underflows in one sum
-_HALVINGS = 50
 _CHUNK = 512  # leaves at a time
 _LARGEST = 1e100  # of all numbers in a tree, so that nothing overflows
 
@@ -84,6 +82,10 @@ class Tree(NamedTuple):
         multipliers: λ of every leaf in the same order, shape (leaves, units).
         ball: τ of every leaf, at least 0, shape (leaves,).
         rivals: of every leaf, weights of the other classes in a margin, shape (leaves, outputs).
+        curve: of every leaf, the row of its quadratic, or −1, shape (leaves,); empty without any.
+        bend: q of the quadratics, shape (quadratics, units).
+        spread: μ of the quadratics, above 0, shape (quadratics, pixels).
+        point: y of the quadratics, shape (quadratics, pixels).
     """
 
     unit: np.ndarray
@@ -91,70 +93,10 @@ class Tree(NamedTuple):
     multipliers: np.ndarray
     ball: np.ndarray
     rivals: np.ndarray
-
-
-class _Shape(NamedTuple):
-    """φ, which is monotone with slopes of at most 1, and bends one way on each side of 0."""
-
-    apply: Callable[[np.ndarray], np.ndarray]
-    slope: Callable[[np.ndarray], np.ndarray]
-    below: int  # sign of φ'' for z < 0
-    above: int
-
-
-def shape_of(activation: str) -> _Shape:
-    """Return φ with what a maximum over an interval needs.
-
-    Raises:
-        JaxbqError: there is no bound for this activation.
-    """
-    name, _, number = activation.removesuffix(")").partition("(")
-    parameter = float(number) if number else {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
-    if name in ("leaky_relu", "elu") and parameter > 1:
-        name = activation
-    known = {
-        "sigmoid": _Shape(_sigmoid, lambda z: _bell(np.abs(z)), 1, -1),
-        "tanh": _Shape(np.tanh, lambda z: 4 * _bell(2 * np.abs(z)), 1, -1),
-        "softplus": _Shape(lambda z: np.logaddexp(0.0, z), _sigmoid, 1, 1),
-        "elu": _Shape(
-            lambda z: np.where(z > 0, z, parameter * np.expm1(np.minimum(z, 0))),
-            lambda z: np.where(z > 0, 1.0, parameter * np.exp(np.minimum(z, 0))),
-            1,
-            0,
-        ),
-        "relu": _ramp(0.0),
-        "leaky_relu": _ramp(parameter),
-        "identity": _ramp(1.0),
-    }
-    if name not in known:
-        raise JaxbqError(
-            f"no bound is known for hidden units of {activation}; certify takes sigmoid, tanh, "
-            "relu, leaky_relu and elu with numbers up to 1, softplus, identity"
-        )
-    return known[name]
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1 + e)
-
-
-def _bell(z: np.ndarray) -> np.ndarray:
-    """σ'(z) of z ≥ 0."""
-    e = np.exp(-z)
-    return e / (1 + e) ** 2
-
-
-def _ramp(slope: float) -> _Shape:
-    def apply(z: np.ndarray) -> np.ndarray:
-        return np.where(z > 0, z, slope * z)
-
-    return _Shape(apply, lambda z: np.where(z > 0, 1.0, slope), 0, 0)
-
-
-def _up(total: np.ndarray, size: np.ndarray, terms: int) -> np.ndarray:
-    """Bound a computed sum from above; ``size`` is that of the absolute values in it."""
-    return np.nextafter(total + (terms + 32) * _UNIT * size + _TINY, np.inf)
+    curve: np.ndarray = np.zeros(0, np.int32)
+    bend: np.ndarray = np.zeros((0, 0))
+    spread: np.ndarray = np.zeros((0, 0))
+    point: np.ndarray = np.zeros((0, 0))
 
 
 class Region(NamedTuple):
@@ -175,14 +117,20 @@ class Region(NamedTuple):
         high = np.minimum(high, np.nextafter(claim.centre + claim.radius, np.inf))
         return cls(low, high, claim.centre, claim.radius if claim.norm == "l2" else np.inf)
 
-    def support(self, c: np.ndarray, error: np.ndarray, ball: np.ndarray) -> np.ndarray:
-        """Bound max c·x from above.
+    def support(
+        self, c: np.ndarray, error: np.ndarray, ball: np.ndarray, curve: Curve | None = None
+    ) -> np.ndarray:
+        """Bound max c·x from above, with a quadratic that of c·x + Σ μ (x − y)².
 
         Args:
             c: directions, one a row.
             error: bounds of their own errors.
             ball: τ of each row.
+            curve: the quadratic.
         """
+        if curve is not None:
+            ends = (self.low, self.high)
+            return curve.support(ends, (self.centre, self.radius), c, error, ball)
         low, high, tau = self.low, self.high, ball[:, None]
         if np.isinf(self.radius):
             tau = 0 * tau
@@ -197,7 +145,7 @@ class Region(NamedTuple):
         size = (np.abs(c) + error) * (reach + width) + tau * (away**2 + np.abs(away) * width)
         budget = tau[:, 0] * (self.radius**2 / 2) if np.isfinite(self.radius) else 0.0
         total = (terms + error * reach).sum(1) + budget
-        return _up(total, size.sum(1) + budget, c.shape[1])
+        return up(total, size.sum(1) + budget, c.shape[1])
 
 
 def root_intervals(weights: Weights, region: Region) -> tuple[np.ndarray, np.ndarray]:
@@ -215,40 +163,6 @@ def root_intervals(weights: Weights, region: Region) -> tuple[np.ndarray, np.nda
     up, down = reach(w), reach(-w)
     upper = np.nextafter(up + weights.bias, np.inf)
     return np.nextafter(weights.bias - down, -np.inf), upper
-
-
-def unit_maxima(
-    activation: str, v: np.ndarray, lam: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Bound max over z in [low, high] of v φ(z) − λ z from above, for every entry of arrays."""
-    shape = shape_of(activation)
-    below = _piece(shape, shape.below, v, lam, low, np.minimum(high, 0.0))
-    above = _piece(shape, shape.above, v, lam, np.maximum(low, 0.0), high)
-    return np.maximum(np.where(low <= 0, below, -np.inf), np.where(high >= 0, above, -np.inf))
-
-
-def _piece(
-    shape: _Shape, bend: int, v: np.ndarray, lam: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Bound the maximum where v φ bends one way only; nothing if the interval is empty."""
-    ends = np.maximum(*(v * shape.apply(z) - lam * z for z in (low, high)))
-    reach, width = np.maximum(np.abs(low), np.abs(high)), np.abs(high - low)
-    at_ends = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high)))
-    size = np.abs(v) * (at_ends + width) + np.abs(lam) * (reach + width)
-    concave = v * bend < 0
-    if concave.any():
-        v, lam, low, high = (part[concave] for part in np.broadcast_arrays(v, lam, low, high))
-        left, right = low, high
-        for _ in range(_HALVINGS):
-            z = (left + right) / 2
-            rises = v * shape.slope(z) > lam
-            left, right = np.where(rises, z, left), np.where(rises, right, z)
-        z = (left + right) / 2
-        # A tangent of a concave function lies above it, wherever it touches.
-        slope = v * shape.slope(z) - lam
-        rise = np.maximum(slope * (low - z), slope * (high - z))
-        ends[concave] = v * shape.apply(z) - lam * z + rise
-    return _up(ends, size, 1)
 
 
 def coefficients(claim: Claim, outputs: int, rivals: np.ndarray) -> np.ndarray:
@@ -273,6 +187,7 @@ def leaf_bounds(
     multipliers: np.ndarray,
     ball: np.ndarray,
     rivals: np.ndarray,
+    curve: Curve | None = None,
 ) -> np.ndarray:
     """Bound the objective over images whose pre-activations are in intervals, one row a leaf."""
     low, high = intervals
@@ -280,20 +195,21 @@ def leaf_bounds(
     rows = coefficients(claim, outer.shape[1], rivals)
     v = rows @ outer.T
     # Rounding of the weights of a margin, and of the sum.
-    wrong = 3 * (outer.shape[1] + 32) * _UNIT
+    wrong = 3 * (outer.shape[1] + 32) * UNIT
     v_error = wrong * (np.abs(rows) @ np.abs(outer.T))
     shape = shape_of(weights.activation)
     largest = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high)))
-    inner = unit_maxima(weights.activation, v, multipliers, low, high) + 2 * v_error * largest
+    maxima = unit_maxima if curve is None else curve.maxima
+    inner = maxima(weights.activation, v, multipliers, low, high) + 2 * v_error * largest
     c = multipliers @ weights.inner.T
-    c_error = (units + 32) * _UNIT * (np.abs(multipliers) @ np.abs(weights.inner.T))
+    c_error = (units + 32) * UNIT * (np.abs(multipliers) @ np.abs(weights.inner.T))
     parts = [
-        _up(inner.sum(1), np.abs(inner).sum(1), units),
-        _up(multipliers @ weights.bias, np.abs(multipliers) @ np.abs(weights.bias), units),
-        region.support(c, c_error, ball),
+        up(inner.sum(1), np.abs(inner).sum(1), units),
+        up(multipliers @ weights.bias, np.abs(multipliers) @ np.abs(weights.bias), units),
+        region.support(c, c_error, ball, curve),
         rows @ weights.constants + wrong * (np.abs(rows) @ np.abs(weights.constants)),
     ]
-    return _up(sum(parts), sum(map(np.abs, parts)), len(parts))
+    return up(sum(parts), sum(map(np.abs, parts)), len(parts))
 
 
 def tree_intervals(
@@ -329,11 +245,18 @@ def tree_intervals(
 def _check(weights: Weights, claim: Claim, tree: Tree) -> None:
     """Refuse what would make a bound no bound."""
     leaves, (units, outputs) = len(tree.multipliers), weights.outer.shape
+    curves, pixels = len(tree.bend), len(weights.inner)
     shapes = (tree.multipliers.shape, tree.ball.shape, tree.rivals.shape)
-    if shapes != ((leaves, units), (leaves,), (leaves, outputs)) or not leaves:
+    fit = shapes == ((leaves, units), (leaves,), (leaves, outputs)) and leaves > 0
+    if curves or len(tree.curve):
+        fit &= tree.curve.shape == (leaves,) and tree.bend.shape == (curves, units)
+        fit &= tree.spread.shape == tree.point.shape == (curves, pixels)
+        fit &= -1 <= tree.curve.min(initial=0) and tree.curve.max(initial=-1) < curves
+    if not fit:
         raise JaxbqError("the certificate is of a network with other layers")
     largest = np.max([np.abs(part).max(initial=0) for part in tree[1:]])
     fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.rivals >= 0).all()
+    fit &= (tree.bend >= 0).all() and (tree.spread > 1 / _LARGEST).all()
     if claim.objective == "margin":
         fit &= (tree.rivals[:, claim.target] == 0).all() and (tree.rivals.sum(1) > 0.5).all()
     if not fit:
@@ -349,19 +272,24 @@ def proven(weights: Weights, claim: Claim, tree: Tree) -> float:
     _check(weights, claim, tree)
     region = Region.of(claim, len(weights.inner))
     low, high = tree_intervals(tree, root_intervals(weights, region))
-    bounds = [
-        leaf_bounds(
-            weights,
-            claim,
-            region,
-            (low[part], high[part]),
-            tree.multipliers[part],
-            tree.ball[part],
-            tree.rivals[part],
-        ).max()
-        for part in (slice(n, n + _CHUNK) for n in range(0, len(low), _CHUNK))
-    ]
+    rows = tree.curve if len(tree.curve) else np.full(len(low), -1)
+    bounds = []
+    for row in np.unique(rows):
+        curve = tree_curve(weights, tree, int(row))
+        leaves = np.flatnonzero(rows == row)
+        for part in (leaves[n : n + _CHUNK] for n in range(0, len(leaves), _CHUNK)):
+            duals = (tree.multipliers[part], tree.ball[part], tree.rivals[part])
+            box = (low[part], high[part])
+            bounds.append(leaf_bounds(weights, claim, region, box, *duals, curve).max())
     return float(np.max(bounds))
+
+
+def tree_curve(weights: Weights, tree: Tree, row: int) -> Curve | None:
+    """Return a quadratic with the matrix inequality proven; None for row −1."""
+    if row < 0:
+        return None
+    layer = (weights.inner, weights.bias)
+    return Curve.of(layer, tree.bend[row], tree.spread[row], tree.point[row])
 
 
 def contains(claim: Claim, image: np.ndarray) -> bool:
@@ -370,9 +298,9 @@ def contains(claim: Claim, image: np.ndarray) -> bool:
         return False
     away = np.abs(image - claim.centre) if claim.norm else np.zeros(1)
     if claim.norm == "linf":
-        return bool((away * (1 + 4 * _UNIT) <= claim.radius).all())
+        return bool((away * (1 + 4 * UNIT) <= claim.radius).all())
     if claim.norm == "l2":
-        return bool((away**2).sum() * (1 + (len(away) + 32) * _UNIT) <= claim.radius**2)
+        return bool((away**2).sum() * (1 + (len(away) + 32) * UNIT) <= claim.radius**2)
     return True
 
 
@@ -380,7 +308,7 @@ def reached(weights: Weights, claim: Claim, image: np.ndarray) -> float:
     """Bound the objective of one image from below."""
     inner, pixels = weights.inner, len(image)
     z = image @ inner + weights.bias
-    error = (pixels + 32) * _UNIT * (np.abs(image) @ np.abs(inner) + np.abs(weights.bias))
+    error = (pixels + 32) * UNIT * (np.abs(image) @ np.abs(inner) + np.abs(weights.bias))
     apply = shape_of(weights.activation).apply
     low, high = apply(z - error), apply(z + error)
     outputs = weights.outer.shape[1]
@@ -392,4 +320,4 @@ def reached(weights: Weights, claim: Claim, image: np.ndarray) -> float:
     size = np.abs(rows) @ np.abs(weights.outer.T) @ np.maximum(np.abs(low), np.abs(high))
     size += np.abs(rows) @ np.abs(weights.constants)
     total = terms.sum(1) + rows @ weights.constants
-    return float((-_up(-total, 4 * size, len(z) + outputs)).min())
+    return float((-up(-total, 4 * size, len(z) + outputs)).min())
