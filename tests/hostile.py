@@ -242,7 +242,7 @@ def certificates() -> list[bytes]:
             np.zeros((2, units)),
             np.ones(2),
             np.ones((2, 1)) if claim.layer else np.eye(2)[[1, 1]],
-            np.zeros((4, 5) if units == 4 else (0, 0)),
+            ends=np.zeros((4, 5) if units == 4 else (0, 0)),
         )
         made = Certificate(claim, weights.digest, tree, np.full(2, 0.5), 0.0, 1.0)
         with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ done with, so a certificate knows of nothing but splits.
 
 import heapq
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +16,8 @@ import numpy as np
 
 from ..runtime import interrupts
 from ..runtime.compiled import Compiled
+from . import quadratic
+from .curved import Curve
 from .envelope import Problem, bends_only_at_zero, solve
 from .maxima import shape_of, unit_maxima
 from .pictures import Pictures
@@ -54,6 +57,7 @@ class _Node(NamedTuple):
     z: np.ndarray
     error: np.ndarray
     logits: np.ndarray
+    curve: int = -1  # number of its quadratic
 
 
 class Search:
@@ -84,6 +88,7 @@ class Search:
         # The partition: leaves are nodes; others are (unit, at, first child, second child).
         self._leaves: dict[int, _Node] = {}
         self._splits: dict[int, tuple[int, float, int, int]] = {}
+        self._curves: list[tuple[quadratic.Duals, Curve]] = []
         self._solved, self._latest, self._deadline = 0, 0.0, np.inf
 
     def run(self) -> Tree:
@@ -95,7 +100,12 @@ class Search:
         self._leaves[0] = root
         self._look(self._pictures.starts(_ROWS, self._seed), _FIRST)
         self._flip()
-        here = 0 if self._is_done(root.bound) else self._tighten(0)
+        here = 0
+        if not self._is_done(root.bound):
+            self._curve(0)
+            here = self._tighten(0)
+        if here and not self._is_done(self._leaves[here].bound):
+            self._curve(here)
         self._branch(here)
         return self._tree()
 
@@ -105,6 +115,9 @@ class Search:
             lows, highs = (np.tile(part, (rows, 1)) for part in (low, high))
             self._relax(np.ones((rows, len(low))), lows, highs, np.inf)
             self._look(np.tile(self.image, (rows, 1)), _POLISH)
+        if self._seconds > 0 and self._nodes > 1:
+            ones = np.ones(len(low))
+            self._quadratic(ones, low, high, -1, iter((False, True)).__next__)
 
     def _best_root(self, low: np.ndarray, high: np.ndarray) -> _Node:
         """Bound the whole set; of a margin, weigh the rivals for the least bound."""
@@ -181,8 +194,47 @@ class Search:
         found = _SOLVE.thorough(name, self._problem, *padded, tolerance)
         return [np.asarray(part)[:rows] for part in found]
 
-    def _bounds(self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray) -> np.ndarray:
-        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals)
+    def _bounds(
+        self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray, curve: int = -1
+    ) -> np.ndarray:
+        bent = None if curve < 0 else self._curves[curve][1]
+        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals, bent)
+
+    def _curve(self, name: int) -> None:
+        """Bound a box by a quadratic as well, and keep that if it proves more."""
+        node, w = self._leaves[name], self._weights
+        (v,) = coefficients(self._claim, len(node.rivals), node.rivals[None]) @ w.outer.T
+        found, image = self._quadratic(v, node.low, node.high, node.curve, self._is_late)
+        self._look(image[None], _POLISH)
+        parts = (found.bend, found.spread, found.point)
+        self._curves.append((found, Curve.of((w.inner, w.bias), *parts)))
+        duals = (found.multipliers[None], np.array([found.ball]), node.rivals[None])
+        curve = len(self._curves) - 1
+        bound = float(self._bounds(node.low[None], node.high[None], *duals, curve=curve)[0])
+        if bound < node.bound:
+            changed = {"multipliers": found.multipliers, "ball": found.ball, "bound": bound}
+            self._leaves[name] = node._replace(**changed, curve=curve)
+
+    def _quadratic(
+        self,
+        v: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        curve: int,
+        late: Callable[[], bool],
+    ) -> tuple[quadratic.Duals, np.ndarray]:
+        """Find a quadratic bound's multipliers, from another's or from the envelope's."""
+        if curve < 0:
+            lam, ball, image = self._relax(v[None], low[None], high[None], _MOST)[:3]
+            none = np.zeros(len(v)), np.zeros(len(self._region.low))
+            start = quadratic.Duals(lam[0], *none, float(ball[0]), image[0])
+        else:
+            start = self._curves[curve][0]
+        name = self._weights.activation
+        return quadratic.improve(name, self._problem, v, (low, high), start, late)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def _look(self, images: np.ndarray, steps: int) -> None:
         """Ascend from images, and keep the best picture."""
@@ -258,12 +310,13 @@ class Search:
         lam, ball = np.stack(2 * [parent.multipliers]), np.full(2, parent.ball)
         rivals = np.stack([parent.rivals, child.rivals])
         low, high = np.stack(2 * [child.low]), np.stack(2 * [child.high])
-        bounds = self._bounds(low, high, lam, ball, rivals)
+        bounds = self._bounds(low, high, lam, ball, rivals, curve=parent.curve)
         best = int(bounds.argmin())
         if child.bound <= bounds[best]:
             return child
         facts = (rivals[best], parent.multipliers, parent.ball, float(bounds[best]))
-        return _Node(child.low, child.high, *facts, child.z, child.error, child.logits)
+        seen = (child.z, child.error, child.logits)
+        return _Node(child.low, child.high, *facts, *seen, parent.curve)
 
     def _cutoff(self) -> float:
         """Return the bound at which a part is done with: that of the gap asked for."""
@@ -293,8 +346,9 @@ class Search:
         rows = coefficients(claim, len(node.rivals), node.rivals[None])
         (v,), constant = rows @ w.outer.T, float((rows @ w.constants)[0])
         box = (node.low, node.high)
-        facts = (box, node.multipliers, node.z, constant, self._cutoff())
-        for cut in priced_cuts(w, self._region, v, *facts):
+        facts = (box, node.multipliers, node.ball, node.z, constant, self._cutoff())
+        curve = None if node.curve < 0 else self._curves[node.curve][1]
+        for cut in priced_cuts(w, self._region, v, *facts, curve):
             interrupts.check()
             name = self._cut(name, cut, self._leaves[name])
         return name
@@ -342,7 +396,7 @@ class Search:
         first[cut.unit] = second[cut.unit] = cut.at
         low, high = (second, node.high) if cut.upper else (node.low, first)
         duals = (cut.multipliers[None], np.array([dual.ball]), dual.rivals[None])
-        bound = self._bounds(low[None], high[None], *duals)[0]
+        bound = self._bounds(low[None], high[None], *duals, curve=dual.curve)[0]
         if bound > self._cutoff():
             return name
         gone = dual._replace(low=low, high=high, multipliers=cut.multipliers, bound=bound)
@@ -371,6 +425,19 @@ class Search:
             np.array([node.multipliers for node in leaves]),
             np.array([node.ball for node in leaves]),
             np.array([node.rivals for node in leaves]),
+            *self._tables([node.curve for node in leaves]),
+        )
+
+    def _tables(self, curves: list[int]) -> tuple[np.ndarray, ...]:
+        """Number the quadratics that leaves use, and list them."""
+        used, rows = np.unique([-1, *curves], return_inverse=True)
+        duals = [self._curves[curve][0] for curve in used[1:]]
+        shapes = [(len(duals), size) for size in (len(self._weights.bias), len(self._region.low))]
+        return (
+            rows[1:].astype(np.int32) - 1,
+            np.array([dual.bend for dual in duals]).reshape(shapes[0]),
+            np.array([dual.spread for dual in duals]).reshape(shapes[1]),
+            np.array([dual.point for dual in duals]).reshape(shapes[1]),
         )
 
 

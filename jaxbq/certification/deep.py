@@ -329,6 +329,6 @@ class DeepSearch:
             lows, highs = (each[None] for each in box)
             bound = leaf_bounds(w, self._claim, self._region, (lows, highs), *facts)[0]
             if best is None or bound < best[0]:
-                best = bound, Tree(np.array([-1], np.int32), np.zeros(1), *facts, ends)
+                best = bound, Tree(np.array([-1], np.int32), np.zeros(1), *facts, ends=ends)
         assert best is not None
         return best[1]

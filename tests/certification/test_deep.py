@@ -69,7 +69,7 @@ def random_tree(weights: Weights, claim: Claim, rng: np.random.Generator) -> Tre
         rng.normal(size=(3, sum(sizes))),
         np.abs(rng.normal(size=3)),
         rivals,
-        np.abs(ends) if sizes[1:] else np.zeros((0, 0)),
+        ends=np.abs(ends) if sizes[1:] else np.zeros((0, 0)),
     )
 
 
