@@ -7,12 +7,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import JaxbqError
+from ..network.activations import activation
 from ..network.mlp import MLP, Params
+from ..network.targets import Codes, check_targets
 from ..runtime.archives import read_npz
+from ..runtime.devices import computing
 from ..runtime.files import write_npz
 from .ellipsoid import ellipsoid
 from .maxima import shape_of
@@ -159,6 +163,22 @@ def read_weights(model: Any, params: Params) -> Weights:
     return Weights(*first[:2], *last[:2], first.activation, tuple(between))
 
 
+def wanted_logits(
+    model: MLP, target: Float[np.ndarray, " outputs"]
+) -> Float[np.ndarray, " outputs"]:
+    """Return the logits with which a network answers a target.
+
+    Raises:
+        JaxbqError: there are none, or many.
+    """
+    phi = activation(model.output)
+    if phi.normalises:
+        raise JaxbqError("softmax leaves its logits' sum open; ask for a margin or a difference")
+    check_targets(target[None], model.output, len(target))
+    with computing("float64"):
+        return np.asarray(phi.invert(jnp.asarray(target)))
+
+
 def verify(
     path: Path | str,
     model: Any,
@@ -190,6 +210,10 @@ def verify(
         raise JaxbqError(f"{path}: is for a network with other weights; name the one it was for")
     if image.shape != weights.inner.shape[:1] or not fits(claim, weights):
         raise JaxbqError(f"{path}: does not fit the network; make it again")
+    if claim.objective == "error" and claim.target >= 0:
+        code = Codes().matrix(len(claim.vector), model.output)[claim.target]
+        if not np.allclose(claim.vector, wanted_logits(model, code), rtol=1e-9):
+            raise JaxbqError(f"{path}: its target is not that of the class that it names")
     if claim.norm == "mahalanobis" and images is not None:
         root = ellipsoid(images, len(image))[1]
         if not np.allclose(claim.factor @ claim.factor.T, root @ root.T, rtol=1e-6, atol=1e-9):
@@ -230,7 +254,9 @@ def _is_claim(claim: Claim) -> bool:
     if not all(type(end) is float and abs(end) < 1e100 for end in ends):
         return False
     fit = claim.objective in OBJECTIVES and claim.norm in ("", *NORMS) and claim.low < claim.high
-    fit &= claim.target >= (-1 if claim.objective in ("direction", "error") else 0)
+    fit &= (claim.target >= 0) == (claim.objective != "direction") or (
+        claim.objective == "error" and claim.target == -1
+    )
     fit &= (claim.layer > 0) == (claim.objective == "unit")
     if claim.objective == "difference":
         fit &= claim.other >= 0 and claim.other != claim.target

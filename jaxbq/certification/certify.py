@@ -1,17 +1,23 @@
 """Find the best picture and prove how far from the best possible it is."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..data import ImageSpace
 from ..errors import JaxbqError
-from ..network.activations import activation
 from ..network.mlp import MLP, Params
-from ..network.targets import Codes, check_targets
+from ..network.targets import Codes
 from ..runtime.devices import computing
 from .branching import Search
-from .certificate import NORMS, OBJECTIVES, WITH_CLASS, Certificate, fits, read_weights
+from .certificate import (
+    NORMS,
+    OBJECTIVES,
+    WITH_CLASS,
+    Certificate,
+    fits,
+    read_weights,
+    wanted_logits,
+)
 from .deep import DeepSearch
 from .ellipsoid import ellipsoid
 from .envelope import has_envelope
@@ -86,7 +92,7 @@ def certify(
         factor = np.zeros((0, 0))
     claim = Claim(
         objective,
-        _index(unit if objective == "unit" else target),
+        _index(unit if objective == "unit" else target if vector is None else None),
         _index(other),
         *ends,
         "" if around is None else norm,
@@ -99,19 +105,23 @@ def certify(
     _check(claim, weights, around is None, radius, unit)
     if not (seconds >= 0 and gap >= 0 and nodes >= 1):
         raise JaxbqError("seconds and gap must be at least 0, nodes at least 1")
-    question = asked(weights, claim)
-    shallow = not question[0].between and has_envelope(question[0].activation)
     with computing("float64"):
-        search: Search | DeepSearch
-        if shallow and norm != "mahalanobis":
-            search = Search(*question, seconds, gap, nodes, seed)
-        else:
-            search = DeepSearch(*question, seconds, gap, seed)
+        search = _search_for(asked(weights, claim), seconds, gap, nodes, seed)
         tree = search.run()
     assert contains(claim, search.image)
     found = reached(weights, claim, search.image)
     bound = proven(weights, claim, tree)
     return Certificate(claim, weights.digest, tree, search.image, found, bound)
+
+
+def _search_for(
+    question: tuple[Weights, Claim], seconds: float, gap: float, nodes: int, seed: int
+) -> Search | DeepSearch:
+    """Choose the search: branch and bound where a relaxed problem can be solved for every box."""
+    weights, claim = question
+    if weights.between or not has_envelope(weights.activation) or claim.norm == "mahalanobis":
+        return DeepSearch(*question, seconds, gap, seed)
+    return Search(*question, seconds, gap, nodes, seed)
 
 
 def _index(given: int | None) -> int:
@@ -130,18 +140,11 @@ def _vector(
     if given is None:
         if objective == "direction" or target is None or not 0 <= target < outputs:
             raise JaxbqError(f"{objective}: give a vector with one number for each output")
-        given = Codes().matrix(outputs, model.output)[target]
+        return wanted_logits(model, Codes().matrix(outputs, model.output)[target])
     vector = np.asarray(given, np.float64).reshape(-1)
     if len(vector) != outputs or not (np.abs(vector) < 1e30).all():
         raise JaxbqError(f"the vector has {len(vector)} numbers; give {outputs} finite ones")
-    if objective == "direction":
-        return vector
-    phi = activation(model.output)
-    if phi.normalises:
-        raise JaxbqError("softmax leaves its logits' sum open; ask for a margin or a difference")
-    check_targets(vector[None], model.output, outputs)
-    with computing("float64"):
-        return np.asarray(phi.invert(jnp.asarray(vector)))
+    return vector if objective == "direction" else wanted_logits(model, vector)
 
 
 def _check(

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after a mistake of the user's, said in one line, or 130 after Ctrl-C.
     """
+    begun = time.perf_counter()
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if not given:
         parser.print_help()
         return 0
     chosen = parser.parse_args(given)
-    chosen.given = given
+    chosen.given, chosen.begun = given, begun
     try:
         with interrupts.watched():
             if chosen.light:

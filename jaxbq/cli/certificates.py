@@ -156,7 +156,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
             [
                 _named(found, names),
                 f"{sign * found.found:.4f}",
-                f"{sign * found.proven:.4f}",
+                f"{found.proven if sign > 0 else max(-found.proven, 0.0):.4f}",
                 f"{100 * found.gap:.2f} %" if found.found > 0 else "",
                 str(found.leaves),
                 f"{time.monotonic() - begun:.1f}",

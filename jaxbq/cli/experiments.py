@@ -70,10 +70,11 @@ def add_train(commands: Any) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     with unswept("jaxbq.experiment"):
         from ..experiment import load_configs
+        from ..runtime.timing import Timing, timed
 
     use_hardware(leading(chosen))
     experiments = load_configs(find_config(chosen.config), changes(chosen))
-    with executor(chosen) as found:
+    with executor(chosen) as found, timed(Timing("import", chosen.begun)):
         _do(chosen, experiments, found)
 
 
@@ -89,6 +90,7 @@ def _do(
         from ..experiment import run
         from ..experiment.finished import Run
         from ..report import build
+        from ..runtime.timing import phase
 
     out, code = Path(chosen.out), chosen.run_code
     rows, folders, source = [], [], None
@@ -107,7 +109,8 @@ def _do(
             if what:
                 terminal.say(f"{what}:")
             if experiment.data != source:
-                source, data = experiment.data, experiment.data.load()
+                with phase("data"):
+                    source, data = experiment.data, experiment.data.load()
             folders.append(run(experiment, out, terminal, data, draw, command, executor, code))
             overview = drawn[folders[-1]].overview.reset_index().to_dict("records")
             rows += [_summary_row(what, found) for found in overview]

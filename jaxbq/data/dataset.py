@@ -1,6 +1,7 @@
 """Images and labels: the space that images live in, the data set, what methods see of it."""
 
 import dataclasses
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from .moments import Moments
 from .pixels import as_pixels
 
 T = TypeVar("T")
+_ASKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,24 @@ class Reference:
         return Moments(self.need_images("a prior from the training distribution"))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make something that depends on these images and ``key`` alone, the first time only."""
-        if key not in self._made:
-            self._made[key] = make()
+        """Make something that depends on these images and ``key`` alone, the first time only.
+
+        A thread that asks for what another is making waits for it.
+        """
+        with _ASKING:
+            making = self._locks.setdefault(key, threading.RLock())
+        with making:
+            if key not in self._made:
+                self._made[key] = make()
         made: T = self._made[key]
         return made
 
     @cached_property
     def _made(self) -> dict[Hashable, Any]:
+        return {}
+
+    @cached_property
+    def _locks(self) -> dict[Hashable, Any]:
         return {}
 
 

@@ -32,6 +32,7 @@ class Moments:
             )
         if number < 2:
             raise JaxbqError("a covariance needs two training images or more")
+        self._powers: dict[tuple[float, float], np.ndarray] = {}
         self.mean: Float[np.ndarray, " pixels"] = images.mean(axis=0, dtype=np.float64)
         scatter = np.zeros((pixels, pixels))
         for start in range(0, number, _BLOCK):
@@ -58,5 +59,14 @@ class Moments:
         return (1 - shrinkage) * self.values + shrinkage * self.values.mean()
 
     def power(self, shrinkage: float, exponent: float) -> Float[np.ndarray, "pixels pixels"]:
-        """Compute a power of the shrunk covariance, like its square root, symmetric."""
-        return (self.vectors * self.shrunk(shrinkage) ** exponent) @ self.vectors.T
+        """Compute a power of the shrunk covariance, like its square root, symmetric.
+
+        It is kept: many methods ask for the same, for every network.
+        """
+        about = shrinkage, exponent
+        if about not in self._powers:
+            self._powers[about] = (
+                self.vectors * self.shrunk(shrinkage) ** exponent
+            ) @ self.vectors.T
+            self._powers[about].flags.writeable = False
+        return self._powers[about]

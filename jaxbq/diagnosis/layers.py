@@ -14,7 +14,7 @@ from ..data import Dataset
 from ..evaluation import correlation
 from ..methods import Result
 from ..methods.ascent import Logit, Objective, Target, ask, values
-from ..methods.pseudo_inverse import threshold
+from ..methods.pseudo_inverse import decomposed, threshold
 from ..network.mlp import MLP, Network, Params
 
 
@@ -69,7 +69,7 @@ def gram_deviation(weight: Float[Array, "n m"] | Float[np.ndarray, "n m"]) -> fl
 
 def _facts(weight: Array | np.ndarray, rcond: float | None) -> LayerFacts:
     fan_in, fan_out = weight.shape
-    s = np.linalg.svd(np.asarray(weight, np.float64), compute_uv=False)
+    s = decomposed(weight)[1]
     kept = s[s > threshold(weight, s, rcond)]
     rank = len(kept)
     full = rank == min(weight.shape)

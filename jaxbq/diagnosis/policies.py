@@ -13,7 +13,7 @@ from ..data import ImageSpace, Reference
 from ..evaluation import correlation
 from ..methods import Ascent, Method, PseudoInverse, invert
 from ..methods.analytic import places, way_back
-from ..methods.pseudo_inverse import Policy, threshold
+from ..methods.pseudo_inverse import Policy, decomposed, threshold
 from ..network.mlp import MLP, Params
 from ..options import describe
 from ..runtime.compiled import Compiled
@@ -99,7 +99,7 @@ def share_in_range(
     for step, layer in zip(steps, params, strict=True):
         z = np.asarray(step.z, np.float64)
         z = z if layer.bias is None else z - np.asarray(layer.bias, np.float64)
-        _, s, vt = np.linalg.svd(np.asarray(layer.weight, np.float64), full_matrices=False)
+        _, s, vt = decomposed(layer.weight)
         kept = vt[s > threshold(layer.weight, s, None)]
         size = np.maximum(np.square(z).sum(axis=1), np.finfo(np.float64).tiny)
         shares.append(np.square(z @ kept.T).sum(axis=1) / size)

@@ -54,7 +54,9 @@ def trained_judges(data: Dataset) -> tuple[Judge, ...]:
     :func:`~jaxbq.evaluation.judges.blind_judges`, which say whether it holds traces of a class.
     All are kept in the cache, and trained in some seconds where they are not there.
     """
-    return data.once("trained judges", lambda: (*abstaining_judges(data), *blind_judges(data)))
+    # Apart, so that two threads may make one each.
+    abstaining = data.once("abstaining judges", lambda: abstaining_judges(data))
+    return *abstaining, *data.once("blind judges", lambda: blind_judges(data))
 
 
 def abstaining_judges(data: Dataset, without: Sequence[str] = ()) -> tuple[Judge, ...]:

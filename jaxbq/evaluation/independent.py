@@ -62,7 +62,7 @@ def trained_once(
     whole = {
         **identity,
         "network": repr(network),
-        "data": data.once("digest of all arrays", lambda: _digest_of(data)),
+        "data": digest_of(data),
         "space": [space.shape, space.low, space.high, data.classes],
     }
 
@@ -117,9 +117,10 @@ def _bounded(values: np.ndarray) -> np.ndarray:
     return np.clip(np.nan_to_num(values), -_EXTREME, _EXTREME)
 
 
-def _digest_of(data: Dataset) -> str:
+def digest_of(data: Dataset) -> str:
+    """Compute the sha256 of all images and labels, once."""
     arrays = data.train_images, data.train_labels, data.test_images, data.test_labels
-    return digest(*arrays)
+    return data.once("digest of all arrays", lambda: digest(*arrays))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ from ..data.labels import listed
 from ..errors import JaxbqError
 from ..network.files import NetworkFile
 from ..network.mlp import MLP
+from ..runtime.cache import digest, kept
 from ..training import Training, fit
 from ..training.loop import check_ends
 from ..training.optimisers import Optimiser
@@ -234,6 +235,16 @@ def on_noise(judge: Judge, data: Dataset, seed: int = 0) -> NoiseAnswers:
         data: says how large images are, and their range.
         seed: of the noise.
     """
+    name = digest(*(np.asarray(leaf) for leaf in jax.tree.leaves(judge.params)))
+    about = [_VERSION, seed, data.classes, dataclasses.asdict(data.space), judge.name]
+    gate = judge.gate and [judge.gate.sure, judge.gate.near]
+    identity = [*about, name, repr(judge.network), gate]
+    found = kept("noise", identity, lambda: _noise_answers(judge, data, seed))
+    shares = tuple(found.pop("noise_shares").tolist())
+    return NoiseAnswers(noise_shares=shares, **{key: float(n) for key, n in found.items()})
+
+
+def _noise_answers(judge: Judge, data: Dataset, seed: int) -> dict[str, Any]:
     low, high = data.pixel_range
     size = (_NOISE_IMAGES, data.space.pixels)
     noise = np.random.default_rng(seed).uniform(low, high, size).astype(np.float32)
@@ -241,12 +252,12 @@ def on_noise(judge: Judge, data: Dataset, seed: int = 0) -> NoiseAnswers:
     read = chances.argmax(axis=1)
     asked = np.arange(_NOISE_IMAGES) % data.classes
     found = np.bincount(read, minlength=data.classes) / _NOISE_IMAGES
-    return NoiseAnswers(
-        float((read == asked).mean()),
-        float(chances.max(axis=1).mean()),
-        tuple(found.tolist()),
-        float(accepted.mean()),
-    )
+    return {
+        "noise_right": (read == asked).mean(),
+        "noise_confidence": chances.max(axis=1).mean(),
+        "noise_shares": found,
+        "noise_accepted": accepted.mean(),
+    }
 
 
 def _trained(name: str, what: str, network: Any, recipe: Recipe, data: Dataset) -> Judge:

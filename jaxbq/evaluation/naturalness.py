@@ -1,6 +1,7 @@
 """Naturalness: how much an image is like the data, whatever the network says of it."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ from jaxtyping import Float, Int
 from scipy import fft
 
 from ..data import Dataset, Grid, ImageSpace, grid_of
+from ..runtime.cache import kept
+from .independent import digest_of
 from .similarity import structural_similarity
 
 _PRODUCTS = 2**24  # numbers in one table of products: 64 MiB
@@ -42,56 +45,70 @@ def nearest(
         among: the table, at least one row.
         number: neighbours of each; all rows, where there are fewer.
     """
-    number = min(number, len(among))
-    space = _Centred(among)
-    indices = np.empty((len(images), number), np.int64)
-    distances = np.empty((len(images), number))
-    step = max(1, _PRODUCTS // len(among))
-    for start in range(0, len(images), step):
-        part = images[start : start + step]
-        rows, columns = space.candidates(part, number)
-        apart = _distances(part, rows, among, columns)
-        order = np.lexsort((columns, apart, rows))
-        first = np.searchsorted(rows[order], np.arange(len(part)))
-        best = order[first[:, None] + np.arange(number)]
-        indices[start : start + step] = columns[best]
-        distances[start : start + step] = apart[best]
-    return Neighbours(indices, distances)
+    return _Centred(among).nearest(images, number)
 
 
 class _Centred:
-    """A table around its mean, where float32 loses least."""
+    """A table around its mean, where float32 loses least; it answers any number of questions."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self._rows = rows
+        self._usual: list[tuple[np.ndarray, np.ndarray]] | None = None
         self._mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
         ends = np.maximum(rows.max(axis=0) - self._mean, self._mean - rows.min(axis=0))
         self._size = max(float(ends.max()), float(np.finfo(np.float32).tiny))
 
-    def candidates(self, images: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, images: np.ndarray, number: int = 1) -> Neighbours:
+        """Find the nearest rows; see :func:`nearest`."""
+        number = min(number, len(self._rows))
+        indices = np.empty((len(images), number), np.int64)
+        distances = np.empty((len(images), number))
+        step = max(1, _PRODUCTS // len(self._rows))
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            rows, columns = self._candidates(part, number)
+            apart = _distances(part, rows, self._rows, columns)
+            order = np.lexsort((columns, apart, rows))
+            first = np.searchsorted(rows[order], np.arange(len(part)))
+            best = order[first[:, None] + np.arange(number)]
+            indices[start : start + step] = columns[best]
+            distances[start : start + step] = apart[best]
+        return Neighbours(indices, distances)
+
+    def _candidates(self, images: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Find (image, row) pairs, the ``number`` nearest rows of each image among them."""
         away = images.astype(np.float64) - self._mean
         # Rows reach 1, unless that puts an image where float32 would overflow.
         size = max(self._size, 1e-12 * float(np.abs(away).max()))
         queries = (away / size).astype(np.float32)
-        doubled, scale = -2 * queries, np.float32(size)
+        doubled = -2 * queries
         table = np.empty((len(queries), len(self._rows)), np.float32)
-        longest = 0.0
-        for start in range(0, len(self._rows), _ROWS_AT_ONCE):
-            block = (self._rows[start : start + _ROWS_AT_ONCE] - self._mean).astype(
-                np.float32
-            ) / scale
-            squares = np.square(block).sum(axis=1, dtype=np.float64)
+        longest, start = 0.0, 0
+        for block, squares in self._blocks(size):
             longest = max(longest, float(squares.max()) ** 0.5)
             # ‖a − b‖² without ‖a‖², which is the same for all rows.
-            table[:, start : start + _ROWS_AT_ONCE] = (
-                doubled @ block.T + squares.astype(np.float32)[None]
-            )
+            end = start + len(block)
+            table[:, start:end] = doubled @ block.T + squares.astype(np.float32)[None]
+            start = end
         own = np.linalg.norm(queries.astype(np.float64), axis=1)
         last = np.partition(table, number - 1, axis=1)[:, number - 1]
         limit = last + 2 * _rounding(queries.shape[1], own, longest)
         rows, columns = np.nonzero(table <= limit.astype(np.float32)[:, None])
         return rows, columns
+
+    def _blocks(self, size: float) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Bring rows to float32 around the mean, in units of ``size``, with their squares."""
+        if size != self._size:
+            return self._scaled(size)
+        if self._usual is None:
+            self._usual = list(self._scaled(size))
+        return self._usual
+
+    def _scaled(self, size: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(self._rows), _ROWS_AT_ONCE):
+            rows = self._rows[start : start + _ROWS_AT_ONCE]
+            block = (rows - self._mean).astype(np.float32) / np.float32(size)
+            yield block, np.square(block).sum(axis=1, dtype=np.float64)
 
 
 def _rounding(pixels: int, own: np.ndarray, longest: float) -> np.ndarray:
@@ -167,6 +184,8 @@ def high_frequency(images: Float[np.ndarray, "n pixels"], grid: Grid) -> Float[n
     return np.where(flat, 0.0, np.clip(share, 0, 1))
 
 
+_VERSION = 1  # raised whenever a change of code measures otherwise
+_UNUSUAL = "unusualness"
 SHRINKAGE = 1e-3  # of the covariance, so that pixels that never vary count for much, not for ∞
 _QUANTILES = (0.05, 0.5, 0.95)
 _COMPARED = 1000  # test images that percentiles are taken among, at most half of all
@@ -269,6 +288,8 @@ class NaturalnessScale:
         components: number of principal components of the training images that an image may be made
             of; at most half of those that the training images have, so that there are as many left
             outside of them.
+        identity: names the autoencoder, as JSON has it: what test images score is then kept in the
+            cache, for other processes with the same data.
 
     Attributes:
         components: number of principal components that are taken.
@@ -286,11 +307,12 @@ class NaturalnessScale:
         *,
         autoencoder: Callable[[np.ndarray], Any] | None = None,
         components: int = 50,
+        identity: Any = None,
     ) -> None:
-        """Score test images."""
+        """Score test images, or read from the cache what they score."""
         moments = data.reference.moments
         self._data, self._autoencoder = data, autoencoder
-        self._grid = _grid(data.space)
+        self._grid, self._table = _grid(data.space), _Centred(data.train_images)
         self._inverse = moments.power(SHRINKAGE, -0.5)
         self.components = min(components, moments.rank // 2)
         self._axes = moments.vectors[:, : self.components]
@@ -301,12 +323,23 @@ class NaturalnessScale:
         # A single test image is both.
         rest = drawn[number:] if total > 1 else drawn
         self.held_out: Int[np.ndarray, " held_out"] = np.sort(rest[:_HELD_OUT])
-        measured, _ = self._measured(data.test_images[self.compared])
+        about = [_VERSION, components, identity, dataclasses.asdict(data.space)]
+        found = (
+            self._calibrated()
+            if identity is None and autoencoder is not None
+            else kept("naturalness", [*about, digest_of(data)], self._calibrated)
+        )
+        self._unusual = found.pop(_UNUSUAL)
+        self._sorted = found
+
+    def _calibrated(self) -> dict[str, np.ndarray]:
+        """Measure test images: values by measure, sorted, and how unusual the held-out ones are."""
+        measured, _ = self._measured(self._data.test_images[self.compared])
         self._sorted = {name: np.sort(values) for name, values in measured.items()}
         own = np.stack([self._percentile(name, values) for name, values in measured.items()])
         self._sorted = {"mean_percentile": np.sort(own.mean(axis=0)), **self._sorted}
-        measured, _ = self._measured(data.test_images[self.held_out])
-        self._unusual = np.sort(self._unusualness(measured))
+        measured, _ = self._measured(self._data.test_images[self.held_out])
+        return {**self._sorted, _UNUSUAL: np.sort(self._unusualness(measured))}
 
     @property
     def real(self) -> dict[str, tuple[float, float, float]]:
@@ -339,7 +372,7 @@ class NaturalnessScale:
 
         There are fewer where there are fewer training images.
         """
-        return nearest(self._bounded(images), self._data.train_images, k).indices
+        return self._table.nearest(self._bounded(images), k).indices
 
     def _unusualness(self, measured: dict[str, np.ndarray]) -> np.ndarray:
         """Combine the p-values of the measures to one number, the larger the rarer."""
@@ -364,7 +397,7 @@ class NaturalnessScale:
     def _measured(self, images: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Compute the measures by name, and the index of the nearest training image."""
         bounded = self._bounded(images)
-        found = nearest(bounded, self._data.train_images)
+        found = self._table.nearest(bounded)
         indices = found.indices[:, 0]
         parts = [
             self._looked_at(

@@ -23,6 +23,7 @@ from ..network.mlp import MLP
 from ..network.targets import Codes
 from ..options import options, shorthand
 from ..runtime.devices import Precision, type_of
+from ..runtime.timing import phase
 from ..training import Autoencoder, Training, TrainingRule, reconstructed
 from .python_network import PythonNetwork
 
@@ -212,23 +213,28 @@ class Scoring:
         Raises:
             JaxbqError: as :meth:`given`.
         """
-        judges = trained_judges(data) if self.judges else ()
+        with phase("judges"):
+            judges = trained_judges(data) if self.judges else ()
         network = self.given(data)
         return judges if network is None else (*judges, given_judge(network, data))
 
     def panel(self, data: Dataset) -> Panel | None:
         """Make the networks that an answer is to hold for too."""
-        return Panel.trained_on(data) if self.transfer else None
+        with phase("panel"):
+            return Panel.trained_on(data) if self.transfer else None
 
     def scale(self, data: Dataset) -> NaturalnessScale:
         """Make the scale of naturalness."""
         key = ("naturalness", self.components, self.autoencoder)
 
         def make() -> NaturalnessScale:
-            reconstruct = _reconstruction(data) if self.autoencoder else None
-            return NaturalnessScale(data, autoencoder=reconstruct, components=self.components)
+            reconstruct, identity = _reconstruction(data) if self.autoencoder else (None, None)
+            return NaturalnessScale(
+                data, autoencoder=reconstruct, components=self.components, identity=identity
+            )
 
-        scale: NaturalnessScale = data.once(key, make)
+        with phase("naturalness"):
+            scale: NaturalnessScale = data.once(key, make)
         return scale
 
 
@@ -242,8 +248,8 @@ def expand_scores(given: Any) -> Any:
     return dict.fromkeys(off, False) if given == "quick" else {}
 
 
-def _reconstruction(data: Dataset) -> Any:
-    """Encode and decode by the usual autoencoder, in float32 whatever is computed in."""
+def _reconstruction(data: Dataset) -> tuple[Any, Any]:
+    """Encode and decode by the usual autoencoder, in float32 whatever is computed in; name it."""
     autoencoder = Autoencoder(code=min(Autoencoder().code, data.space.pixels))
     with jax.enable_x64(False):
         space = autoencoder.trained(data.reference, "float32")
@@ -252,7 +258,7 @@ def _reconstruction(data: Dataset) -> Any:
         with jax.enable_x64(False):
             return reconstructed(autoencoder, space, np.asarray(images, np.float32))
 
-    return reconstruct
+    return reconstruct, dataclasses.asdict(autoencoder)
 
 
 @options

@@ -28,6 +28,7 @@ from .folder import (
     AUTOENCODERS,
     JUDGES,
     NATURALNESS,
+    TIMING,
     TRACES,
     TRANSFER,
     RunFolder,
@@ -152,6 +153,14 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """Versions, device, checksum of the data; and the command, where it was kept."""
         return self._mapping("environment.json")
+
+    @cached_property
+    def timing(self) -> dict[str, float]:
+        """Seconds that the command which made the run took, by phase; empty where not kept."""
+        try:
+            return {name: float(seconds) for name, seconds in self._mapping(TIMING).items()}
+        except (TypeError, ValueError) as fault:
+            raise damaged(self.path / TIMING, fault) from None
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ transfer.json          the independently trained networks that were asked too
 naturalness.json       what real test images score, to compare with
 nearest.npz            the training images nearest to the images of scores.csv
 cost.csv               one row a network and method: seconds, steps, operations
+timing.json            seconds that the run took, by phase
 inversions/K/scored.json what is scored of network K, until all are
 spread.csv             one row a network and target of the methods that give several images
 scores.csv             one row an image; written last
@@ -46,6 +47,7 @@ JUDGES = "judges.json"
 TRANSFER = "transfer.json"
 TRACES = "traces.json"
 AUTOENCODERS = "autoencoders.json"
+TIMING = "timing.json"
 NetworkName = int | str
 """Number of a network of the experiment, from 0, or the name of a control."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..data import Dataset
-from ..diagnosis import LayerTrace, trace
+from ..diagnosis import layer_facts
 from ..diagnosis.trace import to_plain
 from ..evaluation import Panel, Scores, on_noise, score, spread
 from ..evaluation.independent import finite, logits_of
@@ -32,6 +32,9 @@ SCORE_COLUMNS = (*_IMAGE, "reason", "iterations", *Scores._fields)
 SPREAD_COLUMNS = ("network", "method", "target", "samples", *Spread._fields)
 COST_COLUMNS = ("network", "method", "prepare", "compile", "run", "images", "steps", "operations")
 
+# Diagnostics of analytic methods that are of layers, and what the trace calls them.
+_OF_LAYERS = {name: name for name in ("outside_share", "outside_amount", "found_range", "apart")}
+_OF_LAYERS |= {f"residual_{when}_policy": f"residual_{when}" for when in ("before", "after")}
 _NEIGHBOURS = 3
 _REAL = 200  # test images of a class, at most, whose distances are the measure of diversity
 
@@ -211,31 +214,28 @@ def _write_readers(job: Job) -> None:
 
 def _write_traces(job: Job) -> None:
     """Keep the numbers of every layer for the first target, of the methods that go by layers."""
-    folder, experiment, data = job.folder, job.experiment, job.data
-    network = job.network()
-    target = experiment.targets.targets(data.classes, network.model.output)[0]
-    rows = []
-    for number, method in enumerate(experiment.methods):
+    folder, rows = job.folder, []
+    for number, method in enumerate(job.experiment.methods):
         if isinstance(method, Analytic):
-            found = trace(method, network.model, network.params, target, reference=data)
+            network = job.network()
+            result = folder.read_result(folder.inversion(0, number, method))
+            facts = layer_facts(network.params)
+            numbers = {name: result.diagnostics[name][0, 0].tolist() for name in _OF_LAYERS}
+            layers = [
+                {"number": n + 1, "activation": phi.name, "facts": facts[n]}
+                | {key: numbers[name][n] for name, key in _OF_LAYERS.items()}
+                for n, phi in enumerate(network.model.activations)
+            ]
             rows.append(
                 {
                     "method": describe(method),
                     "method_number": number,
                     "target": 0,
-                    "reason": found.reason,
-                    "layers": [to_plain(dict(_numbers(layer))) for layer in found.layers],
+                    "reason": reason_name(result.reasons[0, 0]),
+                    "layers": to_plain(layers),
                 }
             )
     folder.write_json(TRACES, rows)
-
-
-def _numbers(layer: LayerTrace) -> Iterator[tuple[str, Any]]:
-    """Every number of a layer but its vectors, which are as long as the layer is wide."""
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name)
-        if not isinstance(value, np.ndarray):
-            yield field.name, value
 
 
 def _write_nearest(job: Job, nearest: Mapping[NetworkName, list[list[int]]]) -> None:

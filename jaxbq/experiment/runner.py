@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ from ..errors import JaxbqError
 from ..methods import NeedsMLPError
 from ..network.mlp import Network
 from ..options import describe
+from ..runtime.ahead import made_ahead
 from ..runtime.compiled import kept_programs
 from ..runtime.devices import computing
 from ..runtime.files import clear_leftovers, remove
+from ..runtime.timing import Timing, phase, timed
 from ..training import Autoencoder, reconstruction
 from .cells import Executor, InProcess, Job, Listener
 from .config import Experiment, NetworkConfig
 from .environment import checksums, environment
-from .folder import AUTOENCODERS, NetworkName, RunFolder
+from .folder import AUTOENCODERS, TIMING, NetworkName, RunFolder
 from .inversions import cut, missing_inversions, put_together
 from .lock import locked
 from .python_network import PythonNetwork
@@ -62,8 +65,9 @@ def run(
             f"the config runs the code in {experiment.network.python}; if you trust it, "
             "give --run-code"
         )
-    with kept_programs(), computing(experiment.precision):
-        data = experiment.data.load() if data is None else data
+    with timed(Timing()) as timing, kept_programs(), computing(experiment.precision):
+        with phase("data"):
+            data = experiment.data.load() if data is None else data
         data = experiment.network.seen(data)
         listener.say(f"data: {data.describe()}")
         model = experiment.network.build(data)
@@ -83,10 +87,37 @@ def run(
                 clear_leftovers(folder.path)
             job = Job(folder, experiment, data, listener)
             _begin(job, command, refused)
-            _fill(job, networks, len(targets), executor or InProcess())
+            known = is_scored(folder)
+            needed = [] if known else list(_needed(experiment, data))
+            # Workers of a cluster make their own.
+            with made_ahead(needed if executor is None else ()):
+                _fill(job, networks, len(targets), executor or InProcess(), needed)
+            # A command that only draws a report keeps what is known of the run.
+            written = not known or folder.read_json(TIMING) is None
+            if written:
+                folder.write_json(TIMING, timing.so_far())
             if finish:
                 finish(folder)
+                if written:
+                    folder.write_json(TIMING, timing.so_far())  # with the report's phases
     return folder
+
+
+def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], object]]:
+    """List what inversions and scores need of the data alone, in the order in which they do."""
+    scores = experiment.scores
+    found = [found for method in experiment.methods for found in _used(method)]
+    makers: list[Callable[[], object]] = [
+        partial(a.trained, data.reference, experiment.dtype) for a in dict.fromkeys(found)
+    ]
+    makers += [partial(make, data) for make in (scores.scale, scores.judges_of, scores.panel)]
+    for make in makers:
+
+        def within(make: Callable[[], object] = make) -> None:
+            with computing(experiment.precision):
+                make()
+
+        yield within
 
 
 def _applicable(
@@ -111,11 +142,16 @@ def _applicable(
     return dataclasses.replace(experiment, methods=tuple(kept)), refused
 
 
-def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Executor) -> None:
-    """Do what the folder lacks."""
+def _fill(
+    job: Job,
+    networks: Sequence[NetworkName],
+    targets: int,
+    executor: Executor,
+    needed: Sequence[Callable[[], object]],
+) -> None:
+    """Do what the folder lacks; scores want what is needed of the data."""
     folder, experiment = job.folder, job.experiment
     _train(job, networks, executor)
-    _autoencoders(job)
     missing = list(missing_inversions(job, networks))
     parts = {}
     if missing:
@@ -123,11 +159,17 @@ def _fill(job: Job, networks: Sequence[NetworkName], targets: int, executor: Exe
         forget_scores(folder, networks)
         parts = cut(missing, experiment, targets, executor.workers(job.listener))
     pieces = [piece for cell in missing for piece in parts.get(cell, [cell])]
-    executor.run("inversions", [p for p in pieces if not p.is_done(job)], job)
-    put_together(job, parts)
+    with phase("invert"):
+        executor.run("inversions", [p for p in pieces if not p.is_done(job)], job)
+        put_together(job, parts)
     check_found(job, networks)
+    _autoencoders(job)
     if not is_scored(folder):
-        write_scores(job, networks, executor)
+        # From the other end than the thread that makes it ahead, so that both do a part.
+        for make in reversed(needed):
+            make()
+        with phase("score"):
+            write_scores(job, networks, executor)
 
 
 def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> None:
@@ -142,7 +184,8 @@ def _train(job: Job, networks: Sequence[NetworkName], executor: Executor) -> Non
     ):
         several = experiment.networks.seeds > 1
         job.listener.say(f"network{'s' if several else ''}: trained already")
-    executor.run("trainings", missing, job)
+    with phase("training"):
+        executor.run("trainings", missing, job)
     # That of all together, and what a run left that was stopped after its last network.
     for name in (None, *networks):
         remove(folder.checkpoint(name))

@@ -105,13 +105,21 @@ class Analytic(Method):
         ends = [state.ends, *((phi.low, phi.high) for phi in model.activations[:-1])]
         outside = [_outside(step.raw, *end) for step, end in zip(steps, ends, strict=True)]
         shares, amounts = zip(*outside, strict=True)
+        answered = model.trace(params, steps[0].settled.a).activations[1:]
+        apart = [
+            jnp.abs(step.wanted - own).max(axis=-1)
+            for step, own in zip(steps, answered, strict=True)
+        ]
+        found = [jnp.stack([s.raw.min(axis=-1), s.raw.max(axis=-1)], axis=-1) for s in steps]
         diagnostics = {
             "image_before_policy": steps[0].raw,
             "outputs_before_policy": model.apply(params, steps[0].raw),
+            "found_range": jnp.stack(found, axis=1),
             "outside_share": jnp.stack(shares, axis=-1),
             "outside_amount": jnp.stack(amounts, axis=-1),
             "residual_before_policy": jnp.stack(before, axis=-1),
             "residual_after_policy": jnp.stack(after, axis=-1),
+            "apart": jnp.stack(apart, axis=-1),
             "policy_optimality": jnp.stack([step.settled.optimality for step in steps], axis=-1),
         }
         return Inversion(

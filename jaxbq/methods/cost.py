@@ -1,50 +1,11 @@
-"""What a call costs: seconds to compile and to compute, and floating-point operations."""
+"""What a call costs in floating-point operations."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
-
-_COMPILATION = (
-    "/jax/core/compile/jaxpr_trace_duration",
-    "/jax/core/compile/jaxpr_to_mlir_module_duration",
-    "/jax/core/compile/backend_compile_duration",
-)
-_running: list["Stopwatch"] = []
-
-
-class Stopwatch:
-    """Context manager: seconds in all, seconds of them spent compiling, and programs compiled."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.compiling = 0.0
-        self.programs = 0
-
-    def __enter__(self) -> "Stopwatch":
-        _running.append(self)
-        self._begun = time.perf_counter()
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self.total = time.perf_counter() - self._begun
-        # Nested traces report their time twice; never more than there was.
-        self.compiling = min(self.compiling, self.total)
-        _running.remove(self)
-
-
-def _listen(event: str, duration_secs: float, **_: Any) -> None:
-    if event in _COMPILATION:
-        for watch in _running:
-            watch.compiling += duration_secs
-            watch.programs += event == _COMPILATION[-1]
-
-
-jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def operations(traced: Any, rounds: float) -> float:

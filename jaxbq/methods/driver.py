@@ -29,8 +29,9 @@ from ..runtime.devices import (
     rounds_products,
     shard_rows,
 )
+from ..runtime.timing import Stopwatch
 from .base import FEW_IMAGES, Inversion, Iterative, Method, Reason
-from .cost import Stopwatch, operations
+from .cost import operations
 
 M = TypeVar("M", bound=Method)
 Progress = Callable[[int, int], None]

@@ -1,6 +1,7 @@
 """Pseudo-inverse back-query: the least-squares inverse of every layer, then a policy."""
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -145,10 +146,27 @@ def pseudo_inverse(
 
     Without ridge it satisfies the four Moore–Penrose conditions. A zero matrix has a zero inverse.
     """
-    u, s, vt = np.linalg.svd(np.asarray(weight, np.float64), full_matrices=False)
+    u, s, vt = decomposed(weight)
     kept = s > threshold(weight, s, rcond)
     inverse = np.where(kept, s / np.where(kept, s**2 + ridge, 1), 0)
     return (vt.T * inverse) @ u.T
+
+
+def decomposed(weight: Array | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decompose W = U diag(s) Vᵀ in float64; of the last few matrices it is known."""
+    held = np.asarray(weight, np.float64)
+    return _decomposed(held.tobytes(), held.shape)
+
+
+# Several methods, and what measures layers, ask for those of one network.
+@lru_cache(maxsize=8)
+def _decomposed(
+    content: bytes, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    u, s, vt = np.linalg.svd(np.frombuffer(content).reshape(shape), full_matrices=False)
+    for part in (u, s, vt):
+        part.flags.writeable = False
+    return u, s, vt
 
 
 def threshold(weight: Array | np.ndarray, s: np.ndarray, rcond: float | None) -> float:

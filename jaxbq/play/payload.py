@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..errors import JaxbqError
-from ..methods.pseudo_inverse import threshold
+from ..methods.pseudo_inverse import decomposed, threshold
 from ..network.files import NetworkFile
 from ..network.mlp import MLP, Params
 
@@ -64,7 +64,7 @@ def _layers(model: MLP, params: Params) -> list[dict[str, Any]]:
 
 def _gram_inverse(weight: np.ndarray) -> str:
     """(WᵀW)⁺, or (WWᵀ)⁺ where W has fewer rows; its product with Wᵀ is W⁺."""
-    u, s, vt = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
+    u, s, vt = decomposed(weight)
     kept = s > threshold(weight, s, None)
     sides = vt if weight.shape[1] <= weight.shape[0] else u.T
     return _triangle((sides.T * np.where(kept, 1 / np.where(kept, s, 1) ** 2, 0)) @ sides, "<f8")

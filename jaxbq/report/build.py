@@ -9,6 +9,7 @@ from ..errors import JaxbqError
 from ..experiment.finished import Run
 from ..methods import Result
 from ..options import describe, get_option, varied
+from ..runtime.timing import phase
 from .curves import CurvePoint, TradeOff, curve_figure, trade_off_figure, training_curve
 from .images import ImageRow, image_grid, shared_start
 from .page import write_page
@@ -41,13 +42,16 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
         )
     for network in run.networks:
         run.results(network)  # so that a damaged run has no half a report
-    for name, figure in _figures(run, style.inches, across):
-        save_all(figure, run.folder.figures / name, style)
-        if name.startswith("path-"):
-            result = run.first[int(name.removeprefix("path-")) - 1]
-            save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
-    write_tables(run)
-    write_page(run)
+    with phase("figures"):
+        for name, figure in _figures(run, style.inches, across):
+            save_all(figure, run.folder.figures / name, style)
+            if name.startswith("path-"):
+                result = run.first[int(name.removeprefix("path-")) - 1]
+                save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
+    with phase("tables"):
+        write_tables(run)
+    with phase("page"):
+        write_page(run)
 
 
 def _figures(run: Run, width: float | None, across: str) -> Iterator[tuple[str, Any]]:

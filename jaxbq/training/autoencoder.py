@@ -16,7 +16,9 @@ from ..errors import JaxbqError
 from ..network.activations import HiddenName, activation
 from ..network.mlp import MLP, Network, Params
 from ..options import defaulting_to, options
+from ..runtime.ahead import check_wanted
 from ..runtime.cache import digest, kept
+from ..runtime.timing import phase
 from .optimisers import Optimiser
 from .rules import Training, TrainingArrays
 
@@ -76,6 +78,7 @@ def fit(
     """
     state, losses = None, []
     for epoch, arrays in enumerate(data):
+        check_wanted()
         examples = len(arrays.images)
         state = rule.start(network, params, examples) if state is None else state
         own = jax.random.fold_in(key, epoch)
@@ -85,7 +88,7 @@ def fit(
     return params, losses
 
 
-_ADAM = Optimiser(learning_rate=2e-3, schedule="cosine")
+_ADAM = Optimiser(learning_rate=4e-3, schedule="cosine")
 
 
 class CodeSpace(NamedTuple):
@@ -140,8 +143,8 @@ class Autoencoder(Fitted):
     code: Annotated[int, Gt(0)] = 32
     hidden: tuple[Annotated[int, Gt(0)], ...] = (512,)
     activation: HiddenName = "relu"
-    epochs: Annotated[int, Gt(0)] = 20
-    batch_size: Annotated[int, Gt(0)] = 128
+    epochs: Annotated[int, Gt(0)] = 9
+    batch_size: Annotated[int, Gt(0)] = 64
     optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
     noise: Annotated[float, Ge(0)] = 0.0
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
@@ -164,7 +167,8 @@ class Autoencoder(Fitted):
     def trained(self, reference: Reference, dtype: Any) -> CodeSpace:
         """Train it on the training images of a reference, or take it from the cache."""
         dtype = jnp.dtype(dtype)
-        return reference.once((self, dtype.name), lambda: self._kept(reference, dtype))
+        with phase("autoencoders"):
+            return reference.once((self, dtype.name), lambda: self._kept(reference, dtype))
 
     def encode(self, space: CodeSpace, images: Float[Array, "n pixels"]) -> Float[Array, "n code"]:
         """Compute the whitened codes of images."""

@@ -17,6 +17,7 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..network.mlp import MLP, Params
 from ..options import check
+from ..runtime.ahead import check_wanted
 from ..runtime.devices import (
     Devices,
     device_count,
@@ -164,6 +165,7 @@ def train_epochs(
     params, state = put_everywhere((params, state))
     step = partial(_epoch_of_all, training) if together else training.epoch
     for epoch in range(len(histories[0]) + 1, training.epochs + 1):
+        check_wanted()
         own_keys = [jax.random.fold_in(key, epoch) for key in orders]
         order = stack([training.order(key, examples) for key in own_keys])
         begun = time.perf_counter()

@@ -141,7 +141,7 @@ def test_the_relaxed_bound_is_the_least_that_multipliers_prove():
         ({"objective": "difference", "other": 3}, "out of range"),
         ({"radius": 0.1}, "name one"),
         ({"around": np.zeros(2)}, "radius above 0"),
-        ({"around": np.zeros(2), "radius": 0.1, "norm": "l1"}, "linf or l2"),
+        ({"around": np.zeros(2), "radius": 0.1, "norm": "l1"}, "use linf, l2, mahalanobis"),
         ({"around": np.zeros(3), "radius": 0.1}, "takes 2"),
         ({"around": np.full(2, 1.5), "radius": 0.1}, "pixel range"),
         ({"around": np.full(2, np.nan), "radius": 0.1}, "pixel range"),

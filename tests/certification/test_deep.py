@@ -1,5 +1,7 @@
 """Several hidden layers, other objectives and ellipsoids, against brute force."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -227,6 +229,16 @@ def test_one_changed_number_proves_nothing_false(name, tmp_path):
         assert found.found <= found.proven
         assert contains(found.claim, found.image)
     assert 0 < refused < 50
+
+
+def test_a_target_that_is_not_of_its_class_is_refused(tmp_path):
+    weights = deep_weights(SIZES, np.random.default_rng(9), ("sigmoid", "silu"))
+    made = certify(*network_of(weights), 1, objective="error", seconds=0)
+    for target, vector in ((2, made.claim.vector), (1, made.claim.vector + 0.1)):
+        claim = made.claim._replace(target=target, vector=vector)
+        dataclasses.replace(made, claim=claim).save(tmp_path / "c.npz")
+        with pytest.raises(JaxbqError, match="not that of the class"):
+            verify(tmp_path / "c.npz", *network_of(weights))
 
 
 @pytest.mark.parametrize(

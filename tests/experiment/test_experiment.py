@@ -12,6 +12,7 @@ import problems
 import pytest
 
 from jaxbq.data import ImageSpace
+from jaxbq.diagnosis import trace
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import (
     Experiment,
@@ -131,6 +132,7 @@ def test_a_run_leaves_everything(done, small):
         "networks/0.safetensors",
         "scores.csv",
         "spread.csv",
+        "timing.json",
         "traces.json",
         "transfer.json",
     ]
@@ -519,6 +521,14 @@ def test_traces_and_costs_are_kept(done):
     assert found["method"] == "transpose"
     assert [layer["number"] for layer in found["layers"]] == [1, 2]
     assert found["layers"][0]["facts"]["fan_in"] == 30
+    network = load_network(folder.network())
+    target = folder.read_result(next(folder.inversions.glob("0/01-*.npz"))).targets[0]
+    own = trace(Transpose(), network.model, network.params, target, reference=network.space)
+    for layer, expected in zip(found["layers"], own.layers, strict=True):
+        for name in ("outside_share", "outside_amount", "residual_before", "residual_after"):
+            assert layer[name] == pytest.approx(getattr(expected, name), rel=1e-4, abs=1e-6)
+        assert layer["found_range"] == pytest.approx(expected.found_range, rel=1e-4)
+        assert layer["apart"] == pytest.approx(expected.apart, rel=1e-4, abs=1e-6)
     costs = read_csv(folder.cost)
     assert [row["method"].partition("(")[0] for row in costs] == ["transpose", "ascent"]
     assert float(costs[1]["operations"]) > 10 * float(costs[0]["operations"]) > 0

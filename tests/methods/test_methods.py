@@ -11,8 +11,8 @@ import pytest
 from jaxbq.data import Dataset
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import AnyMethod, Ascent, Iterative, Method, Reason, Result, invert, preset
-from jaxbq.methods.cost import Stopwatch
 from jaxbq.network.targets import Codes
+from jaxbq.runtime.timing import Stopwatch
 from jaxbq.training import Autoencoder
 
 METHODS = get_args(get_args(AnyMethod)[0])

@@ -56,7 +56,7 @@ def test_a_grid_shows_the_colours(tmp_path):
     reds = np.tile([0.8, 0.2, 0.1], (2, 6))
     row = ImageRow("red", reds, np.eye(2), ["a", "b"], [True, True])
     figure = image_grid([row], ImageSpace((2, 3, 3)), "ab")
-    assert len(figure.axes) == 2  # no scale beside them
+    assert len(figure.axes) == 1  # no scale beside them
     save_figure(figure, tmp_path / "red.png")
     pixels = imread(tmp_path / "red.png")[..., :3]
     assert (abs(pixels - [0.8, 0.2, 0.1]).max(axis=-1) < 0.01).mean() > 0.1

@@ -28,7 +28,7 @@ from jaxbq.report.curves import steps_figure
 from jaxbq.report.images import as_bytes
 from jaxbq.report.page import render, sections, write_page
 from jaxbq.report.page.gallery import Pictures
-from jaxbq.report.page.view import differences, first_rows, summary
+from jaxbq.report.page.view import differences, first_rows, summary, timing
 from jaxbq.report.style import to_svg
 from jaxbq.report.words import count, estimate, plain
 from jaxbq.runtime.files import write_npz
@@ -167,6 +167,7 @@ def write_rest(folder: RunFolder, methods) -> None:
     folder.write_json("transfer.json", [{"name": "30-4-3 tanh, seed 7", "test_accuracy": 0.90625}])
     folder.write_json("naturalness.json", {"mean_percentile": [19.0, 51.0, 78.0]})
     folder.write_json("traces.json", [trace])
+    folder.write_json("timing.json", {"compile": 6.0, "data": 1.5, "rest": 0.01})
     errors = {"error": 0.125, "pca": 0.25, "mean_image": 0.5}
     folder.write_json("autoencoders.json", [{"autoencoder": {"code": 4}, **errors}])
     others = [describe(method) for method in methods[1:]]
@@ -456,7 +457,8 @@ OPTIONAL = {
     "autoencoders.json": "Autoencoders that methods use",
     "traces.json": "The way back through the layers",
     "nearest.npz": "the nearest training images beside each",
-    "cost.csv": "Seconds",
+    "cost.csv": "Operations",
+    "timing.json": "Where the time went",
     "spread.csv": "mean correlation between samples",
     "config.json": "All options, resolved",
     "environment.json": "The command that made this run",
@@ -471,6 +473,16 @@ def test_what_is_not_there_is_left_out(own, text):
     bare = render(Run(own.path))
     assert [words for words in OPTIONAL.values() if words in bare] == []
     assert "was not kept" in "".join(Page(bare).texts)
+
+
+def test_where_the_time_went_is_said_the_longest_first(own):
+    table = timing(Run(own.path))
+    rows = [(head, *cells) for head, [cells] in table.groups]
+    assert rows == [
+        ("compiling programs", "6.0", "80 %"),
+        ("reading the data", "1.5", "20 %"),
+        ("together", "7.5", "100 %"),
+    ]
 
 
 def test_a_quality_that_was_not_measured_is_not_promised(own):
@@ -508,6 +520,7 @@ def test_a_table_of_scores_with_few_columns(own):
         ("traces.json", '[{"method_number": 0, "target": 0, "layers": [{}]}]'),
         ("autoencoders.json", '[{"autoencoder": 1, "error": 1}]'),
         ("cost.csv", "network,method,run\n0,transpose,soon\n"),
+        ("timing.json", '{"compile": "long"}'),
         ("networks/0.history.csv", "epoch\n1\n"),
         ("nearest.npz", "PK"),
         ("config.json", "[]"),

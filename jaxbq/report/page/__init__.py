@@ -12,7 +12,7 @@ from ...runtime.files import make_folder, write_text
 from ..images import proportion
 from .gallery import BLANK, PageImages
 from .sections import class_sections, controls, method_sections
-from .view import LEVEL, chart, differences, first_rows, head, summary
+from .view import LEVEL, chart, differences, first_rows, head, summary, timing
 
 
 def write_page(run: Run) -> Path:
@@ -52,6 +52,7 @@ def render(run: Run) -> str:
         .get_template("index.html.j2")
         .render(
             head=head(run),
+            timing=timing(run),
             run=run,
             titles=run.titles,
             grid=grid,

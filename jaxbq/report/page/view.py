@@ -26,9 +26,11 @@ from ..words import (
     share,
 )
 from .gallery import CONTROL_NAMES
+from .sections import Table
 
 LEVEL = 0.05
 _MOST_CLASSES, _MOST_NAMED = 20, 3
+_LEAST = 0.05  # seconds of a phase that is shown
 # Inches of the plane: on a wide screen, and on a narrow one.
 _PLANES = {"wide": 5.4, "narrow": 3.4}
 _PLANE = "Fidelity and readability of every method; the same numbers are in the list and the table."
@@ -37,6 +39,7 @@ _FILES = {
     "environment.json": "versions, device, checksum of the data",
     "scores.csv": "all scores, one row an image",
     "cost.csv": "seconds, steps and operations of every network and method",
+    "timing.json": "seconds that the run took, by phase",
     "spread.csv": "how the samples of a target differ",
     "judges.json": "the judges, and what they do with noise",
     "transfer.json": "the networks that transfer is measured with",
@@ -198,6 +201,42 @@ def _word(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_word(v)}" for key, v in value.items() if v is not None)
     return ", ".join(map(_word, value)) if isinstance(value, list | tuple) else str(value)
+
+
+_PHASES = {
+    "import": "importing Python packages",
+    "data": "reading the data",
+    "training": "training the networks",
+    "compile": "compiling programs",
+    "autoencoders": "training autoencoders, or reading them",
+    "invert": "computing the images",
+    "judges": "training judges, or reading them",
+    "panel": "training the panel of transfer, or reading it",
+    "naturalness": "measuring real test images",
+    "score": "scoring the images",
+    "figures": "drawing figures",
+    "tables": "writing tables",
+    "page": "writing the pages",
+    "rest": "all else",
+}
+
+
+def timing(run: Run) -> Table | None:
+    """Say where the seconds of the run went, the longest first; None where that was not kept."""
+    total = sum(run.timing.values())
+    if not total:
+        return None
+    lines = [
+        [_PHASES.get(name, name), f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
+        for name, seconds in sorted(run.timing.items(), key=lambda each: -each[1])
+        if seconds >= _LEAST
+    ]
+    caption = (
+        "Seconds that one waited for the run; what was made beside it in another thread is "
+        "counted only while it was waited for. This page itself is not among them."
+    )
+    total_line = ["together", f"{total:.1f}", "100 %"]
+    return Table.of(caption, ["Phase", "Seconds", "Share"], [*lines, total_line])
 
 
 def _files(run: Run) -> Iterator[tuple[str, str, str]]:

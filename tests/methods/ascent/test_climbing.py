@@ -42,8 +42,8 @@ from jaxbq.methods.ascent import (
     TotalVariation,
     Whitened,
 )
-from jaxbq.methods.cost import Stopwatch
 from jaxbq.network.targets import Codes
+from jaxbq.runtime.timing import Stopwatch
 from jaxbq.training import Autoencoder
 from jaxbq.training.optimisers import LBFGS, Optimiser
 
