@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import JaxbqError
 from .maxima import UNIT, shape_of, up
 
-_CELLS = 128  # where a unit's v φ is convex
+_CELLS = 64  # where a unit's v φ is convex
 _NEAR = 2.0  # pre-activations around 0 within which they are narrow
 _HALVINGS = 50
 

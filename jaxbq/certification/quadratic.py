@@ -29,7 +29,7 @@ _NEAR = 2.0  # pre-activations around 0 within which these are dense
 _HALVINGS = 60
 _BACKTRACKS = 10
 _FIRST, _AGAIN, _LAST = 3e-6, 1e-6, 5e-7  # temperatures, in shares of the objective's range
-_COOLING, _CENTRED = 0.3, 100.0
+_COOLING, _CENTRED, _STALE = 0.3, 100.0, 2
 _MOST_STEPS = 60
 _FIRM = 1e-3  # what is added to S, in shares of μ, where y is moved
 _BEGUN = 1e-2  # what the first quadratic gives to the pixels
@@ -97,6 +97,7 @@ def improve(
     intervals: tuple[np.ndarray, np.ndarray],
     start: Duals,
     late: Callable[[], bool],
+    grain: float,
 ) -> tuple[Duals, Float[np.ndarray, " pixels"]]:
     """Find multipliers of the quadratic bound.
 
@@ -107,6 +108,7 @@ def improve(
         intervals: of the units, lower and upper ends.
         start: where to begin; with q = 0, the envelope's multipliers and picture.
         late: whether to stop.
+        grain: by how much a step must improve the bound to count.
 
     Returns:
         Multipliers, which no rounding has been taken from yet, and the relaxed picture.
@@ -116,16 +118,19 @@ def improve(
     at = _enter(scaled, start)
     heat = _FIRST if first else _AGAIN
     best = (np.inf, at, at.y)
+    share, stale = np.asarray(1.0), 0
     for _ in range(_MOST_STEPS):
         interrupts.check()
         if late():
             break
-        at, share, seen, decrement, bound = _STEP.thorough(scaled, at, np.asarray(heat))
+        at, share, seen, decrement, bound = _STEP.thorough(scaled, at, np.asarray(heat), share)
         if not share > 0:
             break
+        stale = 0 if bound < best[0] - grain / scaled.size else stale + 1
         if bound < best[0]:
             best = (bound, at, seen)
-        if decrement < _CENTRED * heat:
+        if stale >= _STALE or decrement < _CENTRED * heat:
+            stale = 0
             if heat <= _LAST:
                 break
             heat *= _COOLING
@@ -146,7 +151,7 @@ def _enter(scaled: _Scaled, start: Duals) -> _At:
     y, ball = (start.point - np.asarray(scaled.origin)) / h, start.ball / 2 / size
     if start.bend.any():
         q, mu = start.bend * r**2 / size, start.spread * h**2 / size
-        at = (start.multipliers * r / size, q, mu * (1 + 1e-4), max(ball, 1e-9), y)
+        at = (start.multipliers * r / size, q, mu * (1 + 1e-10), max(ball, 1e-9), y)
     else:
         rows = np.abs(w @ w.T).sum(1)
         share = _BEGUN / rows.sum()
@@ -256,7 +261,9 @@ def _value(scaled: _Scaled, at: _At, heat: Array) -> Array:
     return _units(scaled, at, heat)[0] + pixels.value.sum() + rest - heat * logs
 
 
-def _step(scaled: _Scaled, at: _At, heat: Array) -> tuple[_At, Array, Array, Array, Array]:
+def _step(
+    scaled: _Scaled, at: _At, heat: Array, last: Array
+) -> tuple[_At, Array, Array, Array, Array]:
     """Make a Newton step; also returns its length, the picture, the decrement and the bound."""
     fine, scaled = scaled, _chosen(scaled, at, heat)
     direction, e, picture, decrement = _direction(scaled, at, heat)
@@ -282,7 +289,7 @@ def _step(scaled: _Scaled, at: _At, heat: Array) -> tuple[_At, Array, Array, Arr
         good = _value(scaled, tried, heat) <= before - 1e-2 * share * decrement
         return share, carry[1] + 1, inside & good
 
-    start = (jnp.asarray(2.0), jnp.zeros((), int), jnp.zeros((), bool))
+    start = (jnp.minimum(8 * last, 2.0), jnp.zeros((), int), jnp.zeros((), bool))
     share, _, good = jax.lax.while_loop(goes_on, halve, start)
     after = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved(share), at)
     return after, jnp.where(good, share, 0.0), picture, decrement, _bound(fine, after)
