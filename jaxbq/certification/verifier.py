@@ -414,12 +414,12 @@ def _check(weights: Weights, claim: Claim, tree: Tree) -> None:
     sizes = [len(layer.bias) for layer in weights.hidden]
     ends = (2 * sum(sizes[1:]), sum(sizes) + 1) if weights.between else (0, 0)
     shapes = (tree.multipliers.shape, tree.ball.shape, tree.rivals.shape, tree.ends.shape)
-    fit = shapes == ((leaves, sum(sizes)), (leaves,), (leaves, outputs), ends) and leaves > 0
+    whole = shapes == ((leaves, sum(sizes)), (leaves,), (leaves, outputs), ends) and leaves > 0
     if curves or len(tree.curve):
-        fit &= tree.curve.shape == (leaves,) and tree.bend.shape == (curves, sizes[0])
-        fit &= tree.spread.shape == tree.point.shape == (curves, len(weights.inner))
-        fit &= tree.curve.min(initial=0) >= -1 and tree.curve.max(initial=-1) < curves
-    if not fit:
+        whole &= tree.curve.shape == (leaves,) and tree.bend.shape == (curves, sizes[0])
+        whole &= tree.spread.shape == tree.point.shape == (curves, len(weights.inner))
+        whole &= tree.curve.min(initial=0) >= -1 and tree.curve.max(initial=-1) < curves
+    if not whole:
         raise JaxbqError("the certificate is of a network with other layers")
     largest = np.max([np.abs(part).max(initial=0) for part in tree[1:]])
     fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.ends[:, -1:] >= 0).all()
