@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from jaxbq import BookTraining, JaxbqError, Mnist, Mnist10k, Optimiser, Training
 from jaxbq.data import Source
@@ -20,6 +20,7 @@ PARTS: tuple[PartName, ...] = get_args(PartName)
 
 Count = Annotated[int, Gt(0), Le(10**7)]
 Counts = Annotated[tuple[Count, ...], Len(1)]
+Beta = Annotated[float, Gt(0), Lt(1)]
 Rates = Annotated[tuple[Annotated[float, Gt(0)], ...], Len(1)]
 
 
@@ -45,7 +46,8 @@ class TargetCases:
     Args:
         starts: random images from which every class is approached.
         tolerances: largest error of an output that counts as reached, one case each.
-        rates: learning rates from which projected Adam takes the best.
+        rates: learning rates from which projected Adam takes the best, of two costs.
+        betas: its betas, likewise.
         steps: most steps of an ascent and of projected Adam.
         every: steps of projected Adam between two checks of the tolerance.
     """
@@ -53,6 +55,10 @@ class TargetCases:
     starts: Count = 64
     tolerances: Rates = (1e-1, 1e-2, 1e-3)
     rates: Rates = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6)
+    betas: Annotated[tuple[tuple[Beta, Beta], ...], Len(1)] = (
+        *((0.9, second) for second in (0.999, 0.99, 0.95, 0.9, 0.85, 0.8)),
+        (0.8, 0.9),
+    )
     steps: Count = 3000
     every: Count = 10
 

@@ -60,4 +60,5 @@ from .training import robustness as robustness
 from .training import train as train
 from .training import train_many as train_many
 from .training.optimisers import LBFGS as LBFGS
+from .training.optimisers import GaussNewton as GaussNewton
 from .training.optimisers import Optimiser as Optimiser

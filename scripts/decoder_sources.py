@@ -16,7 +16,7 @@ def main() -> None:
     data = jaxbq.Mnist10k().load()
     model = jaxbq.MLP((784, 200, 100, 10))
     params = jaxbq.train(model, data, key=jax.random.key(100)).params
-    judge = jaxbq.Judge.trained_on(data)
+    judge = jaxbq.trained_judges(data)[0]
     seen = model.trace(params, data.test_images)
     sources = {
         "outputs": (jaxbq.Decoder(source="outputs"), seen.activations[-1]),

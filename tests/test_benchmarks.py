@@ -51,7 +51,7 @@ SMALL = [
     *("rounds=1", "training.epochs=40", "training.optimiser.learning_rate=0.02"),
     *("inverted.epochs=40", "inverted.optimiser.learning_rate=0.02", "hidden=[40]"),
     *("ascent.images=[3]", "ascent.steps=10", "target.starts=2", "target.steps=100"),
-    *("target.rates=[0.1]", "target.tolerances=[0.1]"),
+    *("target.rates=[0.1]", "target.betas=[[0.9,0.95]]", "target.tolerances=[0.1]"),
     *("sweeps.batch=[2]", "sweeps.steps=5"),
 ]
 
@@ -561,16 +561,24 @@ def test_projected_adam_reaches_and_says_so(session, drop):
     pytest.importorskip("torch")
     targets = session.targets(6)
     starts = np.tile(starts_of(session), (3, 1))
-    given = {"cost": "logits", "every": 5, "compiled": False, "drop": drop}
-    adam = ascents.ProjectedAdam(session.layers, targets, starts, **given)
-    found = adam.run(0.1, 400, 0.05)
+    given = {"every": 5, "compiled": False, "drop": drop}
+
+    def run(tuning, most):
+        adam = ascents.ProjectedAdam(session.layers, targets, starts, tuning=tuning, **given)
+        return adam.run(most, 0.05)
+
+    found = run(ascents.Tuning(), 400)
     outputs = session.model.apply(session.params, jnp.asarray(found.images))
     errors = np.abs(np.asarray(outputs) - targets).max(axis=1)
     np.testing.assert_array_equal(errors <= 0.05, found.reached)
     assert found.reached.any()
     assert found.images.min() >= 0
     assert found.images.max() <= 1
-    assert adam.best_rate((1e-5, 0.1), 400, 0.05) == 0.1
+    assert found.work <= found.steps * len(targets)
+    tunings = ascents.tunings_of((1e-5, 0.1), ((0.9, 0.85),))
+    assert len(tunings) == 4
+    best = ascents.best_tunings(run, tunings[:2], 400)
+    assert [each.rate for each in best] == [0.1, 0.1]
 
 
 def test_pytorch_takes_the_steps_of_jaxbqs_training(session):

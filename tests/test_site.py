@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,7 +16,9 @@ import pytest
 import jaxbq
 from jaxbq.cli import _parser
 from jaxbq.experiment import Experiment, load_configs
+from jaxbq.experiment.config import Certifying
 from jaxbq.methods import Method, Transpose
+from jaxbq.options import validate
 from scripts.site import pages
 
 ROOT = Path(__file__).parent.parent
@@ -57,11 +60,14 @@ def changed(given, default, path):
 
 
 def test_the_example_in_configs_md_shows_the_defaults(tmp_path):
-    example = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "configs.md").read_text(), re.S)
+    text = (ROOT / "docs" / "configs.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", text, re.S)
     (tmp_path / "example.toml").write_text(example[1])
     ((_, given),) = load_configs(str(tmp_path / "example.toml"), [])
     rest = dataclasses.replace(given, methods=())
     assert list(changed(rest, Experiment(), "experiment")) == ["experiment.name"]
+    proofs = re.search(r"```toml\n\[certificate\](.*?)```", text, re.S)
+    assert validate(Certifying, tomllib.loads(proofs[1]), "configs.md") == Certifying()
     kinds = [cls.kind for cls in pages.options_classes(Experiment) if issubclass(cls, Method)]
     assert len(kinds) > 10
     assert [kind for kind in kinds if f'"{kind}"' not in example[1]] == []

@@ -1,6 +1,7 @@
 """Time until all classes × starts are answered with their target vector, pixels in range."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -25,12 +26,12 @@ _ADAMS: dict[str, dict[str, Any]] = {
 
 
 def target(session: Session) -> Iterator[Case]:
-    """Time jaxbq's preimages and ascents against projected Adam at its best rate."""
+    """Time jaxbq's preimages and ascents against projected Adam with its best options."""
     chosen = session.options.target
     targets = session.targets(session.data.classes)
     wanted = np.repeat(targets, chosen.starts, axis=0)
     starts = np.tile(starts_of(session), (len(targets), 1))
-    makers = {name: partial(_adam, session, wanted, starts, name) for name in _ADAMS}
+    best = functools.cache(partial(_best, session, wanted, starts))
     made: dict[str, Any] = {}
     for tolerance in chosen.tolerances:
         judge = partial(session.judge, tolerance=tolerance)
@@ -41,10 +42,13 @@ def target(session: Session) -> Iterator[Case]:
 
         def contender(name: str, tolerance: float = tolerance, judge: Any = judge) -> Contender:
             # Compiled once, for all tolerances.
-            made[name] = made.get(name) or makers[name]()
-            adam, rate = made[name]
-            note = f"best of {len(chosen.rates)} rates: {rate:g}"
-            call: Callable[[], Any] = lambda: adam.run(rate, chosen.steps, tolerance).images  # noqa: E731
+            options = _ADAMS[name]
+            tuning = best()["drop" in options]
+            given = {"tuning": tuning, "every": chosen.every, **options}
+            make = partial(ascents.ProjectedAdam, session.layers, wanted, starts, **given)
+            made[name] = made.get(name) or make()
+            adam, note = made[name], f"best of {len(_tunings(session))}: {tuning}"
+            call: Callable[[], Any] = lambda: adam.run(chosen.steps, tolerance).images  # noqa: E731
             return Contender(name, call, quality=judge(wanted), note=note)
 
         theirs = [offer(name, partial(contender, name)) for name in _ADAMS]
@@ -97,14 +101,24 @@ def _invert(session: Session, way: Method, targets: np.ndarray) -> Any:
     return invert(way, session.model, session.params, targets, reference=session.data)
 
 
-def _adam(session: Session, wanted: np.ndarray, starts: np.ndarray, name: str) -> Any:
-    """Make projected Adam, and search its best rate for the hardest tolerance."""
-    chosen = session.options.target
-    # The squared distance of logits takes fewer steps than the cross-entropy.
-    given = session.layers, wanted, starts
-    adam = ascents.ProjectedAdam(*given, cost="logits", every=chosen.every, **_ADAMS[name])
-    session.say(f"searching: the best learning rate of {name}")
-    return adam, adam.best_rate(chosen.rates, chosen.steps, min(chosen.tolerances))
+def _tunings(session: Session) -> tuple[ascents.Tuning, ...]:
+    return ascents.tunings_of(session.options.target.rates, session.options.target.betas)
+
+
+def _best(
+    session: Session, wanted: np.ndarray, starts: np.ndarray
+) -> tuple[ascents.Tuning, ascents.Tuning]:
+    """Search Adam's best options for the hardest tolerance: all images together, and dropping."""
+    chosen, every = session.options.target, {"every": session.options.target.every}
+
+    def run(tuning: ascents.Tuning, most: int) -> ascents.Approach:
+        given: dict[str, Any] = {"tuning": tuning, "compiled": False, "drop": True, **every}
+        adam = ascents.ProjectedAdam(session.layers, wanted, starts, **given)
+        return adam.run(most, min(chosen.tolerances))
+
+    tunings = _tunings(session)
+    session.say(f"searching: the best of {len(tunings)} costs, betas and rates of PyTorch's Adam")
+    return ascents.best_tunings(run, tunings, chosen.steps)
 
 
 def _checked(row: Row, number: int) -> Row:

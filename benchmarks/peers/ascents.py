@@ -1,7 +1,8 @@
 """Ascents in PyTorch: projected Adam, eager and compiled; Lucent's feature visualisation."""
 
 import importlib
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,17 +12,36 @@ import numpy as np
 from .plain import Layers
 from .pytorch import adam_step, compile_step, device, load_torch, logits, module, tensor, tensors
 
-RATE, BETAS = 0.1, (0.9, 0.95)  # as jaxbq's ascent has them
+RATE, BETAS = 0.1, (0.9, 0.85)  # as jaxbq's ascent has them
 _UNROLLED = 5  # steps in one compiled program: a call costs about as much as a small step
 
 
 @dataclass(frozen=True)
 class Approach:
-    """How far an ascent came: images, which of them reached the tolerance, steps taken."""
+    """How far an ascent came: images, which reached the tolerance, steps, and rows × steps."""
 
     images: np.ndarray
     reached: np.ndarray
     steps: int
+    work: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What one tunes of projected Adam.
+
+    Args:
+        cost: ``bce``, the cross-entropy of the target, or ``logits``, squared distance of logits.
+        betas: decay of the first and of the second moment.
+        rate: learning rate.
+    """
+
+    cost: str = "logits"
+    betas: tuple[float, float] = BETAS
+    rate: float = RATE
+
+    def __str__(self) -> str:
+        return f"{self.cost}, betas {self.betas[0]:g} and {self.betas[1]:g}, rate {self.rate:g}"
 
 
 class ProjectedAdam:
@@ -31,7 +51,7 @@ class ProjectedAdam:
         layers: the network.
         targets: wanted outputs, one an image.
         starts: images to begin with.
-        cost: ``bce``, the cross-entropy of the target, or ``logits``, squared distance of logits.
+        tuning: cost, betas and rate.
         every: steps between two checks of the tolerance; one program where it is compiled.
         compiled: by ``torch.compile``, or eager.
         drop: whether rows that are done leave the batch; eager alone.
@@ -44,7 +64,7 @@ class ProjectedAdam:
         targets: np.ndarray,
         starts: np.ndarray,
         *,
-        cost: str = "bce",
+        tuning: Tuning,
         every: int,
         compiled: bool,
         drop: bool = False,
@@ -54,12 +74,12 @@ class ProjectedAdam:
         self._weights, dtype = tensors(torch, layers), layers[0][0].dtype
         self._targets = tensor(torch, targets.astype(dtype))
         self._starts = tensor(torch, starts.astype(dtype))
-        self._cost, self._every, self._drop, self._check = cost, every, drop, check
+        self._tuning, self._every, self._drop, self._check = tuning, every, drop, check
         self._steps = compile_step(torch, self._advance) if compiled else None
 
     def _loss(self, x: Any, targets: Any, weights: Any) -> Any:
         torch, z = self._torch, logits(self._torch, weights, x)
-        if self._cost == "logits":
+        if self._tuning.cost == "logits":
             return torch.square(z - torch.logit(targets)).sum()
         entropy = torch.nn.functional.binary_cross_entropy_with_logits
         return entropy(z, targets, reduction="sum")
@@ -71,28 +91,29 @@ class ProjectedAdam:
         outputs = self._torch.sigmoid(logits(self._torch, weights, x))
         return (outputs - targets).abs().amax(1)
 
-    def _advance(self, x: Any, m: Any, v: Any, count: Any, rate: Any, targets: Any, w: Any) -> Any:
+    def _advance(self, x: Any, m: Any, v: Any, count: Any, targets: Any, w: Any) -> Any:
+        rate, betas = self._tuning.rate, self._tuning.betas
         for _ in range(self._every):
             count = count + 1
             gradient = self._torch.func.grad(self._loss)(x, targets, w)
-            x, (m, v) = adam_step(self._torch, x, gradient, (m, v), count, rate, BETAS)
+            x, (m, v) = adam_step(self._torch, x, gradient, (m, v), count, rate, betas)
             x = x.clamp(0, 1)
         return x, m, v, count, self._errors(x, targets, w)
 
-    def _walk_compiled(self, rate: float) -> Generator[tuple[Any, Any], Any, None]:
+    def _walk_compiled(self) -> Generator[tuple[Any, Any], Any, None]:
         torch, x = self._torch, self._starts
         assert self._steps is not None
         state = [x, torch.zeros_like(x), torch.zeros_like(x), torch.zeros(()).to(x)]
-        size = torch.tensor(rate).to(x)
         while True:
-            *state, error = self._steps(*state, size, self._targets, self._weights)
+            *state, error = self._steps(*state, self._targets, self._weights)
             yield state[0], error
 
-    def _walk_eager(self, rate: float) -> Generator[tuple[Any, Any], Any, None]:
+    def _walk_eager(self) -> Generator[tuple[Any, Any], Any, None]:
         """Yield images and errors after some steps; go on with the rows that are sent, if any."""
         torch, targets = self._torch, self._targets
         x = self._starts.clone().requires_grad_()
-        optimiser = torch.optim.Adam([x], rate, BETAS, fused=True)
+        rate, betas = self._tuning.rate, self._tuning.betas
+        optimiser = torch.optim.Adam([x], rate, betas, fused=True)
         while True:
             for _ in range(self._every):
                 optimiser.zero_grad()
@@ -106,23 +127,24 @@ class ProjectedAdam:
             if rows is not None:
                 state, targets = optimiser.state[x], targets[rows]
                 x = found[rows].requires_grad_()
-                optimiser = torch.optim.Adam([x], rate, BETAS, fused=True)
+                optimiser = torch.optim.Adam([x], rate, betas, fused=True)
                 optimiser.state[x] = {k: v[rows] if v.ndim else v for k, v in state.items()}
 
-    def run(self, rate: float, most: int, tolerance: float = 0.0) -> Approach:
+    def run(self, most: int, tolerance: float = 0.0) -> Approach:
         """Go on until every row has been within the tolerance, or for so many steps.
 
         Returns:
             Of every row the first image that reached, or the last.
         """
-        torch, number, steps, keep = self._torch, len(self._starts), 0, None
-        walk = self._walk_compiled(rate) if self._steps else self._walk_eager(rate)
+        torch, number, steps, work, keep = self._torch, len(self._starts), 0, 0, None
+        walk = self._walk_compiled() if self._steps else self._walk_eager()
         images, rows = self._starts.clone(), torch.arange(number, device=self._starts.device)
         going = torch.ones_like(rows, dtype=torch.bool)
         with torch.no_grad():
             while steps < most:
                 x, error = walk.send(keep)
                 steps += self._every
+                work += self._every * len(rows)
                 if not self._check:
                     images = x
                     continue
@@ -133,18 +155,37 @@ class ProjectedAdam:
                 if self._drop:
                     keep = going[rows]
                     rows = rows[keep]
-        return Approach(images.cpu().numpy(), ~going.cpu().numpy(), steps)
+        return Approach(images.cpu().numpy(), ~going.cpu().numpy(), steps, work)
 
-    def best_rate(self, rates: tuple[float, ...], most: int, tolerance: float) -> float:
-        """Search the rate by which most rows reach, and of such rates the one of fewest steps."""
-        best, rank = rates[0], (1, most)
-        for rate in rates:
-            # What takes more steps than the best so far is cut off there.
-            limit = rank[1] if -rank[0] == len(self._starts) else most
-            found = self.run(rate, limit, tolerance)
-            if (here := (-int(found.reached.sum()), found.steps)) < rank:
-                best, rank = rate, here
-        return best
+
+def tunings_of(rates: Iterable[float], betas: Iterable[tuple[float, float]]) -> tuple[Tuning, ...]:
+    """Combine both costs with all betas and rates."""
+    every = itertools.product(("logits", "bce"), betas, rates)
+    return tuple(Tuning(cost, pair, rate) for cost, pair, rate in every)
+
+
+def best_tunings(
+    run: Callable[[Tuning, int], Approach], tunings: tuple[Tuning, ...], most: int
+) -> tuple[Tuning, Tuning]:
+    """Search what takes fewest steps to the last image, and fewest in all where they are dropped.
+
+    What most images reach by goes first.
+
+    Args:
+        run: tries so many steps at most, images dropped that have reached.
+        tunings: what is tried.
+        most: steps of one.
+    """
+    found: list[tuple[int, int, int, Tuning]] = []
+    limit = most
+    for tuning in tunings:
+        way = run(tuning, limit)
+        found.append((int((~way.reached).sum()), way.steps, way.work, tuning))
+        if way.reached.all():
+            # What takes twice the steps of the best so far is cut off there.
+            limit = min(limit, 2 * way.steps)
+    by_steps = min(found, key=lambda each: each[:2])
+    return by_steps[3], min(found, key=lambda each: (each[0], each[2]))[3]
 
 
 def ascent(
@@ -153,8 +194,14 @@ def ascent(
     """Make the ascent of every image from grey, for every step."""
     every = _UNROLLED if steps % _UNROLLED == 0 else 1
     starts = np.full((len(targets), len(layers[0][0])), 0.5)
-    adam = ProjectedAdam(layers, targets, starts, every=every, compiled=compiled, check=False)
-    return lambda: adam.run(RATE, steps).images
+    given: dict[str, Any] = {
+        "tuning": Tuning(),
+        "every": every,
+        "compiled": compiled,
+        "check": False,
+    }
+    adam = ProjectedAdam(layers, targets, starts, **given)
+    return lambda: adam.run(steps).images
 
 
 def lucent(

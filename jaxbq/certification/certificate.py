@@ -137,8 +137,8 @@ def _digest(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.frombuffer(found.digest(), np.uint8)
 
 
-def read_weights(model: Any, params: Params) -> Weights:
-    """Return a network as the verifier takes it.
+def check_network(model: Any) -> None:
+    """Refuse a network that is not bounded here.
 
     Raises:
         JaxbqError: it has no hidden layer, or an activation for which there is no bound.
@@ -151,9 +151,19 @@ def read_weights(model: Any, params: Params) -> Weights:
         )
     if model.sizes[-1] < 2:
         raise JaxbqError("certify compares outputs, and this network has one; give it two")
+    for name in model.hidden_names:
+        shape_of(name)
+
+
+def read_weights(model: Any, params: Params) -> Weights:
+    """Return a network as the verifier takes it.
+
+    Raises:
+        JaxbqError: as :func:`check_network`, or the weights are not finite.
+    """
+    check_network(model)
     layers = []
     for layer, name in zip(params, (*model.hidden_names, "identity"), strict=True):
-        shape_of(name)
         bias = np.zeros(layer.weight.shape[1]) if layer.bias is None else layer.bias
         weight, bias = (np.asarray(part, np.float64) for part in (layer.weight, bias))
         layers.append(Hidden(weight, bias, name))

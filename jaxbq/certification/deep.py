@@ -1,14 +1,15 @@
 """Multipliers of networks that are bounded without branching: several layers, any activation.
 
 The bound is a convex function of all multipliers (see :mod:`.verifier`). Here each unit's interval
-is a grid, and maxima over it are smoothed, ever less; SciPy's L-BFGS minimises that. What it ends
+is a grid, and maxima over it are smoothed, ever less; L-BFGS minimises that. What it ends
 with is valid whatever the grid missed. The later layers' intervals are bounded so first, layer by
 layer.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ _STAGES = ((0.1, 40), (0.02, 60), (0.004, 100))  # of smoothing, in shares of a 
 _LAST = ((0.001, 200), (0.0003, 300))  # of what is asked itself
 _POINTS = 40  # of a unit's grid, of two kinds
 _STARTS, _CLIMBS, _FLIPS = 16, 200, 300
+_MEMORY, _HALVINGS = 12, 12
 _TAU = 60.0  # largest change of log τ
 
 
@@ -132,11 +134,18 @@ def _support(dual: _Dual, c: Array, tau: Array, blur: Array) -> Array:
     return jnp.where(dual.radius > 0, ball, box)
 
 
-def _sum(dual: _Dual, free: _Free, blur: Array) -> tuple[Array, _Free]:
-    return jax.value_and_grad(lambda free: _bounds(dual, free, blur).sum())(free)
+def _slopes(dual: _Dual, free: _Free, blur: Array) -> tuple[Array, _Free]:
+    """Return the bounds and their gradients: each is of its own row alone."""
+
+    def total(free: _Free) -> tuple[Array, Array]:
+        bounds = _bounds(dual, free, blur)
+        return bounds.sum(), bounds
+
+    (_, bounds), slopes = jax.value_and_grad(total, has_aux=True)(free)
+    return bounds, slopes
 
 
-_SUM = Compiled(_sum)
+_SLOPES = Compiled(_slopes)
 _MULTIPLIERS = Compiled(_multipliers)
 
 
@@ -184,48 +193,79 @@ def _minimise(
     dual: _Dual, stages: tuple[tuple[float, int], ...], deadline: float, shares: np.ndarray
 ) -> list[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
     """Return multipliers, the first layer's first, τ and shares: at the start and of each stage."""
-    from scipy.optimize import fmin_l_bfgs_b
-
     rows = len(dual.v)
-    zeros = tuple(jnp.zeros_like(grid.size) for grid in dual.grids)
-    free = _Free(zeros, jnp.zeros(rows), jnp.asarray(shares))
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(free)]
-    places = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    tree = jax.tree.structure(free)
+    widths = [*(grid.size.shape[1] for grid in dual.grids), 1]
+    x = np.hstack([np.zeros((rows, sum(widths))), shares])
 
-    def shaped(flat: np.ndarray) -> _Free:
-        parts = np.split(flat, places)
-        return jax.tree.unflatten(tree, [p.reshape(s) for p, s in zip(parts, shapes, strict=True)])
+    def shaped(x: np.ndarray) -> _Free:
+        *changes, ball, shares = np.split(x, np.cumsum(widths), axis=1)
+        return _Free(tuple(map(jnp.asarray, changes)), jnp.asarray(ball[:, 0]), jnp.asarray(shares))
 
-    def flatten(free: _Free) -> np.ndarray:
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(free)])
-
-    def found(flat: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        lams, _, tau, shares = _MULTIPLIERS.thorough(dual, shaped(flat))
+    def found(x: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        lams, _, tau, shares = _MULTIPLIERS.thorough(dual, shaped(x))
         tau = np.asarray(tau) if dual.radius > 0 else np.zeros(rows)
         return [np.asarray(lam) for lam in reversed(lams)], tau, np.asarray(shares)
 
-    def computed(blur: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            interrupts.check()
-            total, slope = _SUM.thorough(dual, shaped(flat), blur)
-            return float(total), flatten(slope)
-
-        return value
-
-    flat: Any = flatten(free)
-    ends = [found(flat)]
+    ends = [found(x)]
     for blur, steps in stages:
 
-        def watch(_: Any) -> None:
-            if time.monotonic() > deadline:
-                raise StopIteration
+        def cost(x: np.ndarray, blur: float = blur) -> tuple[np.ndarray, np.ndarray]:
+            interrupts.check()
+            bounds, free = _SLOPES.thorough(dual, shaped(x), blur)
+            slopes = (*free.changes, free.ball[:, None], free.shares)
+            return np.asarray(bounds), np.concatenate(slopes, axis=1)
 
-        flat = fmin_l_bfgs_b(computed(blur), flat, maxiter=steps, callback=watch)[0]
-        ends.append(found(flat))
+        x = _descend(cost, x, steps, deadline)
+        ends.append(found(x))
         if time.monotonic() > deadline:
             break
     return ends
+
+
+def _descend(
+    cost: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    x: np.ndarray,
+    steps: int,
+    deadline: float,
+) -> np.ndarray:
+    """Minimise smooth functions, one a row, by L-BFGS; SciPy's spends its time in threads here."""
+    (f, g), pairs = cost(x), deque[tuple[np.ndarray, np.ndarray, np.ndarray]](maxlen=_MEMORY)
+    for _ in range(steps):
+        d = -_inverse(pairs, g)
+        slope = (d * g).sum(axis=1)
+        d, slope = np.where(slope[:, None] < 0, d, -g), np.where(slope < 0, slope, -(g**2).sum(1))
+        share = np.ones(len(x)) if pairs else 1 / (1 + np.sqrt(-slope))
+        for _ in range(_HALVINGS):
+            new_f, new_g = cost(x + share[:, None] * d)
+            falls = new_f <= f + 1e-4 * share * slope
+            if falls.all():
+                break
+            share = np.where(falls, share, share / 3)
+        step = np.where(falls, share, 0.0)[:, None] * d
+        rise = np.where(falls[:, None], new_g - g, 0.0)
+        size = (step * rise).sum(axis=1)
+        kept = size > 1e-12 * (rise**2).sum(axis=1)
+        pairs.append((step, rise, np.where(kept, 1 / np.where(kept, size, 1.0), 0.0)))
+        won = np.where(falls, f - new_f, 0.0)
+        x, f, g = x + step, f - won, g + rise
+        if (won <= 1e-7 * np.abs(f)).all() or time.monotonic() > deadline:
+            break
+    return x
+
+
+def _inverse(pairs: deque[tuple[np.ndarray, np.ndarray, np.ndarray]], g: np.ndarray) -> np.ndarray:
+    """Multiply gradients by L-BFGS's inverse curvature (Nocedal and Wright, algorithm 7.4)."""
+    found, shares = g.copy(), []
+    for step, rise, scale in reversed(pairs):
+        shares.append(scale * (step * found).sum(axis=1))
+        found -= shares[-1][:, None] * rise
+    if pairs:
+        step, rise, scale = pairs[-1]
+        size = (step * rise).sum(axis=1) / np.maximum((rise**2).sum(axis=1), 1e-300)
+        found *= np.where(scale > 0, size, 1.0)[:, None]
+    for step, rise, scale in pairs:
+        found += (shares.pop() - scale * (rise * found).sum(axis=1))[:, None] * step
+    return found
 
 
 class DeepSearch:

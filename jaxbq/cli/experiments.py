@@ -98,11 +98,11 @@ def _do(
     drawn: dict[RunFolder, Run] = {}
     command = shlex.join(["jaxbq", *without_cluster(chosen.given)])
 
-    def draw(folder: "RunFolder") -> None:
+    def draw(folder: "RunFolder", keep_time: Callable[[], None]) -> None:
         drawn[folder] = Run(folder.path)
         assert data is not None
         _write_play(drawn[folder], data)
-        build(drawn[folder])
+        build(drawn[folder], before_page=keep_time)
 
     with Terminal() as terminal:
         for what, experiment in experiments:

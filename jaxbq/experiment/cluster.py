@@ -51,7 +51,7 @@ _ARRIVAL_S, _RETURN_S = 300.0, 20.0
 # Workers of one cluster come within.
 _SETTLE_S = 3.0
 _CONNECT_S = 10.0
-_ROOMS = ("networks", "inversions")
+_ROOMS = ("networks", "inversions", "certificates")
 _AGAIN = "finished results are kept; give the same command again"
 
 

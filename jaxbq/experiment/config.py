@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Discriminator, StringConstraints, Tag
 
 from ..data import Dataset, Mnist10k, Source
@@ -262,6 +262,41 @@ def _reconstruction(data: Dataset) -> tuple[Any, Any]:
 
 
 @options
+class Certifying:
+    """What is proven for every trained network and every target of one class.
+
+    See :func:`~jaxbq.certify`. By default over the whole pixel range.
+
+    Args:
+        objective: ``logit`` of the class, or its ``margin`` over the best of the others.
+        seconds: after which each search stops; without ``nodes``, for those find the same always.
+        gap: (proven − found) / |proven| at which it stops.
+        nodes: number of boxes after which it stops, instead of a time: the same in every run.
+        around: number of a test image, to search near that one alone.
+        radius: how near, in units of the pixels.
+        norm: of the distance: ``linf`` or ``l2``.
+    """
+
+    objective: Literal["logit", "margin"] = "logit"
+    seconds: Annotated[float, Ge(0), Le(10**7)] = 5.0
+    gap: Annotated[float, Ge(0), Lt(1)] = 0.05
+    nodes: Annotated[int, Gt(0), Le(10**6)] | None = None
+    around: Annotated[int, Ge(0)] | None = None
+    radius: Annotated[float, Gt(0), Le(10**6)] | None = None
+    norm: Literal["linf", "l2"] = "linf"
+
+    def check(self, data: Dataset) -> None:
+        """Refuse, before anything is computed, an image that is not there or has no radius."""
+        if (self.around is None) != (self.radius is None):
+            raise JaxbqError("certificate: around, a test image, and radius go together; set both")
+        if self.around is not None and self.around >= len(data.test_images):
+            raise JaxbqError(
+                f"certificate.around: {self.around} is out of range; the data have test images 0 "
+                f"to {len(data.test_images) - 1}"
+            )
+
+
+@options
 class NetworksConfig:
     """How many networks of the one specification.
 
@@ -294,6 +329,7 @@ class Experiment:
         controls: networks that have learnt nothing, of the same specification, asked the same by
             the same methods: what a method shows on them is its own prior.
         scores: what images are scored by.
+        certificate: how to search what no image can exceed; by default nothing is proven.
     """
 
     name: Annotated[
@@ -309,6 +345,7 @@ class Experiment:
     methods: tuple[AnyMethod, ...] = ()
     controls: tuple[Control, ...] = ()
     scores: Annotated[Scoring, shorthand(expand_scores)] = Scoring()
+    certificate: Certifying | None = None
 
     @property
     def dtype(self) -> str:

@@ -4,7 +4,6 @@ Nothing is computed but means with intervals and differences, and these once too
 """
 
 import math
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -24,8 +23,10 @@ from ..network.targets import name_target
 from ..options import describe
 from ..runtime.files import load_npz
 from ..training import EpochMetrics
+from .certificates import COLUMNS as CERTIFICATE_COLUMNS
 from .folder import (
     AUTOENCODERS,
+    CERTIFICATES,
     JUDGES,
     NATURALNESS,
     TIMING,
@@ -35,6 +36,7 @@ from .folder import (
     damaged,
     read_csv,
 )
+from .frames import Values, arranged, check_columns, compare, read_frame
 
 # What methods are compared by; the other scores are beside them.
 HEADLINES = ("fidelity", "readability", "naturalness", "transfer", "specificity")
@@ -58,11 +60,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "high_frequency_percentile",
     ),
     "other networks": ("transfer", "transfer_probability", "specificity", "own_rank"),
+    "bound": ("below_bound", "share_of_bound"),
     "cost": ("seconds", "operations"),
 }
-# Of a network as a whole: columns of cost.csv.
+# Of a network as a whole, columns of cost.csv; and of runs with certificates.
 COSTS = {"seconds": "run", "operations": "operations"}
-SCORES = tuple(name for names in GROUPS.values() for name in names if name not in COSTS)
+BOUNDS = GROUPS["bound"]
+SCORES = tuple(name for names in GROUPS.values() for name in names if name not in (*COSTS, *BOUNDS))
 _SHARES = frozenset(
     (
         *GROUPS["fidelity"],
@@ -71,14 +75,11 @@ _SHARES = frozenset(
         "naturalness",
         "transfer",
         "transfer_probability",
+        "share_of_bound",
     )
 )
 _IMAGE = ("network", "method", "target", "sample")
-_TEXT = ("network", "method", "reason")
-_TRUTH = {"True": 1.0, "False": 0.0, "": math.nan}
 
-# By method and score, of every network and class in ascending order; NaN is unknown.
-Values = dict[str, dict[str, Float[np.ndarray, "networks classes"]]]
 # By method and score, in the order of GROUPS; of what is unknown the mean is NaN.
 Intervals = dict[str, dict[str, Interval]]
 
@@ -172,7 +173,7 @@ class Run:
         """
         if not self.folder.scores.exists():
             raise JaxbqError(f"{self.path}: no scores.csv there; run its config first")
-        return _read_table(self.folder.scores, _IMAGE)
+        return read_frame(self.folder.scores, _IMAGE)
 
     @cached_property
     def cost(self) -> pd.DataFrame:
@@ -183,6 +184,29 @@ class Run:
     def spread(self) -> pd.DataFrame:
         """One row a network and target of the methods that give several images of a target."""
         return self._optional("spread.csv", ("network", "method", "target"))
+
+    @cached_property
+    def certificates(self) -> pd.DataFrame:
+        """One row a trained network and target: what is found and proven; empty without any.
+
+        ``gap`` is (proven − found) / proven, NaN where nothing above 0 is found.
+        """
+        return self._optional(CERTIFICATES, CERTIFICATE_COLUMNS)
+
+    @cached_property
+    def reached(self) -> pd.DataFrame:
+        """What the best images reach of what is proven: one row a network, method and target.
+
+        Empty without certificates of the whole pixel range.
+        """
+        if self.certificates.empty:
+            return pd.DataFrame(columns=["network", "method", "target"])
+        own = {name: [each.logits[:, 0] for each in self.results(name)] for name in self.trained}
+        logits = {(k, m): own[k][n] for k in self.trained for n, m in enumerate(self.methods)}
+        try:
+            return compare(self.scores, self.certificates, logits)
+        except (IndexError, KeyError, TypeError, ValueError) as fault:
+            raise damaged(self.path / CERTIFICATES, fault) from None
 
     @cached_property
     def methods(self) -> list[str]:
@@ -281,9 +305,9 @@ class Run:
         Raises:
             JaxbqError: the run is of an older version, whose scores.csv lacks a column.
         """
-        _check_columns(self.folder.scores, self.scores.columns, SCORES)
+        check_columns(self.folder.scores, self.scores.columns, SCORES)
         best = self._of(self.scores, control)
-        return _arranged(best[best["sample"] == 0], "target", {name: name for name in SCORES})
+        return arranged(best[best["sample"] == 0], "target", {name: name for name in SCORES})
 
     def intervals(self, control: str | None = None) -> Intervals:
         """Compute the mean of every score and cost of every method, with its interval.
@@ -297,21 +321,24 @@ class Run:
             JaxbqError: the run is of an older version, whose tables lack a column.
         """
         if control not in self._intervals:
-            values, costs, cost = self.values(control), {}, self._of(self.cost, control)
+            cost, reached = self._of(self.cost, control), self._of(self.reached, control)
+            nothing = dict.fromkeys((*COSTS, *BOUNDS), np.full((1, 1), math.nan))
+            found = {method: nothing | own for method, own in self.values(control).items()}
             if len(cost):
-                _check_columns(self.folder.cost, cost.columns, COSTS.values())
-                costs = _arranged(cost, None, COSTS)
-            nothing = np.full((1, 1), math.nan)
+                check_columns(self.folder.cost, cost.columns, COSTS.values())
+            for table, across, columns in (
+                (cost, None, COSTS),
+                (reached, "target", {name: name for name in BOUNDS}),
+            ):
+                for method, own in arranged(table, across, columns).items():
+                    found[method] = found[method] | own
             self._intervals[control] = {
                 method: {
-                    name: interval(
-                        costs.get(method, {}).get(name, nothing) if name in COSTS else own[name],
-                        within=limits(name),
-                    )
+                    name: interval(own[name], within=limits(name))
                     for names in GROUPS.values()
                     for name in names
                 }
-                for method, own in values.items()
+                for method, own in found.items()
             }
         return self._intervals[control]
 
@@ -365,7 +392,7 @@ class Run:
             "distance": "mahalanobis",
         }
         means |= {name: name for name in HEADLINES}
-        _check_columns(self.folder.scores, table.columns, ("right", "largest_error"))
+        check_columns(self.folder.scores, table.columns, ("right", "largest_error"))
         found = by[["right"]].sum().assign(targets=by.size())
         found["right_before"] = math.nan
         if "right_before" in table:
@@ -488,7 +515,7 @@ class Run:
     def _optional(self, name: str, needed: Sequence[str]) -> pd.DataFrame:
         path = self.path / name
         rows = read_csv(path) if path.exists() else []
-        return _read_table(path, needed, rows) if rows else pd.DataFrame(columns=list(needed))
+        return read_frame(path, needed, rows) if rows else pd.DataFrame(columns=list(needed))
 
     def _mapping(self, name: str) -> dict[str, Any]:
         """Read a JSON file that holds a table; an empty one where there is no file."""
@@ -508,67 +535,3 @@ class Run:
             if any(key not in each for each in content):
                 raise damaged(self.path / name, f"an entry has no {key!r}")
         return content
-
-
-def _read_table(
-    path: Path, needed: Sequence[str], rows: list[dict[str, str]] | None = None
-) -> pd.DataFrame:
-    """Read a CSV file whose numbers are written in full, and check it."""
-    rows = read_csv(path) if rows is None else rows
-    if not rows:
-        raise JaxbqError(f"{path}: is empty; run its config again")
-    _check_columns(path, rows[0], needed)
-    if any(None in row or None in row.values() for row in rows):
-        raise damaged(path, "a row is longer or shorter than the first")
-    return pd.DataFrame(
-        {name: _column(path, name, [row[name] for row in rows]) for name in rows[0]}
-    )
-
-
-def _column(path: Path, name: str, cells: list[str]) -> Any:
-    """Give a column its type. pandas' own reader would round the last digit of some numbers."""
-    if name in _TEXT:
-        return cells
-    if set(cells) <= {"True", "False"}:
-        return np.array([cell == "True" for cell in cells])
-    if all(re.fullmatch(r"-?\d{1,18}", cell) for cell in cells):
-        return np.array([int(cell) for cell in cells])
-    values = np.empty(len(cells))
-    for place, cell in enumerate(cells):
-        try:
-            values[place] = _TRUTH[cell] if cell in _TRUTH else float(cell)
-        except ValueError:
-            raise JaxbqError(
-                f"{path}: {name} {cell!r} is no number; run its config again"
-            ) from None
-    return values
-
-
-def _check_columns(path: Path, columns: Any, needed: Any) -> None:
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise JaxbqError(
-            f"{path}: lacks the column {missing[0]}, as runs of older versions do; "
-            "run its config again"
-        )
-
-
-def _arranged(table: pd.DataFrame, across: str | None, columns: Mapping[str, str]) -> Values:
-    """Arrange columns by method and name, networks down and, if there are any, targets across."""
-    networks = sorted(
-        table["network"].unique(), key=lambda name: (int(name) if name.isdecimal() else -1, name)
-    )
-    targets = sorted(table[across].unique()) if across else [0]
-    down = table["network"].map({name: place for place, name in enumerate(networks)}).to_numpy()
-    right = np.zeros(len(table), int)
-    if across:
-        right = np.searchsorted(targets, table[across].to_numpy())
-    values: Values = {}
-    for method in table["method"].unique():
-        own = (table["method"] == method).to_numpy()
-        values[method] = {}
-        for name, column in columns.items():
-            found = np.full((len(networks), len(targets)), math.nan)
-            found[down[own], right[own]] = table[column].to_numpy(np.float64)[own]
-            values[method][name] = found
-    return values

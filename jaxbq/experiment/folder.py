@@ -7,6 +7,8 @@ networks/K.*           of network K, from 0, or a control's name: safetensors; h
 autoencoders.json      how well the autoencoders that methods use give test images back
 inversions/K/NN-KIND.* of network K by method NN, from 1: npz: images, outputs, reasons,
                        diagnostics; json: options, wall time, operations
+certificates/K/TT.npz  of network K and target TT, from 0: what is found and proven, see config
+certificates.csv       one row a certificate: the verifier's numbers
 traces.json            numbers of the way back through the layers, of analytic methods
 judges.json            who read the images, and how well they read real ones and noise
 transfer.json          the independently trained networks that were asked too
@@ -32,6 +34,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from ..data import ImageSpace
 from ..errors import JaxbqError
 from ..methods import AnyMethod, Method, Result, Seconds
@@ -47,6 +52,7 @@ JUDGES = "judges.json"
 TRANSFER = "transfer.json"
 TRACES = "traces.json"
 AUTOENCODERS = "autoencoders.json"
+CERTIFICATES = "certificates.csv"
 TIMING = "timing.json"
 NetworkName = int | str
 """Number of a network of the experiment, from 0, or the name of a control."""
@@ -79,6 +85,7 @@ class RunFolder:
 
     networks = _Place("networks")
     inversions = _Place("inversions")
+    certificates = _Place("certificates")
     figures = _Place("figures")
     tables = _Place("tables")
     report = _Place("report/index.html")
@@ -122,6 +129,24 @@ class RunFolder:
         """Files of a network that is there, in the order in which they are written."""
         files = (self.network(number), self.robustness(number), self.history(number))
         return [file for file in files if file.exists()]
+
+    def certificate(self, network: NetworkName, target: int) -> Path:
+        """File of what is found and proven of one network and target."""
+        return self.certificates / str(network) / f"{target:02d}.npz"
+
+    def certified_image(
+        self, network: NetworkName, target: int, pixels: int
+    ) -> Float[np.ndarray, " pixels"]:
+        """Read the best picture that the search for a certificate found.
+
+        Raises:
+            JaxbqError: there is none, or its file is damaged.
+        """
+        path = self.certificate(network, target)
+        try:
+            return load_npz(path)["image"].reshape(pixels)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+            raise damaged(path, fault) from None
 
     def scored(self, number: NetworkName) -> Path:
         """File of what is scored of one network, until all are."""

@@ -18,6 +18,7 @@ from ..runtime.files import clear_leftovers, remove
 from ..runtime.timing import Timing, phase, timed
 from ..training import Autoencoder, reconstruction
 from .cells import Executor, InProcess, Job, Listener
+from .certificates import write_certificates
 from .config import Experiment, NetworkConfig
 from .environment import checksums, environment
 from .folder import AUTOENCODERS, TIMING, NetworkName, RunFolder
@@ -33,12 +34,12 @@ def run(
     out: Path,
     listener: Listener,
     data: Dataset | None = None,
-    finish: Callable[[RunFolder], None] | None = None,
+    finish: Callable[[RunFolder, Callable[[], None]], None] | None = None,
     command: str | None = None,
     executor: Executor | None = None,
     code: bool = False,
 ) -> RunFolder:
-    """Do what the run folder of an experiment lacks: train, invert, score.
+    """Do what the run folder of an experiment lacks: train, invert, certify, score.
 
     Every file is complete or absent, so a run that was stopped goes on where it was; the result is
     the same, to the bit, as that of a run that was not. Compiled programs are kept for later runs.
@@ -49,7 +50,8 @@ def run(
         listener: hears how it goes.
         data: the data of ``experiment.data`` where they are loaded already, so that what is made
             of them is not made again for another experiment.
-        finish: is given the run folder in the end, while no other run may write to it.
+        finish: is given the run folder in the end, while no other run may write to it, and what
+            writes down the time that was taken until then.
         command: to repeat the run with; it is kept beside the environment.
         executor: computes trainings, inversions and scores; by default this process.
         code: whether Python code that the config names may be run.
@@ -80,6 +82,8 @@ def run(
         if trains or "permuted_labels" in experiment.controls:
             experiment.training.check(model, len(data.train_labels))
         experiment.scores.check(data)
+        if experiment.certificate:
+            experiment.certificate.check(data)
         networks = [*range(experiment.networks.seeds), *experiment.controls]
         folder.create(networks)
         with locked(folder.path) as alone:
@@ -94,12 +98,14 @@ def run(
                 _fill(job, networks, len(targets), executor or InProcess(), needed)
             # A command that only draws a report keeps what is known of the run.
             written = not known or folder.read_json(TIMING) is None
-            if written:
-                folder.write_json(TIMING, timing.so_far())
-            if finish:
-                finish(folder)
+
+            def keep_time() -> None:
                 if written:
-                    folder.write_json(TIMING, timing.so_far())  # with the report's phases
+                    folder.write_json(TIMING, timing.so_far())
+
+            if finish:
+                finish(folder, keep_time)
+            keep_time()
     return folder
 
 
@@ -168,6 +174,10 @@ def _fill(
         # From the other end than the thread that makes it ahead, so that both do a part.
         for make in reversed(needed):
             make()
+    # What is made ahead is made by now, and takes no time from searches that end by the clock.
+    with phase("certify"):
+        write_certificates(job, networks, executor)
+    if not is_scored(folder):
         with phase("score"):
             write_scores(job, networks, executor)
 

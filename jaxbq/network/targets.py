@@ -117,6 +117,15 @@ def name_target(target: Float[np.ndarray, " outputs"], class_names: Sequence[str
     return "+".join(class_names[k] for k in order if share[k] >= _NAMED)
 
 
+def class_of(target: Float[np.ndarray, " outputs"]) -> int | None:
+    """Return the class that a target asks for, its one large entry; None for a mixture or none."""
+    low, high = target.min(), target.max()
+    large, small = np.isclose(target, high), np.isclose(target, low)
+    if is_classless(target) or large.sum() != 1 or not (large | small).all():
+        return None
+    return int(target.argmax())
+
+
 def is_classless(target: Float[np.ndarray, " outputs"]) -> bool:
     """Whether a target, all of its entries alike, asks for no class."""
     return len(target) > 1 and bool(np.ptp(target) < _SUM_TOLERANCE)

@@ -1,6 +1,6 @@
 """The report of a run: figures, tables and the page, from its files alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,12 @@ _MOST_ROWS = 10
 _USUAL = Style()
 
 
-def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
+def build(
+    run: Run,
+    style: Style = _USUAL,
+    across: str = "fidelity",
+    before_page: Callable[[], None] | None = None,
+) -> None:
     """Make the report of a run: figures, tables and the page.
 
     The same files give the same bytes.
@@ -31,6 +36,7 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
         run: that is finished.
         style: of the figures.
         across: the score that lies across in the plane, ``fidelity`` or ``specificity``.
+        before_page: writes what the page is to show of the time until then.
 
     Raises:
         JaxbqError: the folder lacks a file or one is damaged; or nothing is known of that score.
@@ -50,6 +56,8 @@ def build(run: Run, style: Style = _USUAL, across: str = "fidelity") -> None:
                 save_animation(result, run.folder.figures / f"{name}.gif", run.class_names)
     with phase("tables"):
         write_tables(run)
+    if before_page:
+        before_page()
     with phase("page"):
         write_page(run)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import JaxbqError
 from ..evaluation.statistics import Comparison, Interval, compare_groups, corrected, interval
-from ..experiment.finished import HEADLINES, SCORES, Run, Values, limits
+from ..experiment.finished import HEADLINES, SCORES, Run, limits
+from ..experiment.frames import Values
 from .words import flat
 
 _MOST_CHANGES = 3  # of a config in a label; more are hinted at

@@ -36,9 +36,6 @@ class State(NamedTuple):
     stuck: Bool[Array, " rows"]
 
 
-_Search = tuple[Array, Array, Array, Array]
-
-
 def init(u: Float[Array, "rows n"], memory: int) -> State:
     """Start without any memory of curvature."""
     return State(jax.vmap(_preconditioner(memory).init)(u), jnp.zeros(len(u), bool))
@@ -73,12 +70,39 @@ def step(
     # A row that was stuck forgets its curvature and tries the plain gradient.
     fresh = jax.vmap(preconditioner.init)(u)
     kept = where_rows(state.stuck, fresh, state.memory)
-    free = _free(u, gradient, low, high)
+    free = free_of(u, gradient, low, high)
     direction, kept = jax.vmap(lambda s, x, g, f: _direct(preconditioner, s, x, g, f))(
         kept, u, gradient, free
     )
+    moved, stuck, _ = search(costs, u, cost, gradient, direction, low, high)
+    return moved, State(kept, stuck)
 
-    def search(carry: _Search) -> _Search:
+
+def search(
+    costs: Callable[[Array], Array],
+    u: Float[Array, "rows n"],
+    cost: Float[Array, " rows"],
+    gradient: Float[Array, "rows n"],
+    direction: Float[Array, "rows n"],
+    low: Any,
+    high: Any,
+) -> tuple[Array, Bool[Array, " rows"], Float[Array, " rows"]]:
+    """Search along the arc Π(u − α d), α = 1, ½, ¼, …, for costs that are low enough.
+
+    Args:
+        costs: computes the cost of every row of a batch like u.
+        u: where the rows are, in the box.
+        cost: their costs.
+        gradient: their gradients.
+        direction: d.
+        low: lower bound, −∞ for none.
+        high: upper bound.
+
+    Returns:
+        Rows whose cost is lower, or that stay; which stay, with no lower cost found; and α.
+    """
+
+    def halve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         count, alpha, found, best = carry
         tried = jnp.clip(u - alpha[:, None] * direction, low, high)
         value = costs(tried)
@@ -87,21 +111,23 @@ def step(
         best = jnp.where(good[:, None], tried, best)
         return count + 1, jnp.where(found | good, alpha, alpha / 2), found | good, best
 
-    def unfinished(carry: _Search) -> Array:
+    def unfinished(carry: tuple[Array, ...]) -> Array:
         return (carry[0] < _HALVINGS) & ~carry[2].all()
 
     # A stationary row has no lower cost to search for.
     still = (jnp.clip(u - gradient, low, high) == u).all(axis=1)
-    begin = (jnp.zeros((), jnp.int32), jnp.ones_like(cost), still, u)
-    _, _, found, moved = jax.lax.while_loop(unfinished, search, begin)
-    return moved, State(kept, ~found | still)
+    none = jnp.zeros((), jnp.int32)
+    begin: tuple[Array, ...] = (none, jnp.ones_like(cost), still, u)
+    _, alpha, found, moved = jax.lax.while_loop(unfinished, halve, begin)
+    return moved, ~found | still, alpha
 
 
 def _preconditioner(memory: int) -> Any:
     return optax.scale_by_lbfgs(memory_size=memory)
 
 
-def _free(u: Array, gradient: Array, low: Any, high: Any) -> Bool[Array, "rows n"]:
+def free_of(u: Array, gradient: Array, low: Any, high: Any) -> Bool[Array, "rows n"]:
+    """Find the variables that are not at a bound whose gradient pushes them outward."""
     # Bertsekas' ε: variables close to a bound count as at it, which keeps steps from zigzagging;
     # ε falls with the optimality measure, so that nothing is held wrongly in the end.
     measure = jnp.linalg.norm(u - jnp.clip(u - gradient, low, high), axis=1, keepdims=True)

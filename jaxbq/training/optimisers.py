@@ -1,4 +1,4 @@
-"""Optimisers and schedules by name, from optax; and projected L-BFGS."""
+"""Optimisers and schedules by name, from optax; projected L-BFGS; projected Gauss-Newton."""
 
 import functools
 import inspect
@@ -164,13 +164,34 @@ class LBFGS:
         """Accept every memory."""
 
 
+@options
+class GaussNewton:
+    """Projected Gauss-Newton, for networks with few outputs: bounds are held exactly.
+
+    The curvature is that of what is asked of the outputs, through their Jacobian, and the
+    regularisers' own. Deterministic; it needs no learning rate. See
+    :mod:`jaxbq.solvers.projected_gauss_newton`.
+
+    Args:
+        name: what chooses it.
+    """
+
+    name: Literal["gauss_newton"] = "gauss_newton"
+
+    def check(self) -> None:
+        """Accept: it has no options."""
+
+
 def _which(value: Any) -> str:
     name = value.get("name", "adam") if isinstance(value, Mapping) else getattr(value, "name", "")
-    return "lbfgs" if name == "lbfgs" else "optax"
+    return name if name in ("lbfgs", "gauss_newton") else "optax"
 
 
 AnyOptimiser = Annotated[
-    Annotated[Optimiser, Tag("optax")] | Annotated[LBFGS, Tag("lbfgs")], Discriminator(_which)
+    Annotated[Optimiser, Tag("optax")]
+    | Annotated[LBFGS, Tag("lbfgs")]
+    | Annotated[GaussNewton, Tag("gauss_newton")],
+    Discriminator(_which),
 ]
 
 

@@ -171,8 +171,8 @@ def contents(folder):
     return found
 
 
-def report(folder):
-    build(Run(folder.path))
+def report(folder, keep_time):
+    build(Run(folder.path), before_page=keep_time)
 
 
 def go(experiment, out, data, listener=None, finish=None):

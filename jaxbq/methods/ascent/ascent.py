@@ -11,11 +11,13 @@ import numpy as np
 import pydantic
 from jaxtyping import Array, Bool, Float
 
+from ...certification import relaxed_images
 from ...data import Reference, grid_of
 from ...errors import JaxbqError
 from ...network.mlp import Network, float_type
 from ...options import options
 from ...runtime.devices import device_count, gather_rows, map_devices
+from ...training.optimisers import GaussNewton
 from ..base import Inversion, Reason, Targets
 from .choices import Choices
 from .climbing import Climb, Climber, Scene
@@ -25,6 +27,7 @@ from .starts import start_images
 
 # Fewer rows than this fill no machine; more than the other are no faster, and take memory.
 _FEW_LANES, _MANY_LANES = 160, 640
+_JACOBIANS = 16  # rows whose Jacobians stay in a CPU's cache
 
 
 @options
@@ -53,10 +56,11 @@ class Ascent(Choices):
         samples: transformed images a step, whose objectives are averaged.
         operators: what is done to the pixels themselves after every step.
         optimiser: any optax optimiser that needs the gradient alone, applied row by row; or
-            ``lbfgs``.
+            ``lbfgs``; or ``gauss_newton``, which takes a tenth of the steps where outputs are few.
         steps: the most that an image takes.
         start: ``grey`` (middle of the range), ``black`` (its lower end), ``mean`` (of the training
-            images), ``random``, or ``images``, your own (``Reference(starts=…)``).
+            images), ``random``, ``images``, your own (``Reference(starts=…)``), or ``relaxed``, for
+            each class the image that solves its envelope bound (:func:`~jaxbq.certify`).
         noise: how far further restarts begin from the first, as a share of the pixel range.
         restarts: images a target.
         stop: when an image is done.
@@ -109,7 +113,9 @@ class Ascent(Choices):
         rows = -(-targets * self.restarts // device_count())
         reached = self.may_reach and self.tolerance > 0
         ends_early = reached or self.stop.gradient is not None or self.stop.patience > 0
-        if ends_early:
+        if isinstance(self.optimiser, GaussNewton) and jax.default_backend() == "cpu":
+            lanes = _JACOBIANS
+        elif ends_early:
             # Fewer at a time waste fewer steps on rows that are done; many are faster each.
             lanes = min(_MANY_LANES, max(_FEW_LANES, rows // 4))
         else:
@@ -127,9 +133,13 @@ class Ascent(Choices):
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
         """Store transposed weights, starts, and what parameterisation and regularisers need."""
         dtype = float_type(params)
+        if self.start == "relaxed":
+            starts = relaxed_images(model, params, reference.space)
+        else:
+            starts = start_images(self.start, reference)
         return Scene(
             params=model.freeze(params),
-            starts=jnp.asarray(start_images(self.start, reference), dtype),
+            starts=jnp.asarray(starts, dtype),
             span=range_of(reference, dtype),
             parameterisation=self.parameterisation.prepare(reference, dtype),
             regularisers=tuple(r.prepare(reference, dtype) for r in self.regularisers),

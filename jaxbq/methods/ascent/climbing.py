@@ -17,13 +17,13 @@ from jaxtyping import Array, Bool, Float, Int
 from ...data.grids import Grid
 from ...network.activations import activation
 from ...network.mlp import Network
-from ...solvers import projected_lbfgs
-from ...solvers.gauss_newton import where_rows
-from ...training.optimisers import LBFGS, Optimiser
+from ...solvers import projected_gauss_newton, projected_lbfgs
+from ...solvers.gauss_newton import linearise, where_rows
+from ...training.optimisers import LBFGS, GaussNewton, Optimiser
 from ..base import Reason
 from .choices import Choices
 from .constraints import Penalty, Range
-from .objectives import Answer, ask
+from .objectives import Answer, Objective, Target, ask
 from .regularisers import Diversity, Picture
 from .starts import start_of
 from .transforms import chain
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
 
     Args:
         params: the network's, made ready for input gradients.
-        starts: images that restarts begin from, shape (m, pixels).
+        starts: images that restarts begin from, shape (m, pixels); relaxed ones are one an output.
         span: the ends of the pixel range.
         parameterisation: its state.
         regularisers: their states.
@@ -270,23 +270,28 @@ class Climber:
         # Enough of the lanes to find the options and starts of each.
         lanes = Lanes(row, *(None,) * (len(Lanes._fields) - 1))  # type: ignore[arg-type]
 
-        def begin(options: Choices, restart: Array) -> tuple[Array, Array]:
-            start = start_of(
-                restart, options.start, scene.starts, *scene.span, options.noise, self.key
-            )
+        wanted = self.targets[(which // method.restarts) % len(self.targets)]
+
+        def begin(options: Choices, restart: Array, wanted: Array) -> tuple[Array, Array]:
+            centres = scene.starts
+            if options.start == "relaxed":
+                centres = centres[wanted.argmax()][None]
+            start = start_of(restart, options.start, centres, *scene.span, options.noise, self.key)
             raw = options.constraint.before(start, scene.span)
             return start, options.parameterisation.init(scene.parameterisation, raw)
 
-        start, u = self._each(begin, lanes, self._restart(which))
+        start, u = self._each(begin, lanes, self._restart(which), wanted)
         raw = self._raw(u)
         pixels = raw.shape[1]
         if isinstance(method.optimiser, LBFGS):
             optimiser: Any = projected_lbfgs.init(u.reshape(number, -1), method.optimiser.memory)
+        elif isinstance(method.optimiser, GaussNewton):
+            optimiser = projected_gauss_newton.init(u.reshape(number, -1))
         else:
             optimiser = self._each(lambda o, x: o.optimiser.build(o.steps).init(x), lanes, u)
         return Lanes(
             row=row,
-            wanted=self.targets[(which // method.restarts) % len(self.targets)],
+            wanted=wanted,
             u=u,
             optimiser=optimiser,
             start=start,
@@ -303,18 +308,25 @@ class Climber:
 
     def _climbed(self, lanes: Lanes, u: Array) -> tuple[Array, tuple[Array, Array]]:
         """Compute what is climbed, its value, logits and image before the range, of every lane."""
-        method, span = self.method, self.scene.span
-        raw = self._raw(u)
-        images = raw
-        if not self.method.is_box:
-            images = self._each(lambda o, v: o.constraint.during(v, span), lanes, raw)
-        views = self._views(lanes, images) if method.transforms else images[:, None]
+        raw, images = self._seen(lanes, u)
+        views = self._views(lanes, images) if self.method.transforms else images[:, None]
         answer = self._ask(views.reshape(-1, images.shape[1]))
         answer = jax.tree.map(lambda a: a.reshape(*views.shape[:2], -1), answer)
-        value = self._objective(lanes, answer).mean(axis=1)
-        cost = self._each(lambda o, v: jnp.asarray(o.constraint.cost(v, span), v.dtype), lanes, raw)
-        value = value - self._regularisers(lanes, images, raw, u) - cost
+        value = self._objective(lanes, answer).mean(axis=1) - self._prior(lanes, raw, images, u)
         return value, (answer.logits[:, 0], raw)
+
+    def _seen(self, lanes: Lanes, u: Array) -> tuple[Array, Array]:
+        """Make the images before the range and as the network sees them, of every lane."""
+        raw, span = self._raw(u), self.scene.span
+        if self.method.is_box:
+            return raw, raw
+        return raw, self._each(lambda o, v: o.constraint.during(v, span), lanes, raw)
+
+    def _prior(self, lanes: Lanes, raw: Array, images: Array, u: Array) -> Array:
+        """Add up what every lane costs by itself, whatever the network says."""
+        span = self.scene.span
+        cost = self._each(lambda o, v: jnp.asarray(o.constraint.cost(v, span), v.dtype), lanes, raw)
+        return self._regularisers(lanes, images, raw, u) + cost
 
     def _look(self, lanes: Lanes, u: Array) -> tuple[Array, Array, Array]:
         """Compute value, logits and image of what would be returned, of every lane."""
@@ -352,9 +364,16 @@ class Climber:
         restart = self._restart(self._number(lanes.row))
         return self._each(view, lanes, restart, lanes.taken, images)
 
+    def _aim(self, options: Choices) -> Objective:
+        """Choose how far from the target is measured, where the options leave it open."""
+        aim = options.objective
+        if isinstance(aim, Target) and aim.loss == "auto" and not options.regularisers:
+            return aim.by_itself(self.model.output)
+        return aim
+
     def _objective(self, lanes: Lanes, answer: Answer) -> Float[Array, "lanes samples"]:
         def value(options: Choices, answer: Answer, target: Array) -> Array:
-            one = partial(options.objective.value, self.model.output)
+            one = partial(self._aim(options).value, self.model.output)
             return jax.vmap(one, in_axes=(0, None))(answer, target)
 
         return self._each(value, lanes, answer, lanes.wanted)
@@ -405,8 +424,8 @@ class Climber:
         # is zero, which XLA does not know; a barrier is gone before it decides on copies.
         gradient += jnp.minimum(jnp.isnan(lanes.best[0, 0]).astype(gradient.dtype), 0)
         moved = lanes.reason == Reason.RUNNING
-        if isinstance(self.method.optimiser, LBFGS):
-            lanes = self._quasi_newton(lanes, value, gradient)
+        if isinstance(self.method.optimiser, LBFGS | GaussNewton):
+            lanes = self._curved(lanes, value, gradient)
         else:
             lanes = self._first_order(lanes, gradient)
         return lanes._replace(taken=lanes.taken + moved)
@@ -426,21 +445,59 @@ class Climber:
         u, state = self._each(move, lanes, gradient, lanes.optimiser, lanes.u, lanes.taken)
         return lanes._replace(u=u, optimiser=state)
 
-    def _quasi_newton(self, lanes: Lanes, value: Array, gradient: Array) -> Lanes:
-        shape = lanes.u.shape
-        u, state = projected_lbfgs.step(
+    def _curved(self, lanes: Lanes, value: Array, gradient: Array) -> Lanes:
+        """Take a step by L-BFGS or Gauss-Newton."""
+        shape, optimiser = lanes.u.shape, self.method.optimiser
+        state: Any
+        here = (
             lambda flat: -self._climbed(lanes, flat.reshape(shape))[0],
             lanes.u.reshape(len(value), -1),
             -value,
             -gradient.reshape(len(value), -1),
-            lanes.optimiser,
-            *self._bounds,
-            self.method.optimiser.memory,  # type: ignore[union-attr]
         )
+        if isinstance(optimiser, LBFGS):
+            u, state = projected_lbfgs.step(*here, lanes.optimiser, *self._bounds, optimiser.memory)
+        else:
+            u, state = projected_gauss_newton.step(
+                *here, *self._curvature(lanes), lanes.optimiser, *self._bounds
+            )
         # Neither curvature nor the plain gradient finds anything better: as far as it goes.
         stalled = lanes.optimiser.stuck & state.stuck
         reason = _stop(lanes.reason, stalled, Reason.STALLED)
         return lanes._replace(u=u.reshape(shape), optimiser=state, reason=reason)
+
+    def _curvature(
+        self, lanes: Lanes
+    ) -> tuple[Array, Array, projected_gauss_newton.Product | None]:
+        """Compute the logits' Jacobian, the cost's curvature in them (its root) and the prior's."""
+        method, flat, shape = self.method, lanes.u.reshape(len(lanes.u), -1), lanes.u.shape
+
+        def logits_of(flat: Array) -> Array:
+            return self._ask(self._seen(lanes, flat.reshape(shape))[1]).logits
+
+        logits, jacobian = linearise(logits_of, flat)
+
+        def root(options: Choices, logits: Array, target: Array) -> Array:
+            def cost(logits: Array) -> Array:
+                return -self._aim(options).value(self.model.output, Answer(logits), target)
+
+            bent, aim = jax.hessian(cost)(logits), self._aim(options)
+            if isinstance(aim, Target) and aim.loss == "logits":
+                return bent  # a projection, so its own root
+            return projected_gauss_newton.root_of(bent)
+
+        roots = self._each(root, lanes, logits, lanes.wanted)
+        if not method.regularisers and not isinstance(method.constraint, Penalty):
+            return -jacobian, roots, None
+
+        def slope(flat: Array) -> Array:
+            def cost(flat: Array) -> Array:
+                u = flat.reshape(shape)
+                return self._prior(lanes, *self._seen(lanes, u), u).sum()
+
+            return jax.grad(cost)(flat)
+
+        return -jacobian, roots, lambda v: jax.jvp(slope, (flat,), (v,))[1]
 
     def _record(
         self,

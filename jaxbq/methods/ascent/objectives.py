@@ -1,6 +1,7 @@
 """Objectives: what an ascent maximises, as a function of one image's answer and its target."""
 
 import abc
+import dataclasses
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from ...options import BY_KIND, KIND_SHORTHAND, options
 from ..base import NeedsMLPError
 
 _PROBABILISTIC = ("sigmoid", "softmax")
+_INSIDE = 1e-6
 
 
 class Answer(NamedTuple):
@@ -64,18 +66,22 @@ class OneImage(abc.ABC):
 
 @options
 class Target(OneImage):
-    """Answer the target vector: J = −divergence(target, outputs), 0 when it is reached.
+    """Answer the target vector: J = −distance(target, outputs), 0 when it is reached.
 
     Args:
-        loss: ``cross_entropy`` is the Kullback–Leibler divergence of outputs that are
+        loss: ``logits`` is half the squared distance of the logits to the target's own, of softmax
+            outputs up to a constant; it never saturates, and takes the fewest steps to the target.
+            Of targets at an end of the outputs' range the logits are those a millionth of it
+            inside. ``cross_entropy`` is the Kullback–Leibler divergence of outputs that are
             probabilities (for sigmoid outputs summed over outputs, each a coin of its own);
             ``squared_error`` is Σ (output − target)², whose gradient vanishes where a sigmoid is
-            saturated, so that it can stick far from the target; ``auto`` takes the cross-entropy
-            where it is defined.
+            saturated, so that it can stick far from the target; ``auto`` takes the logits where
+            nothing but the target counts; within a sum or under regularisers the cross-entropy;
+            and the squared error where these are not defined.
     """
 
     kind: Literal["target"] = "target"
-    loss: Literal["auto", "cross_entropy", "squared_error"] = "auto"
+    loss: Literal["auto", "logits", "cross_entropy", "squared_error"] = "auto"
     aims_at_target = True
 
     def check(self, model: Network) -> None:
@@ -85,10 +91,19 @@ class Target(OneImage):
                 f"cross_entropy needs sigmoid or softmax outputs, not {model.output}; "
                 "use loss = 'squared_error'"
             )
+        if self.loss == "logits":
+            activation(model.output).check_invertible()
+
+    def by_itself(self, output: str) -> "Target":
+        """Choose the loss ``auto`` for an ascent by which nothing else counts."""
+        defined = activation(output).inverse is not None
+        return dataclasses.replace(self, loss="logits") if defined else self
 
     def value(self, output: str, answer: Answer, target: Float[Array, " outputs"]) -> Array:
         """Compute J of one image."""
         logits = answer.logits
+        if self.loss == "logits":
+            return -0.5 * jnp.square(logits - _logits_of(output, target, logits)).sum()
         if self.loss == "squared_error" or output not in _PROBABILISTIC:
             return -jnp.square(activation(output).apply(logits) - target).sum()
         if output == "softmax":
@@ -227,6 +242,14 @@ class Direction(_Inside):
         values = self.values_of(answer)
         vector = jnp.stack([jnp.asarray(each, values.dtype) for each in self.vector])
         return values @ vector / jnp.linalg.norm(vector)
+
+
+def _logits_of(output: str, target: Array, near: Array) -> Array:
+    """Find the logits of a target; of a softmax's, which are free by a constant, those near."""
+    phi = activation(output)
+    size = min(phi.high - phi.low, 1.0)
+    wanted = phi.invert(jnp.clip(target, phi.low + _INSIDE * size, phi.high - _INSIDE * size))
+    return wanted + (near - wanted).mean() if phi.normalises else wanted
 
 
 Simple = Annotated[Target | Logit | LogProb | Margin | Unit | Direction, BY_KIND, KIND_SHORTHAND]

@@ -16,6 +16,9 @@ from .regularisers import L2, ParameterNorm
 from .starts import StopRule
 from .transforms import Blurring, Decay, Jitter, Noise, Rotate, Scale, Sphere
 
+# What images with a prior were tuned with.
+_ADAM = Optimiser(learning_rate=0.1, options=(("b2", 0.95),))
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Raise an activation, ‖x‖ = ρ, ρ the training images' mean norm, from a random image.
     #
@@ -95,6 +98,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "objective": Sum(terms=(Term(objective=LogProb()), Term(objective=Target()))),
         "parameterisation": AutoencoderCode(),
         "regularisers": (ParameterNorm(weight=1.0),),
+        "optimiser": _ADAM,
         "start": "mean",
         "steps": 500,
         "stop": StopRule(patience=100, improvement=1e-5),
@@ -107,6 +111,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "objective": Sum(terms=(Term(objective=LogProb()), Term(objective=Target()))),
         "parameterisation": Whitened(shrinkage=0.05),
         "regularisers": (ParameterNorm(weight=4.5),),
+        "optimiser": _ADAM,
         "start": "mean",
         "steps": 500,
         "stop": StopRule(patience=150, improvement=1e-5),

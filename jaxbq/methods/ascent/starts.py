@@ -8,9 +8,12 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
+from ...certification import check_relaxed
 from ...data import Reference
 from ...errors import JaxbqError
+from ...network.mlp import MLP, Network
 from ...options import options
+from ..base import NeedsMLPError
 
 
 @options
@@ -33,7 +36,7 @@ class StopRule:
     improvement: Annotated[float, Ge(0)] = 1e-6
 
 
-StartName = Literal["grey", "black", "mean", "random", "images"]
+StartName = Literal["grey", "black", "mean", "random", "images", "relaxed"]
 
 
 def start_image(
@@ -60,7 +63,25 @@ def start_images(start: StartName, reference: Reference) -> Float[np.ndarray, "m
     """
     if start == "images":
         return given_starts(reference)
-    return start_image("grey" if start == "random" else start, reference)[None]
+    return start_image(start if start in ("black", "mean") else "grey", reference)[None]
+
+
+def check_relaxed_start(model: Network, targets: Float[np.ndarray, "targets outputs"]) -> None:
+    """Refuse networks that no bound is known of, and targets without a class.
+
+    Raises:
+        JaxbqError: there is no relaxed image to start from.
+    """
+    if not isinstance(model, MLP):
+        raise NeedsMLPError(
+            "start = 'relaxed' needs an MLP, whose units it bounds; use another start"
+        )
+    check_relaxed(model)
+    if ((targets == targets.max(axis=1, keepdims=True)).sum(axis=1) > 1).any():
+        raise JaxbqError(
+            "start = 'relaxed' is an image of a class, and a target has several largest entries; "
+            "use another start"
+        )
 
 
 def given_starts(reference: Reference) -> Float[np.ndarray, "m pixels"]:

@@ -11,7 +11,7 @@ from ...experiment.finished import Run
 from ...runtime.files import make_folder, write_text
 from ..images import proportion
 from .gallery import BLANK, PageImages
-from .sections import class_sections, controls, method_sections
+from .sections import certificates, class_sections, controls, method_sections
 from .view import LEVEL, chart, differences, first_rows, head, summary, timing
 
 
@@ -43,7 +43,7 @@ def render(run: Run) -> str:
     # In the order of what is kept where there is no room for all images.
     grid = [images.row(name, run.trained[0], n) for n, name in enumerate(run.methods)]
     classes, held = class_sections(images), controls(images, found)
-    methods = method_sections(images)
+    proven, methods = certificates(images), method_sections(images)
     script = _file("script.js")
     # A content security policy names the script by this, and lets no other run.
     digest = hashlib.sha256(script.encode("utf-8")).digest()
@@ -62,6 +62,7 @@ def render(run: Run) -> str:
             differences=differences(run),
             level=LEVEL,
             controls=held,
+            certificates=proven,
             methods=methods,
             classes=classes,
             ratio=proportion(run.space),

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -329,6 +329,41 @@ def controls(images: PageImages, found: Mapping[str, Any]) -> dict[str, Any]:
         "baselines": baselines if baselines.groups and found["columns"] else None,
         "tables": list(_control_tables(run)),
     }
+
+
+def certificates(images: PageImages) -> dict[str, Any]:
+    """Show the pictures of certificates, of the first network, and hold the methods against them.
+
+    Raises:
+        JaxbqError: a file is damaged.
+    """
+    run, known, reached = images.run, images.run.certificates, images.run.reached
+    own = known[known["network"] == run.trained[0]]
+    if own.empty:
+        return {}
+    with _named_damage(run, "certificates.csv"):
+        what, targets = own["objective"].iloc[0], list(own["target"])
+        titles, cards = [run.titles[target] for target in targets], []
+        for title, target, words in zip(titles, targets, own["sentence"], strict=True):
+            found = run.folder.certified_image(run.trained[0], target, run.space.pixels)
+            alt = f"best picture that the search found for {title}"
+            said = words.replace(" -", " −")
+            cards.append((title, PageImage(images.pictures.add(found), alt), said))
+    reached = reached[reached["network"] == run.trained[0]]
+    lines = []
+    for name, rows in reached.groupby("method", sort=False):
+        values = dict(zip(rows["target"], rows["reached"], strict=True))
+        lines.append([name, *(_hundredths(values.get(k, math.nan)) for k in targets)])
+    lines.append(["best that the search found", *map(_hundredths, own["found"])])
+    lines.append(["proven: no image exceeds", *(_hundredths(v, math.ceil) for v in own["proven"])])
+    caption = f"The {what} that images reach, by target"
+    table = Table.of(caption, ["Image", *titles], lines)
+    return {"what": what, "cards": cards, "table": table, "held": not reached.empty}
+
+
+def _hundredths(value: float, rounded: Callable[[float], int] = math.floor) -> str:
+    """Write a number with two decimals, rounded down, or up where that is the safe side."""
+    return UNKNOWN if math.isnan(value) else f"{rounded(100 * value) / 100:.2f}".replace("-", "−")
 
 
 def _control_tables(run: Run) -> Iterator[Table]:

@@ -46,6 +46,8 @@ _FILES = {
     "naturalness.json": "what real test images score",
     "autoencoders.json": "what autoencoders make of test images",
     "nearest.npz": "the training images nearest to every image",
+    "certificates.csv": "what is found and proven of the largest logits",
+    "certificates": "the proofs, which jaxbq certify --verify computes anew",
     "traces.json": "the way back through the layers",
     "networks": "weights, and what every epoch of training gave",
     "inversions": "images, outputs and diagnostics of every network and method",
@@ -76,7 +78,21 @@ _QUALITIES = (
     ),
 )
 _RIGHT = Column("right", "Read as asked", "share of the images that the network reads as asked")
-_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:])
+_BOUND = (
+    Column(
+        "below_bound",
+        "Below the bound",
+        "logits that it lacks of what no image in the pixel range can exceed, proven",
+        plain,
+        False,
+    ),
+    Column(
+        "share_of_bound",
+        "Share of the bound",
+        "the same as a share; unknown where a logit is below 0, of which a share says nothing",
+    ),
+)
+_SCORES = (_QUALITIES[0], _RIGHT, *_QUALITIES[1:], *_BOUND)
 _COSTS = (
     Column("run", "Seconds", "computing, a network, compilation left out", plain, False),
     Column("compile", "Compiling", "seconds a network", plain, False),
@@ -210,30 +226,31 @@ _PHASES = {
     "compile": "compiling programs",
     "autoencoders": "training autoencoders, or reading them",
     "invert": "computing the images",
+    "certify": "proving what no image exceeds",
     "judges": "training judges, or reading them",
     "panel": "training the panel of transfer, or reading it",
     "naturalness": "measuring real test images",
     "score": "scoring the images",
     "figures": "drawing figures",
     "tables": "writing tables",
-    "page": "writing the pages",
-    "rest": "all else",
 }
 
 
 def timing(run: Run) -> Table | None:
     """Say where the seconds of the run went, the longest first; None where that was not kept."""
-    total = sum(run.timing.values())
+    # What goes on while this is written would be another number afterwards.
+    shown = {name: seconds for name, seconds in run.timing.items() if name in _PHASES}
+    total = sum(shown.values())
     if not total:
         return None
     lines = [
-        [_PHASES.get(name, name), f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
-        for name, seconds in sorted(run.timing.items(), key=lambda each: -each[1])
+        [_PHASES[name], f"{seconds:.1f}", f"{100 * seconds / total:.0f} %"]
+        for name, seconds in sorted(shown.items(), key=lambda each: -each[1])
         if seconds >= _LEAST
     ]
     caption = (
-        "Seconds that one waited for the run; what was made beside it in another thread is "
-        "counted only while it was waited for. This page itself is not among them."
+        "Seconds that one waited. What another thread made meanwhile counts only while it was "
+        "waited for. The time for this page, and what belongs to no phase, are in timing.json."
     )
     total_line = ["together", f"{total:.1f}", "100 %"]
     return Table.of(caption, ["Phase", "Seconds", "Share"], [*lines, total_line])

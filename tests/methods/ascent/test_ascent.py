@@ -6,15 +6,27 @@ import numpy as np
 import problems
 import pytest
 
+from jaxbq.certification import relaxed_images
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.methods import Ascent, Reason, invert
-from jaxbq.methods.ascent import Answer, Diversity, Logit, LogProb, Margin, StopRule, Target, values
+from jaxbq.methods import Ascent, NeedsMLPError, Reason, invert
+from jaxbq.methods.ascent import (
+    L2,
+    Answer,
+    Diversity,
+    Logit,
+    LogProb,
+    Margin,
+    StopRule,
+    Target,
+    values,
+)
 from jaxbq.network.targets import Codes
 from jaxbq.training.optimisers import Optimiser
 
 OBJECTIVES = [
-    Target(),
+    Target(loss="logits"),
+    Target(loss="cross_entropy"),
     Target(loss="squared_error"),
     Logit(),
     LogProb(),
@@ -25,7 +37,7 @@ OBJECTIVES = [
 # An objective knows nothing of starts: every one of both is here, not every pair.
 @pytest.mark.parametrize(
     ("objective", "start"),
-    list(zip(OBJECTIVES, ["grey", "mean", "random", "grey", "mean"], strict=True)),
+    list(zip(OBJECTIVES, ["grey", "black", "mean", "random", "grey", "mean"], strict=True)),
 )
 def test_the_objective_ends_above_its_start_for_every_class(asked, objective, start):
     result = asked(Ascent(objective=objective, start=start, steps=60, restarts=2))
@@ -41,6 +53,28 @@ def test_the_objective_ends_above_its_start_for_every_class(asked, objective, st
     np.testing.assert_allclose(
         np.asarray(again).reshape(10, 2), result.diagnostics["objective"], rtol=1e-3, atol=1e-4
     )
+
+
+def test_by_itself_the_target_is_measured_in_logits(asked):
+    """Within a sum, or beside a regulariser, it is a divergence as before."""
+    plain, logits = (asked(Ascent(objective=Target(loss=way))) for way in ("auto", "logits"))
+    np.testing.assert_array_equal(plain.images, logits.images)
+    beside = {"regularisers": (L2(weight=0.1),), "steps": 20}
+    ways = ("auto", "cross_entropy")
+    one, other = (asked(Ascent(objective=Target(loss=way), **beside)) for way in ways)
+    np.testing.assert_array_equal(one.images, other.images)
+
+
+def test_targets_without_logits_are_measured_by_the_squared_error(rng):
+    model, params = problems.random_network((30, 12, 3), rng, output="relu")
+    targets = np.abs(rng.normal(size=(2, 3)))
+    ways = ("auto", "squared_error")
+    one, other = (
+        invert(Ascent(objective=Target(loss=way), steps=5), model, params, targets) for way in ways
+    )
+    np.testing.assert_array_equal(one.images, other.images)
+    with pytest.raises(JaxbqError, match="relu has no inverse"):
+        invert(Ascent(objective=Target(loss="logits")), model, params, targets)
 
 
 def test_every_class_is_requeried_within_two_hundredths(asked):
@@ -77,6 +111,38 @@ def test_the_best_iterate_is_returned_not_the_last(asked):
     curve = result.diagnostics["curve"][:, 0]
     np.testing.assert_allclose(result.diagnostics["objective"][:, 0], curve.max(axis=1))
     assert (curve[:, -1] < curve.max(axis=1)).any()
+
+
+def test_relaxed_starts_are_those_of_the_targets_classes(rng):
+    model, params = problems.random_network((30, 12, 3), rng, scale=3.0)
+    space, classes = ImageSpace((6, 5), -0.5, 1.0), [2, 0, 1]
+    method = Ascent(objective=Logit(), start="relaxed", steps=30, path=(0,), restarts=2)
+    result = invert(method, model, params, Codes().matrix(3)[classes], reference=space)
+    expected = relaxed_images(model, params, space)[classes]
+    first = np.nonzero(result.diagnostics["restart"] == 0)
+    begun = result.diagnostics["path"][first][:, 0]
+    np.testing.assert_allclose(begun, expected, atol=1e-6)
+    # The curve begins with the logits of the starts, and no image is below its own.
+    logits = np.asarray(model.logits(params, jnp.asarray(expected, jnp.float32)))
+    curves = result.diagnostics["curve"]
+    np.testing.assert_allclose(curves[first][:, 0], logits[range(3), classes], atol=1e-4)
+    assert (result.diagnostics["objective"] >= curves[..., 0]).all()
+    assert (result.diagnostics["objective"][first] > curves[first][:, 0]).any()
+
+
+def test_relaxed_starts_need_a_class_and_a_network_with_a_bound(rng):
+    model, params = problems.random_network((30, 12, 3), rng)
+    method, boundary = Ascent(start="relaxed"), np.array([[0.5, 0.5, 0.01]])
+    with pytest.raises(JaxbqError, match="several largest entries; use another start"):
+        invert(method, model, params, boundary)
+    model, params = problems.random_network((30, 12, 8, 3), rng)
+    with pytest.raises(JaxbqError, match="needs a network with one hidden layer"):
+        invert(method, model, params, Codes().matrix(3))
+    model, params = problems.random_network((30, 12, 3), rng, hidden="gelu")
+    with pytest.raises(JaxbqError, match="knows no gelu units; use another start"):
+        invert(method, model, params, Codes().matrix(3))
+    with pytest.raises(NeedsMLPError, match="use another start"):
+        invert(method, lambda p, x: x[:, :2], jnp.ones(()), np.eye(2), reference=ImageSpace((2, 2)))
 
 
 def test_restarts_are_ordered_and_none_beats_the_first(asked):

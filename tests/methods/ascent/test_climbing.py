@@ -12,7 +12,7 @@ import pytest
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
-from jaxbq.methods import Ascent, Reason, invert, sweep, vary
+from jaxbq.methods import Ascent, Preimage, Reason, invert, sweep, vary
 from jaxbq.methods.ascent import (
     L2,
     AnyParameterisation,
@@ -40,12 +40,13 @@ from jaxbq.methods.ascent import (
     Squash,
     StopRule,
     TotalVariation,
+    Unit,
     Whitened,
 )
 from jaxbq.network.targets import Codes
 from jaxbq.runtime.timing import Stopwatch
 from jaxbq.training import Autoencoder
-from jaxbq.training.optimisers import LBFGS, Optimiser
+from jaxbq.training.optimisers import LBFGS, GaussNewton, Optimiser
 
 SGD = Optimiser(name="sgd", learning_rate=0.05)
 
@@ -91,8 +92,8 @@ def reason_to_refuse(method):
     )
     if isinstance(regulariser, OutOfRange) and inside:
         return "'out_of_range' has nothing to do"
-    if isinstance(regulariser, Diversity) and isinstance(method.optimiser, LBFGS):
-        return "'lbfgs' cannot have diversity"
+    if isinstance(regulariser, Diversity) and isinstance(method.optimiser, LBFGS | GaussNewton):
+        return f"'{method.optimiser.name}' cannot have diversity"
     return None
 
 
@@ -104,7 +105,7 @@ def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
     """With another of all else each time."""
     optimiser = [
         Optimiser(learning_rate=0.05),
-        LBFGS(memory=3),
+        [LBFGS(memory=3), GaussNewton()][number % 2],
         dataclasses.replace(SGD, normalise=True),
     ][number % 3]
     regularisers = members(AnyRegulariser)
@@ -148,6 +149,11 @@ def test_any_combination_works_or_is_refused(problem, tiny, number, pair):
             {"optimiser": LBFGS(), "regularisers": (Diversity(),), "restarts": 2},
             "'lbfgs' cannot have diversity",
         ),
+        (
+            {"optimiser": GaussNewton(), "transforms": (Noise(),)},
+            "'gauss_newton' cannot have transforms",
+        ),
+        ({"optimiser": GaussNewton(), "objective": Unit()}, "not a hidden layer; use 'lbfgs'"),
         ({"path": (0, 5, 3)}, "rising steps"),
         ({"path": (0, 900)}, "rising steps from 0 to 500"),
         ({"start": "images", "regularisers": (Distance(),)}, "needs images to start from"),
@@ -338,8 +344,9 @@ def test_what_is_scored_is_what_is_returned(problem, tiny):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("optimiser", [LBFGS(), GaussNewton()])
 @pytest.mark.parametrize("parameterisation", [Pixels(), Whitened(shrinkage=0.1)])
-def test_lbfgs_satisfies_the_first_order_conditions(standard, mnist_10k, parameterisation):
+def test_it_satisfies_the_first_order_conditions(standard, mnist_10k, parameterisation, optimiser):
     model, params = standard
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), params)
     regulariser = L2(weight=3.0) if parameterisation.kind == "pixels" else ParameterNorm(weight=3.0)
@@ -348,7 +355,7 @@ def test_lbfgs_satisfies_the_first_order_conditions(standard, mnist_10k, paramet
         parameterisation=parameterisation,
         constraint=Projection() if parameterisation.kind == "pixels" else Squash(),
         regularisers=(regulariser,),
-        optimiser=LBFGS(),
+        optimiser=optimiser,
         stop=StopRule(gradient=1e-5),
         start="mean",
         steps=400,
@@ -368,9 +375,16 @@ def test_lbfgs_satisfies_the_first_order_conditions(standard, mnist_10k, paramet
     assert ((x == 0) | (x == 1)).any()  # some of them at the bounds
 
 
-def test_lbfgs_reaches_targets(asked):
-    result = asked(Ascent(optimiser=LBFGS()))
+@pytest.mark.parametrize("optimiser", [LBFGS(), GaussNewton()])
+def test_it_reaches_targets(asked, optimiser):
+    result = asked(Ascent(optimiser=optimiser))
     assert (result.reasons == Reason.REACHED).all()
+    if optimiser == GaussNewton():
+        # The first steps are of least norm, so images stay as near the start as preimages do.
+        assert result.iterations.max() <= 20
+        preimages = asked(Preimage()).images
+        ours, theirs = (np.linalg.norm(i - 0.5, axis=-1) for i in (result.images, preimages))
+        assert (ours < 1.2 * theirs).all()
 
 
 def test_normalised_steps_have_the_learning_rates_length(problem, tiny):
@@ -395,7 +409,7 @@ def test_operators_act_on_the_pixels(problem, tiny):
 
 def test_an_unreachable_target_ends_with_its_reason_and_best_image(standard):
     beyond = np.full((1, 10), 0.999)
-    for optimiser in (Optimiser(learning_rate=0.05), LBFGS()):
+    for optimiser in (Optimiser(learning_rate=0.05), LBFGS(), GaussNewton()):
         method = Ascent(optimiser=optimiser, steps=400, stop=StopRule(patience=60))
         result = invert(method, *standard, beyond)
         assert result.reasons[0, 0] in (Reason.STALLED, Reason.MAX_ITERATIONS)

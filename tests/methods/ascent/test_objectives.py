@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import problems
 import pytest
-from scipy.special import expit, log_softmax, rel_entr, softmax
+from scipy.special import expit, log_softmax, logit, rel_entr, softmax
 
 from jaxbq.errors import JaxbqError
 from jaxbq.methods.ascent import (
@@ -48,12 +48,16 @@ def test_objectives_equal_their_definitions(rng):
     coins = rel_entr(t, a) + rel_entr(1 - t, 1 - a)
     own = np.take_along_axis(z, k, 1)[:, 0]
     others = np.array([np.delete(row, j).max() for row, j in zip(z, k[:, 0], strict=True)])
+    free = z - np.log(t)  # up to a constant
     both = Sum(terms=(Term(objective=Logit(), weight=3.0), Term(objective=Margin(), weight=-1.0)))
     cases = [
         (Target(), "sigmoid", -coins.sum(axis=1)),
         (Target(), "softmax", -rel_entr(t, softmax(z, axis=1)).sum(axis=1)),
         (Target(), "identity", -np.square(z - t).sum(axis=1)),
         (Target(loss="squared_error"), "sigmoid", -np.square(a - t).sum(axis=1)),
+        (Target(loss="logits"), "sigmoid", -0.5 * np.square(z - logit(t)).sum(axis=1)),
+        (Target(loss="logits"), "identity", -0.5 * np.square(z - t).sum(axis=1)),
+        (Target(loss="logits"), "softmax", -0.5 * free.var(axis=1) * free.shape[1]),
         (Logit(), "sigmoid", own),
         (LogProb(), "sigmoid", np.log(np.take_along_axis(a, k, 1)[:, 0])),
         (LogProb(), "softmax", np.take_along_axis(log_softmax(z, axis=1), k, 1)[:, 0]),
@@ -63,6 +67,20 @@ def test_objectives_equal_their_definitions(rng):
     for objective, output, expected in cases:
         value = values(objective, output, Answer(jnp.asarray(z)), jnp.asarray(t))
         np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "tanh", "softplus"])
+def test_logits_of_targets_at_the_end_of_the_range_are_finite(output):
+    z, target = jnp.asarray([[3.0, -2.0, 0.5]]), jnp.asarray([[1.0, 0.0, 0.0]])
+
+    def value(z):
+        return values(Target(loss="logits"), output, Answer(z), target).sum()
+
+    assert np.isfinite(value(z))
+    slope = jax.grad(value)(z)
+    assert np.isfinite(slope).all()
+    # Up to the target, which is at the end of the range of all but the softplus.
+    assert (slope[0, 0] > 0) == (output != "softplus")
 
 
 @pytest.mark.usefixtures("x64")
