@@ -146,9 +146,13 @@ def _envelopes(
     def concave(y: Array) -> Array:
         return (_curves(name, e, y, none)[2] < 0) | (e.k < 0)
 
+    def convex(y: Array) -> Array:
+        # Far out φ'' is rounded to 0: then a straight line, which is either.
+        return (_curves(name, e, y, none)[2] > 0) & (e.k > 0)
+
     place = jnp.clip(_MOST_BENT.get(kind, 0.0), low, high)
     left_end = _halved(concave, low, place, _HALVINGS)
-    right_end = _halved(lambda y: ~concave(y), place, high, _HALVINGS)
+    right_end = _halved(convex, place, high, _HALVINGS)
 
     def tops(slope: Array) -> tuple[Array, Array]:
         def rises(y: Array) -> Array:

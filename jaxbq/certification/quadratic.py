@@ -29,7 +29,9 @@ _NEAR = 2.0  # pre-activations around 0 within which these are dense
 _HALVINGS = 60
 _BACKTRACKS = 10
 _FIRST, _AGAIN, _LAST = 3e-6, 1e-6, 5e-7  # temperatures, in shares of the objective's range
-_COOLING, _CENTRED, _STALE = 0.3, 100.0, 2
+_COOLING, _CENTRED = 0.3, 100.0
+_PATIENCE, _AGAIN_PATIENCE = 4, 2  # steps without progress before the temperature falls
+_CALMER = 0.8
 _MOST_STEPS = 60
 _FIRM = 1e-3  # what is added to S, in shares of μ, where y is moved
 _BEGUN = 1e-2  # what the first quadratic gives to the pixels
@@ -116,9 +118,9 @@ def improve(
     scaled = _SCALE.quick(name, problem, v, *intervals)
     first = not start.bend.any()
     at = _enter(scaled, start)
-    heat = _FIRST if first else _AGAIN
+    heat, patience = (_FIRST, _PATIENCE) if first else (_AGAIN, _AGAIN_PATIENCE)
     best = (np.inf, at, at.y)
-    share, stale = np.asarray(1.0), 0
+    share, stale, calm = np.asarray(1.0), 0, np.inf
     for _ in range(_MOST_STEPS):
         interrupts.check()
         if late():
@@ -126,11 +128,12 @@ def improve(
         at, share, seen, decrement, bound = _STEP.thorough(scaled, at, np.asarray(heat), share)
         if not share > 0:
             break
-        stale = 0 if bound < best[0] - grain / scaled.size else stale + 1
+        moves = bound < best[0] - grain / scaled.size or decrement < _CALMER * calm
+        stale, calm = 0 if moves else stale + 1, min(calm, decrement)
         if bound < best[0]:
             best = (bound, at, seen)
-        if stale >= _STALE or decrement < _CENTRED * heat:
-            stale = 0
+        if stale >= patience or decrement < _CENTRED * heat:
+            stale, calm = 0, np.inf
             if heat <= _LAST:
                 break
             heat *= _COOLING
