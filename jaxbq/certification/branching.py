@@ -8,6 +8,7 @@ done with, so a certificate knows of nothing but splits.
 
 import heapq
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +16,8 @@ import numpy as np
 
 from ..runtime import interrupts
 from ..runtime.compiled import Compiled
+from . import quadratic
+from .curved import Curve
 from .envelope import Problem, bends_only_at_zero, solve
 from .maxima import shape_of, unit_maxima
 from .pictures import Pictures
@@ -40,6 +43,8 @@ _EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
 _WEIGHINGS = 16  # of a margin's rivals at the root
 _PASS_SHARE = 0.4  # of the time for tightening, at most
 _FLIPS = 300
+_LOOSE = 0.15  # gap above which every box that is split gets a quadratic of its own
+_GRAIN = 3e-3  # of the gap: what a step must improve a quadratic bound by
 
 
 class _Node(NamedTuple):
@@ -54,6 +59,7 @@ class _Node(NamedTuple):
     z: np.ndarray
     error: np.ndarray
     logits: np.ndarray
+    curve: int = -1  # number of its quadratic
 
 
 class Search:
@@ -75,8 +81,10 @@ class Search:
         self._seconds, self._gap, self._nodes = seconds, gap, nodes
         self._region = region = Region.of(claim, len(weights.inner))
         radius = region.radius if np.isfinite(region.radius) else 0.0
-        parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius)
-        self._problem = Problem(*map(jnp.asarray, parts))
+        none = np.zeros(len(weights.bias)), np.zeros(len(weights.bias)), np.zeros(len(region.low))
+        parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius, *none)
+        self._problem = self._plain = Problem(*map(jnp.asarray, parts))
+        self._using = -1  # number of the quadratic that boxes are solved with
         self._pictures = Pictures(weights, claim)
         self._seed, self._random = seed, np.random.default_rng(seed)
         self.image, self.found = region.centre, -np.inf
@@ -84,6 +92,7 @@ class Search:
         # The partition: leaves are nodes; others are (unit, at, first child, second child).
         self._leaves: dict[int, _Node] = {}
         self._splits: dict[int, tuple[int, float, int, int]] = {}
+        self._curves: list[tuple[quadratic.Duals, Curve]] = []
         self._solved, self._latest, self._deadline = 0, 0.0, np.inf
 
     def run(self) -> Tree:
@@ -95,16 +104,28 @@ class Search:
         self._leaves[0] = root
         self._look(self._pictures.starts(_ROWS, self._seed), _FIRST)
         self._flip()
-        here = 0 if self._is_done(root.bound) else self._tighten(0)
-        self._branch(here)
+        here = 0
+        if not self._is_done(root.bound):
+            self._curve(0)
+            here = self._tighten(0)
+        if here and not self._is_done(self._leaves[here].bound):
+            self._curve(here)
+        loose = self._leaves[here].bound - self.found > _LOOSE * abs(self._leaves[here].bound)
+        if loose and self._curves:
+            self._branch_curved(here)
+        else:
+            self._branch(here)
         return self._tree()
 
     def _compile(self, low: np.ndarray, high: np.ndarray) -> None:
         """Compile all programs, so that the time that is left is for computing."""
         for rows in (1, 2):
             lows, highs = (np.tile(part, (rows, 1)) for part in (low, high))
-            self._relax(np.ones((rows, len(low))), lows, highs, np.inf)
+            self._relax(self._plain, np.ones((rows, len(low))), lows, highs, np.inf)
             self._look(np.tile(self.image, (rows, 1)), _POLISH)
+        if self._seconds > 0 and self._nodes > 1:
+            ones = np.ones(len(low))
+            self._quadratic(ones, low, high, -1, iter((False, True)).__next__, 0.0)
 
     def _best_root(self, low: np.ndarray, high: np.ndarray) -> _Node:
         """Bound the whole set; of a margin, weigh the rivals for the least bound."""
@@ -145,7 +166,7 @@ class Search:
         parts = []
         for first in range(0, len(v), _ROWS):
             rows = slice(first, first + _ROWS)
-            parts.append(self._relax(v[rows], low[rows], high[rows], _MOST))
+            parts.append(self._relax(self._problem, v[rows], low[rows], high[rows], _MOST))
         merged = (np.concatenate(each) for each in zip(*parts, strict=True))
         multipliers, ball, images, z, error, activations = merged
         # Any multipliers are valid; such as are no numbers are not.
@@ -154,7 +175,7 @@ class Search:
         share = np.where(sound, np.minimum(1.0, _LARGEST / np.where(sound, size, 1.0)), 0.0)
         lam = np.where(sound[:, None], multipliers, 0.0) * share[:, None]
         ball = np.where(sound, np.maximum(ball, 0.0), 0.0) * share
-        bounds = self._bounds(low, high, lam, ball, rivals)
+        bounds = self._bounds(low, high, lam, ball, rivals, curve=self._using)
         w = self._weights
         z = np.where(np.isfinite(z), z, (low + high) / 2)
         error = np.where(np.isfinite(error), error, high - low)
@@ -163,12 +184,12 @@ class Search:
         self._solved += len(v)
         self._latest = time.monotonic() - begun
         return [
-            _Node(*each)
+            _Node(*each, self._using)
             for each in zip(low, high, rivals, lam, ball, bounds, z, error, logits, strict=True)
         ]
 
     def _relax(
-        self, v: np.ndarray, low: np.ndarray, high: np.ndarray, most: float
+        self, problem: Problem, v: np.ndarray, low: np.ndarray, high: np.ndarray, most: float
     ) -> list[np.ndarray]:
         """Solve up to a batch of relaxed problems in a program for one, or for a whole batch."""
         rows = len(v)
@@ -178,11 +199,69 @@ class Search:
         span = (np.abs(v) * (phi(high) - phi(low))).sum(1).max() + 1e-300
         asked = _TOLERANCE * self._gap * abs(self.found) / span
         tolerance = np.asarray(most if np.isinf(most) else min(max(asked, _LEAST), most))
-        found = _SOLVE.thorough(name, self._problem, *padded, tolerance)
+        found = _SOLVE.thorough(name, problem, *padded, tolerance)
         return [np.asarray(part)[:rows] for part in found]
 
-    def _bounds(self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray) -> np.ndarray:
-        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals)
+    def _bounds(
+        self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray, curve: int = -1
+    ) -> np.ndarray:
+        bent = None if curve < 0 else self._curves[curve][1]
+        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals, bent)
+
+    def _curve(self, name: int) -> None:
+        """Bound a box by a quadratic as well, and keep that if it proves more."""
+        node, w = self._leaves[name], self._weights
+        (v,) = coefficients(self._claim, len(node.rivals), node.rivals[None]) @ w.outer.T
+        grain = _GRAIN * (node.bound - self.found)
+        facts = (v, node.low, node.high, node.curve, self._is_late, grain)
+        found, image = self._quadratic(*facts)
+        self._look(image[None], _POLISH)
+        parts = (found.bend, found.spread, found.point)
+        self._curves.append((found, Curve.of((w.inner, w.bias), *parts)))
+        duals = (found.multipliers[None], np.array([found.ball]), node.rivals[None])
+        curve = len(self._curves) - 1
+        bound = float(self._bounds(node.low[None], node.high[None], *duals, curve=curve)[0])
+        if bound < node.bound:
+            bent = self._curves[curve][1]
+            z = np.clip(image @ w.inner + w.bias, node.low, node.high)
+            error = bent.maxima(w.activation, v, found.multipliers, node.low, node.high)
+            error -= v * shape_of(w.activation).apply(z) - found.multipliers * z
+            error += bent.bend * (z - bent.centre) ** 2
+            changed = {"multipliers": found.multipliers, "ball": found.ball, "bound": bound}
+            self._leaves[name] = node._replace(**changed, z=z, error=error, curve=curve)
+            self._use(curve)
+
+    def _use(self, number: int) -> None:
+        """Solve boxes with a quadratic from now on; not in balls, where it says little of pixels."""
+        if np.isfinite(self._region.radius):
+            return
+        self._using, (_, curve) = number, self._curves[number]
+        lean = curve.spread * (self._region.low + self._region.high - 2 * curve.point)
+        changed = {"bend": curve.bend, "about": curve.centre, "lean": lean}
+        self._problem = self._plain._replace(**{n: jnp.asarray(a) for n, a in changed.items()})
+
+    def _quadratic(
+        self,
+        v: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        curve: int,
+        late: Callable[[], bool],
+        grain: float,
+    ) -> tuple[quadratic.Duals, np.ndarray]:
+        """Find a quadratic bound's multipliers, from another's or from the envelope's."""
+        if curve < 0:
+            plain = (self._plain, v[None], low[None], high[None], _MOST)
+            lam, ball, image = self._relax(*plain)[:3]
+            none = np.zeros(len(v)), np.zeros(len(self._region.low))
+            start = quadratic.Duals(lam[0], *none, float(ball[0]), image[0])
+        else:
+            start = self._curves[curve][0]
+        name = self._weights.activation
+        return quadratic.improve(name, self._plain, v, (low, high), start, late, grain)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def _look(self, images: np.ndarray, steps: int) -> None:
         """Ascend from images, and keep the best picture."""
@@ -229,18 +308,40 @@ class Search:
             if self.found > before:
                 self._flip()
 
+    def _branch_curved(self, start: int) -> None:
+        """Split the box with the largest bound, each time after finding its own quadratic."""
+        heap = [(-self._leaves[start].bound, start, True)]
+        while not self._is_done(-heap[0][0]) and -heap[0][0] > self.found:
+            _, name, own = heapq.heappop(heap)
+            if not own:
+                self._curve(name)
+                self._solved += 1
+                heapq.heappush(heap, (-self._leaves[name].bound, name, True))
+                continue
+            node = self._leaves[name]
+            unit, at = self._place(node)
+            first, second = node.high.copy(), node.low.copy()
+            first[unit] = second[unit] = at
+            halves = [node._replace(high=first), node._replace(low=second)]
+            for child in self._split(name, unit, at, *self._inherit(halves, [node, node])):
+                heapq.heappush(heap, (-self._leaves[child].bound, child, False))
+
+    def _place(self, node: _Node) -> tuple[int, float]:
+        """Choose the unit whose envelope errs most at the relaxed picture, and where to split."""
+        kinked = bends_only_at_zero(self._weights.activation)
+        # Where no envelope errs, a kink may still have kept the solver from the optimum.
+        kinks = kinked * np.where((node.low < 0) & (node.high > 0), node.high - node.low, 0.0)
+        unit = int((node.error + 1e-9 * kinks).argmax())
+        low, high = node.low[unit], node.high[unit]
+        edge = _EDGE * (high - low)
+        at = float(np.clip(node.z[unit], low + edge, high - edge))
+        return unit, 0.0 if kinks[unit] else at
+
     def _children(self, parents: list[_Node]) -> list[tuple[int, float, _Node, _Node]]:
         """Split each box at the relaxed picture, in the unit whose envelope errs most there."""
         lows, highs, where = [], [], []
-        kinked = bends_only_at_zero(self._weights.activation)
         for node in parents:
-            # Where no envelope errs, a kink may still have kept the solver from the optimum.
-            kinks = kinked * np.where((node.low < 0) & (node.high > 0), node.high - node.low, 0.0)
-            unit = int((node.error + 1e-9 * kinks).argmax())
-            low, high = node.low[unit], node.high[unit]
-            edge = _EDGE * (high - low)
-            at = float(np.clip(node.z[unit], low + edge, high - edge))
-            at = 0.0 if kinks[unit] else at
+            unit, at = self._place(node)
             first, second = node.high.copy(), node.low.copy()
             first[unit] = second[unit] = at
             lows += [node.low, second]
@@ -249,21 +350,26 @@ class Search:
         rivals = np.repeat(np.array([self._reweigh(node) for node in parents]), 2, axis=0)
         found = self._solve(np.array(lows), np.array(highs), rivals)
         twice = [node for node in parents for _ in range(2)]
-        found = [self._inherit(*pair) for pair in zip(found, twice, strict=True)]
+        found = self._inherit(found, twice)
         pairs = zip(where, found[::2], found[1::2], strict=True)
         return [(unit, at, first, second) for (unit, at), first, second in pairs]
 
-    def _inherit(self, child: _Node, parent: _Node) -> _Node:
-        """Take the parent's multipliers where they prove more: they never prove less than there."""
-        lam, ball = np.stack(2 * [parent.multipliers]), np.full(2, parent.ball)
-        rivals = np.stack([parent.rivals, child.rivals])
-        low, high = np.stack(2 * [child.low]), np.stack(2 * [child.high])
-        bounds = self._bounds(low, high, lam, ball, rivals)
-        best = int(bounds.argmin())
-        if child.bound <= bounds[best]:
-            return child
-        facts = (rivals[best], parent.multipliers, parent.ball, float(bounds[best]))
-        return _Node(child.low, child.high, *facts, child.z, child.error, child.logits)
+    def _inherit(self, children: list[_Node], parents: list[_Node]) -> list[_Node]:
+        """Take parents' multipliers where they prove more: they never prove less than there."""
+        found = list(children)
+        for curve in {node.curve for node in parents}:
+            rows = [n for n, node in enumerate(parents) if node.curve == curve]
+            lam, ball = (np.array([parents[n][part] for n in rows]) for part in (3, 4))
+            box = [np.array([children[n][part] for n in rows]) for part in (0, 1)]
+            weighings = [[node[n].rivals for n in rows] for node in (parents, children)]
+            for rivals in weighings[: 2 if self._claim.objective == "margin" else 1]:
+                bounds = self._bounds(*box, lam, ball, np.array(rivals), curve=curve)
+                for n, bound, weights in zip(rows, bounds, rivals, strict=True):
+                    if bound < found[n].bound:
+                        facts = (weights, *parents[n][3:5], float(bound))
+                        seen = (children[n].z, children[n].error, children[n].logits)
+                        found[n] = _Node(*children[n][:2], *facts, *seen, curve)
+        return found
 
     def _cutoff(self) -> float:
         """Return the bound at which a part is done with: that of the gap asked for."""
@@ -280,7 +386,8 @@ class Search:
             name = self._probe_all(name, ends) if probing else self._price(name)
             node = self._leaves[name]
             (fresh,) = self._solve(node.low[None], node.high[None], self._reweigh(node)[None])
-            self._leaves[name] = fresh = self._inherit(fresh, node)
+            (fresh,) = self._inherit([fresh], [node])
+            self._leaves[name] = fresh
             little = before.bound - fresh.bound < 0.05 * (fresh.bound - self.found)
             if little and probing:
                 break
@@ -293,8 +400,9 @@ class Search:
         rows = coefficients(claim, len(node.rivals), node.rivals[None])
         (v,), constant = rows @ w.outer.T, float((rows @ w.constants)[0])
         box = (node.low, node.high)
-        facts = (box, node.multipliers, node.z, constant, self._cutoff())
-        for cut in priced_cuts(w, self._region, v, *facts):
+        facts = (box, node.multipliers, node.ball, node.z, constant, self._cutoff())
+        curve = None if node.curve < 0 else self._curves[node.curve][1]
+        for cut in priced_cuts(w, self._region, v, *facts, curve):
             interrupts.check()
             name = self._cut(name, cut, self._leaves[name])
         return name
@@ -326,9 +434,11 @@ class Search:
             box = (probe.low[unit : unit + 1], probe.high[unit : unit + 1])
             weights = coefficients(self._claim, len(probe.rivals), probe.rivals[None])
             v, lam = weights @ self._weights.outer[unit], probe.multipliers[unit : unit + 1]
-            rest = probe.bound - unit_maxima(self._weights.activation, v, lam, *box)
+            bent = None if probe.curve < 0 else self._curves[probe.curve][1].unit(unit)
+            maxima = unit_maxima if bent is None else bent.maxima
+            rest = probe.bound - maxima(self._weights.activation, v, lam, *box)
             ends = (float(node.z[unit]), float(node.high[unit] if upper else node.low[unit]))
-            cut = furthest_cut(self._weights.activation, v, lam, rest, ends, self._cutoff())
+            cut = furthest_cut(self._weights.activation, v, lam, rest, ends, self._cutoff(), bent)
             if cut:
                 name = self._cut(name, Cut(unit, upper, cut[0], probe.multipliers), probe)
         return name
@@ -342,7 +452,7 @@ class Search:
         first[cut.unit] = second[cut.unit] = cut.at
         low, high = (second, node.high) if cut.upper else (node.low, first)
         duals = (cut.multipliers[None], np.array([dual.ball]), dual.rivals[None])
-        bound = self._bounds(low[None], high[None], *duals)[0]
+        bound = self._bounds(low[None], high[None], *duals, curve=dual.curve)[0]
         if bound > self._cutoff():
             return name
         gone = dual._replace(low=low, high=high, multipliers=cut.multipliers, bound=bound)
@@ -371,6 +481,19 @@ class Search:
             np.array([node.multipliers for node in leaves]),
             np.array([node.ball for node in leaves]),
             np.array([node.rivals for node in leaves]),
+            *self._tables([node.curve for node in leaves]),
+        )
+
+    def _tables(self, curves: list[int]) -> tuple[np.ndarray, ...]:
+        """Number the quadratics that leaves use, and list them."""
+        used, rows = np.unique([-1, *curves], return_inverse=True)
+        duals = [self._curves[curve][0] for curve in used[1:]]
+        shapes = [(len(duals), size) for size in (len(self._weights.bias), len(self._region.low))]
+        return (
+            rows[1:].astype(np.int32) - 1,
+            np.array([dual.bend for dual in duals]).reshape(shapes[0]),
+            np.array([dual.spread for dual in duals]).reshape(shapes[1]),
+            np.array([dual.point for dual in duals]).reshape(shapes[1]),
         )
 
 

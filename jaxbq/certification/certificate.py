@@ -39,6 +39,10 @@ _ARRAYS = {
     "ball": (np.float64, 1),
     "rivals": (np.float64, 2),
     "ends": (np.float64, 2),
+    "curve": (np.int32, 1),
+    "bend": (np.float64, 2),
+    "spread": (np.float64, 2),
+    "point": (np.float64, 2),
 }
 _SHOWN = {"linf": "L∞", "l2": "L2"}
 

@@ -1,11 +1,13 @@
 """Multipliers of the envelope bound, by an interior point, batched.
 
 The relaxed problem is: maximise Σ env(zᵢ) over images x in the set and z in the units' intervals,
-with z = xW + b and env the concave envelope of v φ. Its multipliers of z = xW + b are the bound's
+with z = xW + b and env the concave envelope of v φ. With a quadratic given, env is that of
+v φ − q (z − z̄)², and the envelope of Σ μ (x − y)², which is linear, is added. Its multipliers of z = xW + b are the bound's
 λ, that of the ball is its τ. A step of the primal-dual method (Mehrotra's predictor and corrector)
 takes one Cholesky of units × units.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +16,14 @@ from jaxtyping import Array, Float
 
 from ..network.activations import activation
 
-_HALVINGS = 44
+_HALVINGS, _INNER = 44, 34
 _SHARPENING = 0.4  # of what is left of a kink's rounding, a step
 _ROOT = 1e-30  # keeps a square root's argument positive
 _MOST_STEPS = 40
 _BACK = 0.995  # of the way to the nearest bound
 S_SHAPED = ("sigmoid", "tanh")
+# Where φ'' is largest; else at 0.
+_MOST_BENT = {"sigmoid": -1.3169578969248166, "tanh": -0.6584789484624083}
 _KINKED = ("relu", "leaky_relu")
 
 
@@ -33,6 +37,9 @@ class Problem(NamedTuple):
         high: upper ends.
         centre: of the ball.
         radius: of the L2 ball; 0 where there is none.
+        bend: q of a quadratic that is given; 0 without one.
+        about: its z̄.
+        lean: slopes of the envelope of its Σ μ (x − y)².
     """
 
     inner: Float[Array, "pixels units"]
@@ -41,6 +48,9 @@ class Problem(NamedTuple):
     high: Float[Array, " pixels"]
     centre: Float[Array, " pixels"]
     radius: Float[Array, ""]
+    bend: Float[Array, " units"]
+    about: Float[Array, " units"]
+    lean: Float[Array, " pixels"]
 
 
 class Relaxed(NamedTuple):
@@ -64,15 +74,17 @@ class Relaxed(NamedTuple):
 
 
 class _Envelopes(NamedTuple):
-    """Envelopes of k φ(y), y = ±z: a chord from the lower end to ``touch``, then the curve."""
+    """Envelopes of ψ(y) = k φ(y) − q (y − ȳ)², y = ±z: the curve, but a chord between two points."""
 
     sign: Array
     k: Array
-    low: Array
-    width: Array
-    touch: Array
+    q: Array
+    about: Array
+    first: Array
+    last: Array
     chord: Array
     base: Array
+    start: Array  # slope from one end to the other
 
 
 def bends_only_at_zero(name: str) -> bool:
@@ -103,40 +115,77 @@ def _slopes(name: str, y: Array, blur: Array) -> tuple[Array, Array]:
     return jax.jvp(first, (y,), (jnp.ones_like(y),))
 
 
-def _envelopes(name: str, v: Array, low: Array, high: Array, blur: Array) -> _Envelopes:
-    s_shaped = name in S_SHAPED
-    sign = jnp.where(v < 0, -1.0, 1.0) if s_shaped else jnp.ones_like(v)
-    k = v * sign
-    ends = (jnp.where(sign > 0, low, -high), jnp.where(sign > 0, high, -low))
-    low, high = ends
-    base = _apply(name, low, blur)
-    if s_shaped:
-        # Where the chord from the lower end touches: the slope there has fallen to the chord's.
-        left, right = jnp.maximum(low, 0.0), jnp.maximum(high, low)
+def _curves(name: str, e: _Envelopes, y: Array, blur: Array) -> tuple[Array, Array, Array]:
+    """ψ, ψ' and ψ''."""
+    first, second = _slopes(name, y, blur)
+    away, value = y - e.about, _apply(name, y, blur)
+    return e.k * value - e.q * away**2, e.k * first - 2 * e.q * away, e.k * second - 2 * e.q
 
-        def halve(_: Any, span: tuple[Array, Array]) -> tuple[Array, Array]:
-            y = (span[0] + span[1]) / 2
-            short = _apply(name, y, blur) - base < _slopes(name, y, blur)[0] * (y - low)
-            return jnp.where(short, y, span[0]), jnp.where(short, span[1], y)
 
-        touch = jax.lax.fori_loop(0, _HALVINGS, halve, (jnp.minimum(left, right), right))[1]
-        touch = jnp.where(low >= 0, low, touch)
-    else:
-        touch = jnp.where(k > 0, high, low)
-    chord = (_apply(name, touch, blur) - base) / jnp.maximum(touch - low, 1e-12)
-    return _Envelopes(sign, k, low, jnp.maximum(high - low, 1e-9), touch, chord, base)
+def _halved(rises: Callable[[Array], Array], left: Array, right: Array, times: int) -> Array:
+    def halve(_: Any, span: tuple[Array, Array]) -> tuple[Array, Array]:
+        y = (span[0] + span[1]) / 2
+        on = rises(y)
+        return jnp.where(on, y, span[0]), jnp.where(on, span[1], y)
+
+    return jax.lax.fori_loop(0, times, halve, (left, right))[1]
+
+
+def _envelopes(
+    name: str, v: Array, q: Array, about: Array, low: Array, high: Array
+) -> _Envelopes:
+    """Find the chords: ψ is concave, convex around one place, and concave again."""
+    none, kind = jnp.zeros(()), name.partition("(")[0]
+    sign = jnp.where(v < 0, -1.0, 1.0) if kind in S_SHAPED else jnp.ones_like(v)
+    low, high = jnp.where(sign > 0, low, -high), jnp.where(sign > 0, high, -low)
+    e = _Envelopes(sign, v * sign, q, sign * about, *5 * [low])
+
+    def value(y: Array) -> Array:
+        return _curves(name, e, y, none)[0]
+
+    def concave(y: Array) -> Array:
+        return (_curves(name, e, y, none)[2] < 0) | (e.k < 0)
+
+    def convex(y: Array) -> Array:
+        # Far out φ'' is rounded to 0: then a straight line, which is either.
+        return (_curves(name, e, y, none)[2] > 0) & (e.k > 0)
+
+    place = jnp.clip(_MOST_BENT.get(kind, 0.0), low, high)
+    left_end = _halved(concave, low, place, _HALVINGS)
+    right_end = _halved(convex, place, high, _HALVINGS)
+
+    def tops(slope: Array) -> tuple[Array, Array]:
+        def rises(y: Array) -> Array:
+            return _curves(name, e, y, none)[1] > slope
+
+        ends = (low, left_end), (right_end, high)
+        first, last = (_halved(rises, *each, _INNER) for each in ends)
+        return jnp.where(left_end > low, first, low), jnp.where(right_end < high, last, high)
+
+    def later(slope: Array) -> Array:
+        first, last = tops(slope)
+        return value(last) - slope * last > value(first) - slope * first
+
+    far = jnp.maximum(jnp.abs(low - e.about), jnp.abs(high - e.about))
+    steep = 1.01 * jnp.abs(e.k) + 2 * q * far
+    first, last = tops(_halved(later, -steep, steep, _HALVINGS))
+    between, base = last - first, value(first)
+    chord = (value(last) - base) / jnp.where(between > 1e-9, between, jnp.inf)
+    last = jnp.where(between > 1e-9, last, first)
+    start = (value(high) - value(low)) / jnp.maximum(high - low, 1e-9)
+    return e._replace(first=first, last=last, chord=chord, base=base, start=start)
 
 
 def _slope(name: str, e: _Envelopes, y: Array, blur: Array) -> tuple[Array, Array]:
     """First and second derivative of the envelopes."""
-    first, second = _slopes(name, y, blur)
-    on_chord = y < e.touch
-    return e.k * jnp.where(on_chord, e.chord, first), e.k * jnp.where(on_chord, 0.0, second)
+    _, first, second = _curves(name, e, y, blur)
+    on_chord = (y > e.first) & (y < e.last)
+    return jnp.where(on_chord, e.chord, first), jnp.where(on_chord, 0.0, jnp.minimum(second, 0.0))
 
 
 def _value(name: str, e: _Envelopes, y: Array, blur: Array) -> Array:
-    line = e.base + e.chord * (y - e.low)
-    return e.k * jnp.where(y < e.touch, line, _apply(name, y, blur))
+    on_chord = (y > e.first) & (y < e.last)
+    return jnp.where(on_chord, e.base + e.chord * (y - e.first), _curves(name, e, y, blur)[0])
 
 
 class _State(NamedTuple):
@@ -194,7 +243,8 @@ def _solve(
     high = jnp.maximum(high, low + 1e-9)
     # A kink is rounded off, ever less, but where it is outside the interval.
     kinks = jnp.where((low < 0) & (high > 0), 0.1 * (high - low), 0.0)
-    envelopes = _envelopes(name, v / scale, low, high, jnp.zeros(()))
+    problem = problem._replace(lean=problem.lean / scale)
+    envelopes = _envelopes(name, v / scale, problem.bend / scale, problem.about, low, high)
     fixed = _Fixed(
         problem,
         jnp.concatenate([problem.low, low]),
@@ -204,7 +254,7 @@ def _solve(
     count = 2 * (pixels + units)
     half = (fixed.high - fixed.low) / 2
     force = 1 / (count * half)
-    chords = envelopes.sign * envelopes.k * envelopes.chord
+    chords = envelopes.sign * envelopes.start
     slack = jnp.where(problem.radius > 0, problem.radius**2 / 2, 1.0)
     begun = 1.0 if bends_only_at_zero(name) else 0.0
     start = _State(
@@ -229,9 +279,8 @@ def _solve(
     z = jnp.clip(x @ problem.inner + problem.bias, low, high)
     # Mirrored, v φ(z) is k φ(y) and a constant.
     y = envelopes.sign * z
-    error = _value(name, envelopes, y, end.blur * kinks) - envelopes.k * _apply(
-        name, y, jnp.zeros(())
-    )
+    error = _value(name, envelopes, y, end.blur * kinks)
+    error -= _curves(name, envelopes, y, jnp.zeros(()))[0]
     error = jnp.maximum(error, 0.0) * scale
     activations = phi(z) + error / jnp.where(v == 0, 1.0, v)
     tau = jnp.where(problem.radius > 0, end.tau, 0.0)
@@ -254,7 +303,7 @@ def _newton(name: str, fixed: _Fixed, state: _State, blur: Array) -> _State:
     tau = jnp.where(ball, state.tau, 0.0)
     away = jnp.where(ball, x - problem.centre, 0.0)
     slope, bend = _slope(name, envelopes, envelopes.sign * z, blur)
-    force = jnp.concatenate([w @ state.lam - tau * away, envelopes.sign * slope - state.lam])
+    force = jnp.concatenate([w @ state.lam + problem.lean - tau * away, envelopes.sign * slope - state.lam])
     curvature = jnp.concatenate([jnp.full(pixels, tau), -bend])
     curvature += state.low_force / above + state.high_force / below
     ease, ease_z = 1 / curvature[:pixels], 1 / curvature[pixels:]

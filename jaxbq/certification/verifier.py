@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import JaxbqError
+from .curved import Curve
 from .maxima import UNIT, shape_of, unit_maxima, up
 
 _CHUNK = 512  # leaves at a time
@@ -108,6 +109,10 @@ class Tree(NamedTuple):
         ball: τ of every leaf, at least 0, shape (leaves,).
         rivals: of every leaf, weights of the other classes in a margin, shape (leaves, outputs); of
             an error, weights of the outputs' differences.
+        curve: of every leaf, the row of its quadratic, or −1, shape (leaves,); empty without any.
+        bend: q of the quadratics, shape (quadratics, units of the first layer).
+        spread: μ of the quadratics, above 0, shape (quadratics, pixels).
+        point: y of the quadratics, shape (quadratics, pixels).
         ends: λ, and in the last column τ, by which the intervals of all layers but the first are
             bounded: for each layer its units' upper ends, then their lower ends; shape
             (2·units of these, units of all + 1), or (0, 0) where there are none.
@@ -118,6 +123,10 @@ class Tree(NamedTuple):
     multipliers: np.ndarray
     ball: np.ndarray
     rivals: np.ndarray
+    curve: np.ndarray = np.zeros(0, np.int32)
+    bend: np.ndarray = np.zeros((0, 0))
+    spread: np.ndarray = np.zeros((0, 0))
+    point: np.ndarray = np.zeros((0, 0))
     ends: np.ndarray = np.zeros((0, 0))
 
 
@@ -146,14 +155,20 @@ class Region(NamedTuple):
         high = np.minimum(high, np.nextafter(claim.centre + claim.radius, np.inf))
         return cls(low, high, claim.centre, claim.radius if claim.norm == "l2" else np.inf)
 
-    def support(self, c: np.ndarray, error: np.ndarray, ball: np.ndarray) -> np.ndarray:
-        """Bound max c·x from above.
+    def support(
+        self, c: np.ndarray, error: np.ndarray, ball: np.ndarray, curve: Curve | None = None
+    ) -> np.ndarray:
+        """Bound max c·x from above, with a quadratic that of c·x + Σ μ (x − y)².
 
         Args:
             c: directions, one a row.
             error: bounds of their own errors.
             ball: τ of each row.
+            curve: the quadratic.
         """
+        if curve is not None:
+            ends = (self.low, self.high)
+            return curve.support(ends, (self.centre, self.radius), c, error, ball)
         low, high, tau = self.low, self.high, ball[:, None]
         if np.isinf(self.radius):
             tau = 0 * tau
@@ -304,6 +319,7 @@ def _dual_parts(
     v_error: np.ndarray,
     multipliers: np.ndarray,
     ball: np.ndarray,
+    curve: Curve | None = None,
 ) -> list[np.ndarray]:
     """Return the parts of :func:`sum_bounds`, of v that err."""
     parts, last = [], multipliers.shape[1]
@@ -312,13 +328,14 @@ def _dual_parts(
         lam, low, high = (part[:, last - units : last] for part in (multipliers, *intervals))
         shape = shape_of(layer.activation)
         largest = np.maximum(np.abs(shape.apply(low)), np.abs(shape.apply(high))) + shape.dip
-        inner = unit_maxima(layer.activation, v, lam, low, high) + 2 * v_error * largest
+        maxima = unit_maxima if curve is None or layer is not hidden[0] else curve.maxima
+        inner = maxima(layer.activation, v, lam, low, high) + 2 * v_error * largest
         parts.append(up(inner.sum(1), np.abs(inner).sum(1), units))
         parts.append(up(lam @ layer.bias, np.abs(lam) @ np.abs(layer.bias), units))
         v = lam @ layer.weight.T
         v_error = (units + 32) * UNIT * (np.abs(lam) @ np.abs(layer.weight.T))
         last -= units
-    return [*parts, region.support(v, v_error, ball)]
+    return [*parts, region.support(v, v_error, ball, curve)]
 
 
 def sum_bounds(
@@ -346,6 +363,7 @@ def leaf_bounds(
     multipliers: np.ndarray,
     ball: np.ndarray,
     rivals: np.ndarray,
+    curve: Curve | None = None,
 ) -> np.ndarray:
     """Bound the objective over images whose pre-activations are in intervals, one row a leaf."""
     outer = weights.outer
@@ -353,9 +371,8 @@ def leaf_bounds(
     # Rounding of the weights of a margin, and of the sum.
     wrong = 3 * (outer.shape[1] + 32) * UNIT
     v_error = wrong * (np.abs(rows) @ np.abs(outer.T))
-    parts = _dual_parts(
-        weights.hidden, region, intervals, rows @ outer.T, v_error, multipliers, ball
-    )
+    duals = (multipliers, ball, curve)
+    parts = _dual_parts(weights.hidden, region, intervals, rows @ outer.T, v_error, *duals)
     constants = np.abs(rows) @ np.abs(weights.constants)
     parts.append(rows @ weights.constants + wrong * constants)
     return _sum(parts)
@@ -393,16 +410,21 @@ def tree_intervals(
 
 def _check(weights: Weights, claim: Claim, tree: Tree) -> None:
     """Refuse what would make a bound no bound."""
-    leaves, outputs = len(tree.multipliers), weights.outer.shape[1]
+    leaves, outputs, curves = len(tree.multipliers), weights.outer.shape[1], len(tree.bend)
     sizes = [len(layer.bias) for layer in weights.hidden]
     ends = (2 * sum(sizes[1:]), sum(sizes) + 1) if weights.between else (0, 0)
     shapes = (tree.multipliers.shape, tree.ball.shape, tree.rivals.shape, tree.ends.shape)
-    if shapes != ((leaves, sum(sizes)), (leaves,), (leaves, outputs), ends) or not leaves:
+    whole = shapes == ((leaves, sum(sizes)), (leaves,), (leaves, outputs), ends) and leaves > 0
+    if curves or len(tree.curve):
+        whole &= tree.curve.shape == (leaves,) and tree.bend.shape == (curves, sizes[0])
+        whole &= tree.spread.shape == tree.point.shape == (curves, len(weights.inner))
+        whole &= tree.curve.min(initial=0) >= -1 and tree.curve.max(initial=-1) < curves
+    if not whole:
         raise JaxbqError("the certificate is of a network with other layers")
     largest = np.max([np.abs(part).max(initial=0) for part in tree[1:]])
     fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.ends[:, -1:] >= 0).all()
-    if claim.objective != "error":
-        fit &= (tree.rivals >= 0).all()
+    fit &= (tree.bend >= 0).all() and (tree.spread > 1 / _LARGEST).all()
+    fit &= claim.objective == "error" or (tree.rivals >= 0).all()
     if claim.objective == "margin":
         fit &= (tree.rivals[:, claim.target] == 0).all()
     if claim.objective in ("margin", "error"):
@@ -422,21 +444,26 @@ def proven(weights: Weights, claim: Claim, tree: Tree) -> float:
     _check(weights, claim, tree)
     region = Region.of(claim, len(weights.inner))
     low, high = tree_intervals(tree, root_intervals(weights, region, tree.ends))
-    bounds = [
-        leaf_bounds(
-            weights,
-            claim,
-            region,
-            (low[part], high[part]),
-            tree.multipliers[part],
-            tree.ball[part],
-            tree.rivals[part],
-        ).max()
-        for part in (slice(n, n + _CHUNK) for n in range(0, len(low), _CHUNK))
-    ]
+    rows = tree.curve if len(tree.curve) else np.full(len(low), -1)
+    bounds = []
+    for row in np.unique(rows):
+        curve = tree_curve(weights, tree, int(row))
+        leaves = np.flatnonzero(rows == row)
+        for part in (leaves[n : n + _CHUNK] for n in range(0, len(leaves), _CHUNK)):
+            duals = (tree.multipliers[part], tree.ball[part], tree.rivals[part])
+            box = (low[part], high[part])
+            bounds.append(leaf_bounds(weights, claim, region, box, *duals, curve).max())
     if not np.isfinite(bounds).all():
         raise JaxbqError("the network's numbers are too large for a bound in float64")
     return float(np.max(bounds))
+
+
+def tree_curve(weights: Weights, tree: Tree, row: int) -> Curve | None:
+    """Return a quadratic with the matrix inequality proven; None for row −1."""
+    if row < 0:
+        return None
+    layer = (weights.inner, weights.bias)
+    return Curve.of(layer, tree.bend[row], tree.spread[row], tree.point[row])
 
 
 def contains(claim: Claim, image: np.ndarray) -> bool:
