@@ -66,7 +66,9 @@ class Curve(NamedTuple):
         for sign, first, last in zip(shape.bends, places, places[1:], strict=False):
             left, right = np.maximum(low, first), np.minimum(high, last)
             inside = np.broadcast_to(left <= right, found.shape)
-            parts = [part[inside] for part in (*arrays[:4], *np.broadcast_arrays(left, right, v)[:2])]
+            parts = [
+                part[inside] for part in (*arrays[:4], *np.broadcast_arrays(left, right, v)[:2])
+            ]
             found[inside] = np.maximum(found[inside], _piece(activation, sign, *parts))
         wrong = self.bend * self.error * (2 * far + self.error)
         return up(found + wrong, np.abs(found) + wrong, 1)

@@ -251,12 +251,12 @@ def _check(weights: Weights, claim: Claim, tree: Tree) -> None:
     if curves or len(tree.curve):
         fit &= tree.curve.shape == (leaves,) and tree.bend.shape == (curves, units)
         fit &= tree.spread.shape == tree.point.shape == (curves, pixels)
-        fit &= -1 <= tree.curve.min(initial=0) and tree.curve.max(initial=-1) < curves
+        fit &= tree.curve.min(initial=0) >= -1 and tree.curve.max(initial=-1) < curves
     if not fit:
         raise JaxbqError("the certificate is of a network with other layers")
     largest = np.max([np.abs(part).max(initial=0) for part in tree[1:]])
-    fit = largest < _LARGEST and (tree.ball >= 0).all() and (tree.rivals >= 0).all()
-    fit &= (tree.bend >= 0).all() and (tree.spread > 1 / _LARGEST).all()
+    fit = bool(largest < _LARGEST) and bool((tree.ball >= 0).all() and (tree.rivals >= 0).all())
+    fit &= bool((tree.bend >= 0).all() and (tree.spread > 1 / _LARGEST).all())
     if claim.objective == "margin":
         fit &= (tree.rivals[:, claim.target] == 0).all() and (tree.rivals.sum(1) > 0.5).all()
     if not fit:

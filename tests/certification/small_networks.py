@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from jaxbq.certification.verifier import Claim, Weights, shape_of
+from jaxbq.certification.maxima import shape_of
+from jaxbq.certification.verifier import Claim, Weights
 from jaxbq.network.mlp import MLP, Layer, Params
 
 ACTIVATIONS = (

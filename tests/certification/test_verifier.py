@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_networks import ACTIVATIONS, weights_of
 
+from jaxbq.certification.maxima import shape_of, unit_maxima
 from jaxbq.certification.verifier import (
     Claim,
     Region,
@@ -14,9 +15,7 @@ from jaxbq.certification.verifier import (
     proven,
     reached,
     root_intervals,
-    shape_of,
     tree_intervals,
-    unit_maxima,
 )
 from jaxbq.errors import JaxbqError
 
