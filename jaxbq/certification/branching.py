@@ -43,7 +43,6 @@ _EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
 _WEIGHINGS = 16  # of a margin's rivals at the root
 _PASS_SHARE = 0.4  # of the time for tightening, at most
 _FLIPS = 300
-_LOOSE = 0.15  # gap above which every box that is split gets a quadratic of its own
 _GRAIN = 3e-3  # of the gap: what a step must improve a quadratic bound by
 
 
@@ -110,11 +109,7 @@ class Search:
             here = self._tighten(0)
         if here and not self._is_done(self._leaves[here].bound):
             self._curve(here)
-        loose = self._leaves[here].bound - self.found > _LOOSE * abs(self._leaves[here].bound)
-        if loose and self._curves:
-            self._branch_curved(here)
-        else:
-            self._branch(here)
+        self._branch(here)
         return self._tree()
 
     def _compile(self, low: np.ndarray, high: np.ndarray) -> None:
@@ -184,7 +179,7 @@ class Search:
         self._solved += len(v)
         self._latest = time.monotonic() - begun
         return [
-            _Node(*each, self._using)
+            _Node(*each, curve=self._using)
             for each in zip(low, high, rivals, lam, ball, bounds, z, error, logits, strict=True)
         ]
 
@@ -203,10 +198,16 @@ class Search:
         return [np.asarray(part)[:rows] for part in found]
 
     def _bounds(
-        self, low: np.ndarray, high: np.ndarray, *duals: np.ndarray, curve: int = -1
+        self,
+        low: np.ndarray,
+        high: np.ndarray,
+        lam: np.ndarray,
+        ball: np.ndarray,
+        rivals: np.ndarray,
+        curve: int,
     ) -> np.ndarray:
-        bent = None if curve < 0 else self._curves[curve][1]
-        return leaf_bounds(self._weights, self._claim, self._region, (low, high), *duals, bent)
+        bent, box = None if curve < 0 else self._curves[curve][1], (low, high)
+        return leaf_bounds(self._weights, self._claim, self._region, box, lam, ball, rivals, bent)
 
     def _curve(self, name: int) -> None:
         """Bound a box by a quadratic as well, and keep that if it proves more."""
@@ -227,12 +228,12 @@ class Search:
             error = bent.maxima(w.activation, v, found.multipliers, node.low, node.high)
             error -= v * shape_of(w.activation).apply(z) - found.multipliers * z
             error += bent.bend * (z - bent.centre) ** 2
-            changed = {"multipliers": found.multipliers, "ball": found.ball, "bound": bound}
-            self._leaves[name] = node._replace(**changed, z=z, error=error, curve=curve)
+            changed = node._replace(multipliers=found.multipliers, ball=found.ball, bound=bound)
+            self._leaves[name] = changed._replace(z=z, error=error, curve=curve)
             self._use(curve)
 
     def _use(self, number: int) -> None:
-        """Solve boxes with a quadratic from now on; not in balls, where it says little of pixels."""
+        """Solve boxes with a quadratic from now on; in balls it says little of pixels."""
         if np.isfinite(self._region.radius):
             return
         self._using, (_, curve) = number, self._curves[number]
@@ -308,24 +309,6 @@ class Search:
             if self.found > before:
                 self._flip()
 
-    def _branch_curved(self, start: int) -> None:
-        """Split the box with the largest bound, each time after finding its own quadratic."""
-        heap = [(-self._leaves[start].bound, start, True)]
-        while not self._is_done(-heap[0][0]) and -heap[0][0] > self.found:
-            _, name, own = heapq.heappop(heap)
-            if not own:
-                self._curve(name)
-                self._solved += 1
-                heapq.heappush(heap, (-self._leaves[name].bound, name, True))
-                continue
-            node = self._leaves[name]
-            unit, at = self._place(node)
-            first, second = node.high.copy(), node.low.copy()
-            first[unit] = second[unit] = at
-            halves = [node._replace(high=first), node._replace(low=second)]
-            for child in self._split(name, unit, at, *self._inherit(halves, [node, node])):
-                heapq.heappush(heap, (-self._leaves[child].bound, child, False))
-
     def _place(self, node: _Node) -> tuple[int, float]:
         """Choose the unit whose envelope errs most at the relaxed picture, and where to split."""
         kinked = bends_only_at_zero(self._weights.activation)
@@ -359,16 +342,18 @@ class Search:
         found = list(children)
         for curve in {node.curve for node in parents}:
             rows = [n for n, node in enumerate(parents) if node.curve == curve]
-            lam, ball = (np.array([parents[n][part] for n in rows]) for part in (3, 4))
-            box = [np.array([children[n][part] for n in rows]) for part in (0, 1)]
+            lam = np.array([parents[n].multipliers for n in rows])
+            ball = np.array([parents[n].ball for n in rows])
+            low = np.array([children[n].low for n in rows])
+            high = np.array([children[n].high for n in rows])
             weighings = [[node[n].rivals for n in rows] for node in (parents, children)]
             for rivals in weighings[: 2 if self._claim.objective == "margin" else 1]:
-                bounds = self._bounds(*box, lam, ball, np.array(rivals), curve=curve)
+                bounds = self._bounds(low, high, lam, ball, np.array(rivals), curve)
                 for n, bound, weights in zip(rows, bounds, rivals, strict=True):
                     if bound < found[n].bound:
-                        facts = (weights, *parents[n][3:5], float(bound))
-                        seen = (children[n].z, children[n].error, children[n].logits)
-                        found[n] = _Node(*children[n][:2], *facts, *seen, curve)
+                        kept, node = parents[n], children[n]._replace(rivals=weights, curve=curve)
+                        node = node._replace(multipliers=kept.multipliers, ball=kept.ball)
+                        found[n] = node._replace(bound=float(bound))
         return found
 
     def _cutoff(self) -> float:
@@ -485,7 +470,7 @@ class Search:
         )
 
     def _tables(self, curves: list[int]) -> tuple[np.ndarray, ...]:
-        """Number the quadratics that leaves use, and list them."""
+        """List the quadratics that leaves use, and number them."""
         used, rows = np.unique([-1, *curves], return_inverse=True)
         duals = [self._curves[curve][0] for curve in used[1:]]
         shapes = [(len(duals), size) for size in (len(self._weights.bias), len(self._region.low))]

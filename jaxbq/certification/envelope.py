@@ -2,9 +2,9 @@
 
 The relaxed problem is: maximise Σ env(zᵢ) over images x in the set and z in the units' intervals,
 with z = xW + b and env the concave envelope of v φ. With a quadratic given, env is that of
-v φ − q (z − z̄)², and the envelope of Σ μ (x − y)², which is linear, is added. Its multipliers of z = xW + b are the bound's
-λ, that of the ball is its τ. A step of the primal-dual method (Mehrotra's predictor and corrector)
-takes one Cholesky of units × units.
+v φ − q (z − z̄)², and the envelope of Σ μ (x − y)², which is linear, is added. Its multipliers of
+z = xW + b are the bound's λ, that of the ball is its τ. A step of the primal-dual method
+(Mehrotra's predictor and corrector) takes one Cholesky of units × units.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,7 @@ class Relaxed(NamedTuple):
 
 
 class _Envelopes(NamedTuple):
-    """Envelopes of ψ(y) = k φ(y) − q (y − ȳ)², y = ±z: the curve, but a chord between two points."""
+    """Envelopes of ψ(y) = k φ(y) − q (y − ȳ)², y = ±z: ψ, but a chord between two points."""
 
     sign: Array
     k: Array
@@ -131,9 +131,7 @@ def _halved(rises: Callable[[Array], Array], left: Array, right: Array, times: i
     return jax.lax.fori_loop(0, times, halve, (left, right))[1]
 
 
-def _envelopes(
-    name: str, v: Array, q: Array, about: Array, low: Array, high: Array
-) -> _Envelopes:
+def _envelopes(name: str, v: Array, q: Array, about: Array, low: Array, high: Array) -> _Envelopes:
     """Find the chords: ψ is concave, convex around one place, and concave again."""
     none, kind = jnp.zeros(()), name.partition("(")[0]
     sign = jnp.where(v < 0, -1.0, 1.0) if kind in S_SHAPED else jnp.ones_like(v)
@@ -303,7 +301,9 @@ def _newton(name: str, fixed: _Fixed, state: _State, blur: Array) -> _State:
     tau = jnp.where(ball, state.tau, 0.0)
     away = jnp.where(ball, x - problem.centre, 0.0)
     slope, bend = _slope(name, envelopes, envelopes.sign * z, blur)
-    force = jnp.concatenate([w @ state.lam + problem.lean - tau * away, envelopes.sign * slope - state.lam])
+    force = jnp.concatenate(
+        [w @ state.lam + problem.lean - tau * away, envelopes.sign * slope - state.lam]
+    )
     curvature = jnp.concatenate([jnp.full(pixels, tau), -bend])
     curvature += state.low_force / above + state.high_force / below
     ease, ease_z = 1 / curvature[:pixels], 1 / curvature[pixels:]

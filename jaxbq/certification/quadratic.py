@@ -140,9 +140,9 @@ def improve(
     _, at, picture = best
     r, h, size = (np.asarray(part) for part in (scaled.units, scaled.pixels, scaled.size))
     lam, q, mu, ball, y = (np.asarray(part) for part in at)
-    ball = 2 * float(ball * size) if scaled.square > 0 else 0.0
+    tau = 2 * float(ball * size) if scaled.square > 0 else 0.0
     point = np.asarray(scaled.origin) + y * h
-    found = Duals(lam * size / r, q * size / r**2, mu * size / h**2, ball, point)
+    found = Duals(lam * size / r, q * size / r**2, mu * size / h**2, tau, point)
     return found, np.asarray(scaled.origin) + np.asarray(picture) * h
 
 
@@ -167,13 +167,13 @@ def _scale(name: str, problem: Problem, v: Array, low: Array, high: Array) -> _S
     h, origin = (problem.high - problem.low) / 2, (problem.high + problem.low) / 2
     r, middle = jnp.maximum((high - low) / 2, 1e-9), (high + low) / 2
     first, last = (jnp.arcsinh(end / _NEAR)[:, None] for end in (low, high))
-    z = _NEAR * jnp.sinh(first + (last - first) * jnp.linspace(0.0, 1.0, _FINE))
+    z = _NEAR * jnp.sinh(first + (last - first) * jnp.linspace(0.0, 1.0, _FINE)[None])
     z = jnp.clip(z, low[:, None], high[:, None])
     z = z.at[:, 0].set(low).at[:, -1].set(high)
     grid = v[:, None] * activation(name).apply(z)
     size = (grid.max(1) - grid.min(1)).sum() + 1e-300
     return _Scaled(
-        h[:, None] * problem.inner / r,
+        h[:, None] * problem.inner / r[None],
         (origin @ problem.inner + problem.bias - middle) / r,
         (z - middle[:, None]) / r[:, None],
         grid / size,
@@ -347,10 +347,10 @@ def _direction(
     kept = off - r @ (off / part.tt)
     tilt = jnp.concatenate([w.T @ kept, jnp.zeros(n), g * kept, (gb @ kept)[None]])
     right = jnp.where(ball, tilt - slopes, (tilt - slopes).at[-1].set(0.0))
-    lm, qm, zero = rw.T * g, -heat * (pw**2).T, jnp.zeros((n, 1))
+    lm, qm, zero = rw.T * g[None], -heat * (pw**2).T, jnp.zeros((n, 1))
     lb, mb = (w.T @ rb)[:, None], (g * rb - rho * own)[:, None]
     corner = jnp.where(ball, gb @ rb + (rho**2 * own).sum() + heat / at.ball**2, 1.0)
-    mm = jnp.diag(own) + heat * inverse**2 + g[:, None] * r * g
+    mm = jnp.diag(own) + heat * inverse**2 + g[:, None] * r * g[None]
     hessian = jnp.block(
         [
             [w.T @ rw + jnp.diag(ll), jnp.diag(lq), lm, lb],
@@ -360,7 +360,9 @@ def _direction(
         ]
     )
     size = jnp.sqrt(jnp.diag(hessian))
-    factor = cho_factor(hessian / size / size[:, None] + 1e-13 * jnp.eye(len(size)), lower=True)
+    factor = cho_factor(
+        hessian / size[None] / size[:, None] + 1e-13 * jnp.eye(len(size)), lower=True
+    )
     found = cho_solve(factor, right / size) / size
     dl, dq, dm, (db,) = jnp.split(found, [n, 2 * n, 2 * n + p])
     x = off / part.tt + w @ dl + g * dm + gb * db
