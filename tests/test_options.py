@@ -104,6 +104,8 @@ def test_a_partial_table_keeps_the_other_defaults_of_its_section():
     assert given.optimiser.learning_rate == Training().optimiser.learning_rate
     # Another optimiser starts anew.
     assert validate(AnyMethod, {"kind": "ascent", "optimiser": "sgd"}).optimiser.options == ()
+    for name in ("lbfgs", "gauss_newton"):
+        assert validate(AnyMethod, {"kind": "ascent", "optimiser": name}).optimiser.name == name
 
 
 def test_what_is_written_out_reads_back_the_same():
