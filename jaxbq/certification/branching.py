@@ -79,10 +79,7 @@ class Search:
         self._weights, self._claim = weights, claim
         self._seconds, self._gap, self._nodes = seconds, gap, nodes
         self._region = region = Region.of(claim, len(weights.inner))
-        radius = region.radius if np.isfinite(region.radius) else 0.0
-        none = np.zeros(len(weights.bias)), np.zeros(len(weights.bias)), np.zeros(len(region.low))
-        parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius, *none)
-        self._problem = self._plain = Problem(*map(jnp.asarray, parts))
+        self._problem = self._plain = Problem.of(weights, region)
         self._using = -1  # number of the quadratic that boxes are solved with
         self._pictures = Pictures(weights, claim)
         self._seed, self._random = seed, np.random.default_rng(seed)

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..network.activations import activation
+from .verifier import Region, Weights
 
 _HALVINGS, _INNER = 44, 34
 _SHARPENING = 0.4  # of what is left of a kink's rounding, a step
@@ -51,6 +53,14 @@ class Problem(NamedTuple):
     bend: Float[Array, " units"]
     about: Float[Array, " units"]
     lean: Float[Array, " pixels"]
+
+    @classmethod
+    def of(cls, weights: Weights, region: Region) -> "Problem":
+        """Take the first layer of a network and a set, without a quadratic."""
+        radius = region.radius if np.isfinite(region.radius) else 0.0
+        parts = (weights.inner, weights.bias, region.low, region.high, region.centre, radius)
+        none = (np.zeros_like(weights.bias), np.zeros_like(weights.bias), np.zeros_like(region.low))
+        return cls(*map(jnp.asarray, (*parts, *none)))
 
 
 class Relaxed(NamedTuple):

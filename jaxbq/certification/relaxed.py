@@ -1,6 +1,5 @@
 """The images at which the envelope bound of every logit is reached, in the relaxed problem."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -54,9 +53,8 @@ def relaxed_images(
     region = Region(low, high, (low + high) / 2, np.inf)
     v = np.ascontiguousarray(weights.outer.T)
     low, high = (np.tile(end, (len(v), 1)) for end in root_intervals(weights, region))
-    parts = (weights.inner, weights.bias, region.low, region.high, region.centre, 0.0)
     with computing("float64"):
-        problem = Problem(*map(jnp.asarray, parts))
+        problem = Problem.of(weights, region)
         found = _SOLVE.thorough(weights.activation, problem, v, low, high, np.asarray(_TOLERANCE))
         return np.clip(np.asarray(found.image), region.low, region.high)
 

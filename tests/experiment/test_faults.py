@@ -348,7 +348,7 @@ def test_two_runs_at_once(config, tmp_path):
 def test_the_lock_covers_what_finishes_a_run(config, tmp_path):
     experiment = load_config(config(epochs=1))
 
-    def finish(folder):
+    def finish(folder, keep_time):
         with pytest.raises(JaxbqError, match="another run"), locked(folder.path):
             pass
 
