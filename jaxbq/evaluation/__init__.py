@@ -17,6 +17,7 @@ from .scores import Scores as Scores
 from .scores import intended_classes as intended_classes
 from .scores import read_as_asked as read_as_asked
 from .scores import score as score
+from .scores import score_together as score_together
 from .similarity import Spread as Spread
 from .similarity import correlation as correlation
 from .similarity import spread as spread

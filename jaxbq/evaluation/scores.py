@@ -1,7 +1,8 @@
 """Scores of images, per image, from the very images that a method returned."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -171,6 +172,30 @@ def score(
         **_natural(result.images, scale)._asdict(),
         **_elsewhere(result, output, intended, panel, usual),
     )
+
+
+def score_together(results: Sequence[Result], output: str, **more: Any) -> list[Scores]:
+    """Score the results of several methods for the same targets, as :func:`score` does each.
+
+    All their images are read at once, which takes a fraction of the time.
+
+    Args:
+        results: what the driver returned.
+        output: name of the network's output activation.
+        more: as for :func:`score`.
+    """
+    names = ("images", "outputs", "logits", "reasons", "iterations")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(r, name) for r in results], axis=1) for name in names
+    }
+    whole = score(dataclasses.replace(results[0], diagnostics={}, **joined), output, **more)
+    ends = np.cumsum([result.images.shape[1] for result in results])
+    return [
+        Scores(*(values[:, end - result.images.shape[1] : end] for values in whole))._replace(
+            **_before_policy(result)
+        )
+        for result, end in zip(results, ends, strict=True)
+    ]
 
 
 def _correlations(

@@ -9,6 +9,7 @@ nothing is tested.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -281,10 +282,17 @@ def _percentiles(
 
     As scipy.stats.bootstrap does, whose import takes longer than a short run's report.
     """
-    random = np.random.default_rng(seed)
-    drawn = (group[random.integers(0, len(group), (resamples, len(group)))] for group in groups)
+    chosen = _resampled(seed, resamples, tuple(map(len, groups)))
+    drawn = (group[rows] for group, rows in zip(groups, chosen, strict=True))
     low, high = np.quantile(_difference(*drawn), (tail, 1 - tail))
     return float(low), float(high)
+
+
+# A report asks a thousand times for the same.
+@lru_cache(maxsize=4)
+def _resampled(seed: int, resamples: int, sizes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    random = np.random.default_rng(seed)
+    return tuple(random.integers(0, size, (resamples, size)) for size in sizes)
 
 
 def _difference(*groups: np.ndarray, axis: int = -1) -> Any:

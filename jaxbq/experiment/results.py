@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ..data import Dataset
 from ..diagnosis import layer_facts
 from ..diagnosis.trace import to_plain
-from ..evaluation import Panel, Scores, on_noise, score, spread
+from ..evaluation import Panel, Scores, on_noise, score_together, spread
 from ..evaluation.independent import finite, logits_of
 from ..evaluation.scores import intended_classes, usual_ratio
 from ..evaluation.similarity import Spread
@@ -66,12 +66,12 @@ class ScoringCell:
         usual = None if panel is None else self._usual(job, panel)
         rows: dict[str, Any] = {"code": versions()["jaxbq"], "scores": [], "spread": [], "cost": []}
         best = []
-        for file in _inversions(job, self.network):
-            result = folder.read_result(file)
+        results = [folder.read_result(file) for file in _inversions(job, self.network)]
+        found = score_together(
+            results, output, data=data, scale=scale, judges=judges, panel=panel, usual=usual
+        )
+        for result, scores in zip(results, found, strict=True):
             row = (self.network, describe(result.method))
-            scores = score(
-                result, output, data, scale=scale, judges=judges, panel=panel, usual=usual
-            )
             rows["scores"] += [[*row, *values] for values in _score_rows(result, scores)]
             rows["spread"] += [[*row, *values] for values in _spread_rows(result, data)]
             rows["cost"].append([*row, *_cost(result)])

@@ -8,7 +8,14 @@ from scipy.special import expit, softmax
 from scipy.stats import entropy
 
 from jaxbq.data import ImageSpace
-from jaxbq.evaluation import Judge, NaturalnessScale, Panel, correlation, score
+from jaxbq.evaluation import (
+    Judge,
+    NaturalnessScale,
+    Panel,
+    correlation,
+    score,
+    score_together,
+)
 from jaxbq.evaluation.panel import Member
 from jaxbq.evaluation.scores import usual_ratio
 from jaxbq.evaluation.statistics import interval
@@ -116,6 +123,23 @@ def test_before_the_policy_where_a_method_has_one(asked, mnist_10k):
     raw = free.images
     np.testing.assert_allclose(scores.outside_before, ((raw < 0) | (raw > 1)).mean(axis=-1))
     assert np.isnan(score(result_of(np.zeros((3, 30)), np.eye(3)), "sigmoid").right_before).all()
+
+
+def test_results_that_are_scored_together_have_the_scores_of_each(asked, rng, tiny, mnist_10k):
+    judges, panel = drawn_judges_and_panel(rng)
+    small = [result_of(rng.random((3, 30)), rng.random((3, 3))) for _ in range(2)]
+    scale = NaturalnessScale(tiny, components=5)
+    of_some = {"data": tiny, "judges": judges, "panel": panel, "scale": scale}
+    methods = [PseudoInverse(), Preimage(start="random", samples=2), ClassMean()]
+    for results, more in (
+        (small, of_some),
+        ([asked(method) for method in methods], {"data": mnist_10k}),
+    ):
+        for result, found in zip(results, score_together(results, "sigmoid", **more), strict=True):
+            for name, values in score(result, "sigmoid", **more)._asdict().items():
+                own = getattr(found, name)
+                assert own.shape == values.shape == result.reasons.shape, name
+                np.testing.assert_allclose(own, values, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
 def test_targets_with_two_classes_or_none(tiny):
