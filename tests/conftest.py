@@ -21,6 +21,9 @@ if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
 # The user's own cache is not for tests; `make test` names one that its workers share.
 os.environ.setdefault("JAXBQ_CACHE", tempfile.mkdtemp(prefix="jaxbq-cache-"))
 
+# No test computes as a measurement says, which may fall out in one way or another.
+os.environ["JAXBQ_MEASURE"] = "0"
+
 # Before the first import of jaxbq. By `make slow` alone: to check every call takes a tenth to a
 # fifth more time.
 if os.environ.get("JAXBQ_CHECK_TYPES"):

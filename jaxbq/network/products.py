@@ -1,31 +1,49 @@
-"""Matrix products with many rows, in the form that XLA computes fastest.
+"""Matrix products with many rows, in the form that XLA computes fastest on this machine.
 
 For CPUs XLA gives a product `a @ b` to one library (YNNPACK) and everything else to another
 (Eigen): a product with a transposed matrix, and a convolution without a window, which is the same
-product. Which is faster depends on the shapes; the numbers below are of two cores of an AMD EPYC
-(AVX-512) and jaxlib 0.10.2. All forms give the same sums up to rounding. On accelerators, and with
-mixed types or such as Eigen has no fast kernels for, a product is a product.
+product. A third form has the rows as columns of its result. Which is fastest depends on the shapes
+and the processor, so it is measured once per machine. All forms give the same sums up to rounding.
+On accelerators, and with mixed types or such as Eigen has no fast kernels for, a product is a
+product.
 """
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# From so many rows on a convolution takes 0.7 to 1.0 of the time of `a @ b`.
-_MANY_ROWS = 128
-# Half of them suffice for a matrix of so many entries: 0.5 to 0.7 of the time from 64 rows on.
+from ..runtime.compiled import Compiled
+from ..runtime.measured import measured
+
+# The form forward where a transpose is stored, and that of all other products. Chosen together: a
+# program that goes from one library to the other and back can be slower than with either alone.
+_PLAIN, _CONVOLUTION, _COLUMNS = "plain", "convolution", "columns-convolution"
+_FORMS = (_PLAIN, _CONVOLUTION, "columns-plain", _COLUMNS)
+# From so many rows on: the number of rows that is measured for them.
+_ROWS = {64: 64, 128: 128, 256: 640}
+# Matrices of more entries are measured as the larger of these.
 _FEW_ENTRIES = 2**16
-# From so many rows on the product whose result has the rows as columns is the fastest of the three
-# forward, by up to a third; back, the convolution stays so, by a tenth at 640 rows.
-_VERY_MANY_ROWS = 256
+_FEW, _MANY = (200, 200), (784, 200)
+# What is fastest on two cores of an AMD EPYC (AVX-512) with jaxlib 0.10.2: where nothing is
+# measured, and in float64.
+_USUAL = {
+    "64 x 200 x 200": _CONVOLUTION,
+    "64 x 784 x 200": _PLAIN,
+    "128 x 200 x 200": _CONVOLUTION,
+    "128 x 784 x 200": _CONVOLUTION,
+    "640 x 200 x 200": _COLUMNS,
+    "640 x 784 x 200": _COLUMNS,
+}
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def times(a: Float[Array, "rows k"], b: Float[Array, "k n"]) -> Float[Array, "rows n"]:
     """Multiply; the product is not meant to be differentiated."""
-    enough = _MANY_ROWS if b.size > _FEW_ENTRIES else _MANY_ROWS // 2
-    if not _on_cpu(a, b) or len(a) < enough:
-        return a @ b
-    return jax.lax.conv_general_dilated(a, b, (), "VALID", dimension_numbers=("NC", "IO", "NC"))
+    return _multiply(_others(_form(a, b)), a, b)
 
 
 @jax.custom_vjp
@@ -59,20 +77,16 @@ def fixed_weight_product(
         transpose: the same, stored transposed. Products with a transposed view are slow on CPUs at
             small batches (ten images: 1.6 times faster with a stored transpose).
     """
-    return _columns_if_many(rows, weight, transpose)
+    return _with_transpose(rows, weight, transpose)
 
 
-def _columns_if_many(rows: Array, weight: Array, transpose: Array) -> Array:
-    if not _on_cpu(rows, weight) or len(rows) < _VERY_MANY_ROWS:
-        return times(rows, weight)
-    columns = jax.lax.dot_general(transpose, rows, (((1,), (1,)), ((), ())))
-    # Without leave for XLA to turn the product round again.
-    return jax.lax.optimization_barrier(columns).T
+def _with_transpose(rows: Array, weight: Array, transpose: Array) -> Array:
+    return _forward(_form(rows, weight), rows, weight, transpose)
 
 
 def _weight_fixed_forward(rows: Array, weight: Array, transpose: Array) -> tuple[Array, Array]:
     # Not the decorated one, which has no forward mode; whoever bends gradients needs it.
-    return _columns_if_many(rows, weight, transpose), transpose
+    return _with_transpose(rows, weight, transpose), transpose
 
 
 def _weight_fixed_back(transpose: Array, cotangent: Array) -> tuple[Array, None, None]:
@@ -82,6 +96,58 @@ def _weight_fixed_back(transpose: Array, cotangent: Array) -> tuple[Array, None,
 fixed_weight_product.defvjp(_weight_fixed_forward, _weight_fixed_back)
 
 
-def _on_cpu(a: Array, b: Array) -> bool:
+def _others(form: str) -> str:
+    """Return the form of products without a transpose."""
+    return form.rpartition("-")[2]
+
+
+def _multiply(form: str, a: Array, b: Array) -> Array:
+    if form == _PLAIN:
+        return a @ b
+    return jax.lax.conv_general_dilated(a, b, (), "VALID", dimension_numbers=("NC", "IO", "NC"))
+
+
+def _forward(form: str, rows: Array, weight: Array, transpose: Array) -> Array:
+    if not form.startswith("columns"):
+        return _multiply(form, rows, weight)
+    columns = jax.lax.dot_general(transpose, rows, (((1,), (1,)), ((), ())))
+    # Without leave for XLA to turn the product round again.
+    return jax.lax.optimization_barrier(columns).T
+
+
+def _form(a: Array, b: Array) -> str:
     plain = a.dtype == b.dtype and a.dtype in (jnp.float32, jnp.float64)
-    return plain and jax.default_backend() == "cpu"
+    if not plain or len(a) < min(_ROWS) or jax.default_backend() != "cpu":
+        return _PLAIN
+    rows = max(least for least in _ROWS if least <= len(a))
+    k, n = _FEW if b.size <= _FEW_ENTRIES else _MANY
+    case = f"{_ROWS[rows]} x {k} x {n}"
+    if a.dtype == jnp.float64:
+        return _USUAL[case]
+    with _ONE_AT_A_TIME:
+        return _choices()[case]
+
+
+@functools.cache
+def _choices() -> Mapping[str, str]:
+    return measured("products", _USUAL, _FORMS, _prepared)
+
+
+def _prepared(case: str, form: str) -> Callable[[], object]:
+    """Compile products forward and back among others, as ascents and trainings have them.
+
+    One alone tells less: its result is copied to the outside, and no other library works before it.
+    """
+    rows, k, n = map(int, case.split(" x "))
+    weight = jnp.full((k, n), 0.01, jnp.float32)
+    given = jnp.full((rows, k), 0.1, jnp.float32), weight, jnp.array(weight.T)
+    compute = Compiled(functools.partial(_steps, form)).quick
+    jax.block_until_ready(compute(*given))
+    return lambda: jax.block_until_ready(compute(*given))
+
+
+def _steps(form: str, rows: Array, weight: Array, transpose: Array) -> Array:
+    for _ in range(2):
+        forward = _forward(form, rows, weight, transpose)
+        rows = jax.nn.relu(_multiply(_others(form), jax.nn.relu(forward), transpose))
+    return rows

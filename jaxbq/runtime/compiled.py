@@ -94,7 +94,7 @@ def kept_programs() -> Iterator[None]:
     """
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-    folder = _folder() if _is_wanted() else None
+    folder = own_folder() if _is_wanted() else None
     if folder is None:
         yield
         return
@@ -126,7 +126,7 @@ def _is_wanted() -> bool:
     return not told and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
 
 
-def _folder() -> Path | None:
+def own_folder() -> Path | None:
     """Make the folder, and room in it; None where it cannot be had for oneself alone."""
     folder = compiled_folder()
     try:
