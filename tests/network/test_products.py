@@ -102,8 +102,11 @@ def measured_form(request, monkeypatch):
 def test_whatever_was_measured_gives_the_product_and_its_gradient(rng, measured_form, rows, k, n):
     a, w, toward = (x / 8 for x in drawn(rng, (rows, k), (k, n), (rows, n)))
     given = [jnp.asarray(x, jnp.float32) for x in (a, w, toward)]
-    # A new function: JAX keeps what it has traced.
-    program = jax.jit(lambda *given: all_forms.__wrapped__(*given))
+
+    @jax.jit
+    def program(*given):  # a new function: JAX keeps what it has traced
+        return all_forms.__wrapped__(*given)
+
     plain, by_weight, by_rows = program(*given)
     for found, expected in [
         *((product, a @ w) for product in (plain, by_weight[0], by_rows[0])),
