@@ -43,6 +43,7 @@ _EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
 _WEIGHINGS = 16  # of a margin's rivals at the root
 _PASS_SHARE = 0.4  # of the time for tightening, at most
 _FLIPS = 300
+_CHOOSE = 8  # batches of boxes, of which one is solved with and without the quadratic
 _GRAIN = 3e-3  # of the gap: what a step must improve a quadratic bound by
 
 
@@ -80,7 +81,9 @@ class Search:
         self._seconds, self._gap, self._nodes = seconds, gap, nodes
         self._region = region = Region.of(claim, len(weights.inner))
         self._problem = self._plain = Problem.of(weights, region)
-        self._using = -1  # number of the quadratic that boxes are solved with
+        # Numbers of the quadratic that boxes are solved with, and of the other choice.
+        self._using = self._other = -1
+        self._batches = 0
         self._pictures = Pictures(weights, claim)
         self._seed, self._random = seed, np.random.default_rng(seed)
         self.image, self.found = region.centre, -np.inf
@@ -233,7 +236,19 @@ class Search:
         """Solve boxes with a quadratic from now on; in balls it says little of pixels."""
         if np.isfinite(self._region.radius):
             return
-        self._using, (_, curve) = number, self._curves[number]
+        self._using, self._other = number, -1
+        self._prepare()
+
+    def _switch(self) -> None:
+        """Solve boxes with the quadratic where it was without one, and the other way round."""
+        self._using, self._other = self._other, self._using
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._problem = self._plain
+        if self._using < 0:
+            return
+        curve = self._curves[self._using][1]
         lean = curve.spread * (self._region.low + self._region.high - 2 * curve.point)
         changed = {"bend": curve.bend, "about": curve.centre, "lean": lean}
         self._problem = self._plain._replace(**{n: jnp.asarray(a) for n, a in changed.items()})
@@ -328,11 +343,28 @@ class Search:
             highs += [first, node.high]
             where.append((unit, at))
         rivals = np.repeat(np.array([self._reweigh(node) for node in parents]), 2, axis=0)
-        found = self._solve(np.array(lows), np.array(highs), rivals)
+        found = self._better(np.array(lows), np.array(highs), rivals)
         twice = [node for node in parents for _ in range(2)]
         found = self._inherit(found, twice)
         pairs = zip(where, found[::2], found[1::2], strict=True)
         return [(unit, at, first, second) for (unit, at), first, second in pairs]
+
+    def _better(self, *boxes: np.ndarray) -> list[_Node]:
+        """Bound boxes with the quadratic or without; from time to time with both, to choose anew.
+
+        What a quadratic loses over the pixels stays, however small the boxes become.
+        """
+        found = self._solve(*boxes)
+        self._batches += 1
+        if self._using == self._other or self._batches % _CHOOSE != 1:
+            return found
+        self._switch()
+        others = self._solve(*boxes)
+        better = [other.bound < own.bound for own, other in zip(found, others, strict=True)]
+        if 2 * sum(better) < len(better):
+            self._switch()
+        chosen = zip(found, others, better, strict=True)
+        return [other if wins else own for own, other, wins in chosen]
 
     def _inherit(self, children: list[_Node], parents: list[_Node]) -> list[_Node]:
         """Take parents' multipliers where they prove more: they never prove less than there."""

@@ -250,10 +250,7 @@ def timing(run: Run) -> Table | None:
         for name, seconds in sorted(shown.items(), key=lambda each: -each[1])
         if seconds >= _LEAST
     ]
-    caption = (
-        "Seconds that one waited. What another thread made meanwhile counts only while it was "
-        "waited for. The time for this page, and what belongs to no phase, are in timing.json."
-    )
+    caption = "Seconds that one waited for the run"
     total_line = ["together", f"{total:.1f}", "100 %"]
     return Table.of(caption, ["Phase", "Seconds", "Share"], [*lines, total_line])
 
