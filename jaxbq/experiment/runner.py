@@ -10,6 +10,7 @@ from ..data import Dataset
 from ..errors import JaxbqError
 from ..methods import NeedsMLPError
 from ..network.mlp import Network
+from ..network.products import choose_forms
 from ..options import describe
 from ..runtime.ahead import made_ahead
 from ..runtime.compiled import kept_programs
@@ -93,6 +94,7 @@ def run(
             _begin(job, command, refused)
             known = is_scored(folder)
             needed = [] if known else list(_needed(experiment, data))
+            choose_forms()
             # Workers of a cluster make their own.
             with made_ahead(needed if executor is None else ()):
                 _fill(job, networks, len(targets), executor or InProcess(), needed)

@@ -124,8 +124,18 @@ def _form(a: Array, b: Array) -> str:
     case = f"{_ROWS[rows]} x {k} x {n}"
     if a.dtype == jnp.float64:
         return _USUAL[case]
+    return _chosen()[case]
+
+
+def choose_forms() -> None:
+    """Measure which forms are fastest here, before other work disturbs it; once per machine."""
+    if jax.default_backend() == "cpu":
+        _chosen()
+
+
+def _chosen() -> Mapping[str, str]:
     with _ONE_AT_A_TIME:
-        return _choices()[case]
+        return _choices()
 
 
 @functools.cache
