@@ -407,5 +407,5 @@ def _book_update(
     return rate * error * slopes[0], tuple(updated[::-1]), logits
 
 
-def _right(logits: Array, codes: Array) -> Bool[Array, " batch"]:
+def _right(logits: Array, codes: Array) -> Bool[Array, "*batch"]:
     return logits.argmax(axis=-1) == codes.argmax(axis=-1)
