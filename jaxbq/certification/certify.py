@@ -159,7 +159,9 @@ def _check(
     if claim.objective == "unit":
         sizes = [len(layer.bias) for layer in weights.hidden]
         if not 1 <= claim.layer <= len(sizes):
-            raise JaxbqError(f"layer {claim.layer} is out of range; hidden are 1 to {len(sizes)}")
+            raise JaxbqError(
+                f"layer {claim.layer} is out of range; hidden layers are 1 to {len(sizes)}"
+            )
         if not 0 <= claim.target < sizes[claim.layer - 1]:
             most = sizes[claim.layer - 1] - 1
             raise JaxbqError(
