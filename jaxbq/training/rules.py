@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pydantic
 from annotated_types import Ge, Gt
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from ..errors import JaxbqError
 from ..network.mlp import MLP, Layer, Network, Params
@@ -237,10 +237,10 @@ def _gradient_epoch(
     order: Array,
     key: Array,
 ) -> tuple[Any, Any, EpochSums]:
-    """One scan over the batches; in the last one rows that fill it up count nothing."""
+    """One scan over the full batches, then the rest as a smaller batch of its own."""
     optimiser = training.built(len(order))
-    size = min(training.batch_size, len(order))
-    batches = -(-len(order) // size)
+    size = training.batch_size
+    full = len(order) // size
     if rare is not None:
         params, state = part(optimiser, params, state, rare, data.images.shape[1])
 
@@ -251,10 +251,10 @@ def _gradient_epoch(
         return model.onward(params, first)  # type: ignore[attr-defined]
 
     def update(
-        carry: tuple[Any, Any], batch: tuple[Array, Array, Any]
+        carry: tuple[Any, Any], batch: tuple[Array, Any]
     ) -> tuple[tuple[Any, Any], EpochSums]:
         params, state = carry
-        rows, counted, span = batch
+        rows, span = batch
         rows = replicated(rows)
         images = data.images.at[rows].get(mode="promise_in_bounds")
         codes = data.codes.at[rows].get(mode="promise_in_bounds")
@@ -266,26 +266,30 @@ def _gradient_epoch(
 
         def batch_loss(params: Any) -> tuple[Array, tuple[Array, Array]]:
             logits = logits_of(params, seen, span)
-            total = (example_losses(training.loss, model.output, logits, codes) * counted).sum()
-            loss = total / counted.sum()
+            losses = example_losses(training.loss, model.output, logits, codes)
+            sums = losses.sum(), _count_right(logits, codes)
+            loss = losses.mean()
             if training.jacobian is not None:
-                norms = _jacobian_norms(model, params, seen, own)
-                loss += training.jacobian * (norms * counted).sum() / counted.sum()
-            return loss, (total, _right(logits, codes).sum(where=counted > 0))
+                loss += training.jacobian * _jacobian_norm(model, params, seen, own)
+            return loss, sums
 
         gradient, sums = jax.grad(batch_loss, has_aux=True)(params)
         change, state = optimiser.update(gradient, state, params)
         params = jax.tree.map(lambda p, c: p + c.astype(p.dtype), params, change)
         return (params, state), EpochSums(*sums)
 
-    filled = jnp.pad(order, (0, batches * size - len(order)))
-    counted = (jnp.arange(len(filled)) < len(order)).astype(data.codes.dtype)
-    rows, counted = filled.reshape(batches, size), counted.reshape(batches, size)
     spans = None if rare is None else rare.spans
-    carry, sums = jax.lax.scan(update, (params, state), (rows, counted, spans))
+    whole_batches = jax.tree.map(lambda a: a[:full], spans)
+    batches = order[: full * size].reshape(full, size), whole_batches
+    carry, sums = jax.lax.scan(update, (params, state), batches)
+    total = jax.tree.map(lambda s: s.sum(axis=0), sums)
+    if len(order) % size:
+        last = order[full * size :], jax.tree.map(lambda a: a[-1], spans)
+        carry, rest = update(carry, last)
+        total = jax.tree.map(jnp.add, total, rest)
     if rare is not None:
         carry = join(optimiser, *carry, rare)
-    return *replicated(carry), jax.tree.map(lambda s: s.sum(axis=0), sums)
+    return *replicated(carry), total
 
 
 def _disturbed(
@@ -311,13 +315,13 @@ def _disturbed(
     return training.adversary.perturb(loss, images, data.low, data.high, key)
 
 
-def _jacobian_norms(model: Network, params: Any, images: Array, key: Array) -> Array:
-    """Estimate ‖∂logits/∂image‖²_F / outputs of every image without forming it."""
+def _jacobian_norm(model: Network, params: Any, images: Array, key: Array) -> Array:
+    """Estimate the mean over a batch of ‖∂logits/∂image‖²_F / outputs without forming it."""
     logits, back = jax.vjp(lambda x: model.logits(params, x), images)
     direction = normal(jax.random.fold_in(key, 2), logits.shape, logits.dtype)
     # E ‖vᵀJ‖² = ‖J‖² for v of independent entries with variance one.
     (along,) = back(direction)
-    return jnp.square(along).sum(axis=1) / logits.shape[1]
+    return jnp.square(along).sum(axis=1).mean() / logits.shape[1]
 
 
 # Images in one block of the book's rule. Longer blocks share more of the large products but do
@@ -371,7 +375,7 @@ def _book_block(
         z, overlaps, code, index = row
         change, later, logits = _book_update(rate, model, z + overlaps @ changes, later, code)
         losses = example_losses("squared_error", model.output, logits[None], code[None])
-        sums = EpochSums(losses[0], _right(logits, code).astype(int))
+        sums = EpochSums(losses[0], _count_right(logits[None], code[None]))
         return (changes.at[index].set(change), later), sums
 
     carry = (jnp.zeros_like(start), later)
@@ -407,5 +411,5 @@ def _book_update(
     return rate * error * slopes[0], tuple(updated[::-1]), logits
 
 
-def _right(logits: Array, codes: Array) -> Bool[Array, "*batch"]:
-    return logits.argmax(axis=-1) == codes.argmax(axis=-1)
+def _count_right(logits: Array, codes: Array) -> Int[Array, ""]:
+    return (logits.argmax(axis=-1) == codes.argmax(axis=-1)).sum()

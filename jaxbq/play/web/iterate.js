@@ -22,6 +22,16 @@ function towardsTarget(output, { logits, outputs }, target) {
   return { value: -dot(gap, gap), slope: gap.map((g, k) => -2 * g * slope(logits[k], outputs[k])) };
 }
 
+// Half the squared distance to the target's own logits, where it has any.
+function towardsLogits(output, trace, target) {
+  const { inverse, low, high } = ACTIVATIONS[output];
+  if (!inverse) return towardsTarget(output, trace, target);
+  const inside = 1e-6 * Math.min(high - low, 1);
+  let gap = Float64Array.from(target, (a, k) => trace.logits[k] - inverse(clip(a, low + inside, high - inside)));
+  if (output === "softmax") gap = lessMean(gap);
+  return { value: -0.5 * dot(gap, gap), slope: Array.from(gap, (g) => -g) };
+}
+
 const entropy = (p) => (p > 0 ? -p * Math.log(p) : 0);
 
 function raiseClass(output, { logits }, target) {
@@ -52,11 +62,11 @@ const newRun = (start, most) => ({ frames: [Float64Array.from(start)], best: 0, 
 // x ← clip(x + Adam(∇J)): the defaults of jaxbq.Ascent.
 function pixelAscent(net, target, start) {
   const { low, high } = net, u = Float64Array.from(start, (v) => clip(v, low, high));
-  const run = newRun(u, STEPS), move = adam(u.length, 0.95);
+  const run = newRun(u, STEPS), move = adam(u.length, 0.85);
   let top = -Infinity;
   run.look = () => {
     const step = run.frames.length - 1, trace = forward(net, u);
-    const { value, slope } = towardsTarget(net.output, trace, target);
+    const { value, slope } = towardsLogits(net.output, trace, target);
     const reached = largestGap(trace.outputs, target) <= REACHED;
     if (value > top || reached) { top = value; run.best = step; }
     if (reached || step >= STEPS) { run.done = true; run.reason = reached ? "reached" : "max_iterations"; }
