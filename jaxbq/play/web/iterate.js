@@ -13,10 +13,7 @@ function towardsTarget(output, { logits, outputs }, target) {
   }
   if (output === "softmax") {
     const log = logSoftmax(logits), whole = sum(target);
-    return {
-      value: sum(target.map(entropy)) + dot(target, log),
-      slope: outputs.map((a, k) => target[k] - whole * a),
-    };
+    return { value: sum(target.map(entropy)) + dot(target, log), slope: outputs.map((a, k) => target[k] - whole * a) };
   }
   const { slope } = ACTIVATIONS[output], gap = outputs.map((a, k) => a - target[k]);
   return { value: -dot(gap, gap), slope: gap.map((g, k) => -2 * g * slope(logits[k], outputs[k])) };
@@ -24,21 +21,17 @@ function towardsTarget(output, { logits, outputs }, target) {
 
 // Half the squared distance to the target's own logits, where it has any.
 function towardsLogits(output, trace, target) {
-  const { inverse, low, high } = ACTIVATIONS[output];
+  const { inverse, low, high } = ACTIVATIONS[output], inside = 1e-6 * Math.min(high - low, 1);
   if (!inverse) return towardsTarget(output, trace, target);
-  const inside = 1e-6 * Math.min(high - low, 1);
-  let gap = Float64Array.from(target, (a, k) => trace.logits[k] - inverse(clip(a, low + inside, high - inside)));
-  if (output === "softmax") gap = lessMean(gap);
-  return { value: -0.5 * dot(gap, gap), slope: Array.from(gap, (g) => -g) };
+  const all = trace.logits.map((z, k) => z - inverse(clip(target[k], low + inside, high - inside)));
+  const gap = output === "softmax" ? lessMean(all) : all;
+  return { value: -0.5 * dot(gap, gap), slope: gap.map((g) => -g) };
 }
 
 const entropy = (p) => (p > 0 ? -p * Math.log(p) : 0);
-
 function raiseClass(output, { logits }, target) {
   const k = argmax(target);
-  if (output === "sigmoid") {
-    return { value: -softplus(-logits[k]), slope: logits.map((z, j) => (j === k ? 1 - sigmoid(z) : 0)) };
-  }
+  if (output === "sigmoid") return { value: -softplus(-logits[k]), slope: logits.map((z, j) => (j === k ? 1 - sigmoid(z) : 0)) };
   const log = logSoftmax(logits);
   return { value: log[k], slope: log.map((each, j) => (j === k ? 1 : 0) - Math.exp(each)) };
 }
@@ -73,8 +66,7 @@ function pixelAscent(net, target, start) {
     return { trace, slope };
   };
   run.advance = () => {
-    const { trace, slope } = run.look();
-    if (run.done) return;
+    const { trace, slope } = run.look(); if (run.done) return;
     move(u, backward(net, trace, slope));
     for (let i = 0; i < u.length; i++) u[i] = clip(u[i], low, high);
     run.frames.push(u.slice());
@@ -103,8 +95,7 @@ function whitenedAscent(net, prior, target, start) {
     return { trace, slope: one.slope.map((s, k) => s + two.slope[k]) };
   };
   run.advance = () => {
-    const { trace, slope } = run.look();
-    if (run.done) return;
+    const { trace, slope } = run.look(); if (run.done) return;
     // A pixel at an end, or beyond it, takes a gradient that leads back inside.
     const uphill = backward(net, trace, slope).map((g, i) => ((raw[i] >= high && g > 0) || (raw[i] <= low && g < 0) ? 0 : g));
     move(u, colour(prior, uphill).map((g, i) => g - (PRIOR * u[i]) / n));
