@@ -214,27 +214,31 @@ def _write_readers(job: Job) -> None:
 
 def _write_traces(job: Job) -> None:
     """Keep the numbers of every layer for the first target, of the methods that go by layers."""
-    folder, rows = job.folder, []
-    for number, method in enumerate(job.experiment.methods):
-        if isinstance(method, Analytic):
-            network = job.network()
-            result = folder.read_result(folder.inversion(0, number, method))
-            facts = layer_facts(network.params)
-            numbers = {name: result.diagnostics[name][0, 0].tolist() for name in _OF_LAYERS}
-            layers = [
-                {"number": n + 1, "activation": phi.name, "facts": facts[n]}
-                | {key: numbers[name][n] for name, key in _OF_LAYERS.items()}
-                for n, phi in enumerate(network.model.activations)
-            ]
-            rows.append(
-                {
-                    "method": describe(method),
-                    "method_number": number,
-                    "target": 0,
-                    "reason": reason_name(result.reasons[0, 0]),
-                    "layers": to_plain(layers),
-                }
-            )
+    folder, methods = job.folder, enumerate(job.experiment.methods)
+    analytic = [(number, method) for number, method in methods if isinstance(method, Analytic)]
+    if not analytic:
+        folder.write_json(TRACES, [])
+        return
+    network, rows = job.network(), []
+    facts = layer_facts(network.params)
+    for number, method in analytic:
+        result = folder.read_result(folder.inversion(0, number, method))
+        # Another version's lacks some.
+        known = {name: key for name, key in _OF_LAYERS.items() if name in result.diagnostics}
+        layers = [
+            {"number": n + 1, "activation": network.model.activations[n].name, "facts": own}
+            | {key: result.diagnostics[name][0, 0, n].tolist() for name, key in known.items()}
+            for n, own in enumerate(facts)
+        ]
+        rows.append(
+            {
+                "method": describe(method),
+                "method_number": number,
+                "target": 0,
+                "reason": reason_name(result.reasons[0, 0]),
+                "layers": to_plain(layers),
+            }
+        )
     folder.write_json(TRACES, rows)
 
 

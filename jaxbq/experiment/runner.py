@@ -98,17 +98,26 @@ def run(
             # Workers of a cluster make their own.
             with made_ahead(needed if executor is None else ()):
                 _fill(job, networks, len(targets), executor or InProcess(), needed)
-            # A command that only draws a report keeps what is known of the run.
-            written = not known or folder.read_json(TIMING) is None
-
-            def keep_time() -> None:
-                if written:
-                    folder.write_json(TIMING, timing.so_far())
-
-            if finish:
-                finish(folder, keep_time)
-            keep_time()
+            _finish(folder, timing, known, finish)
     return folder
+
+
+def _finish(
+    folder: RunFolder,
+    timing: Timing,
+    known: bool,
+    finish: Callable[[RunFolder, Callable[[], None]], None] | None,
+) -> None:
+    """Keep the time that was taken; a command that only draws a report keeps what is known."""
+    written = not known or folder.read_json(TIMING) is None
+
+    def keep_time() -> None:
+        if written:
+            folder.write_json(TIMING, timing.so_far())
+
+    if finish:
+        finish(folder, keep_time)
+    keep_time()
 
 
 def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], object]]:

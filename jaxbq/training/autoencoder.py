@@ -143,8 +143,8 @@ class Autoencoder(Fitted):
     code: Annotated[int, Gt(0)] = 32
     hidden: tuple[Annotated[int, Gt(0)], ...] = (512,)
     activation: HiddenName = "relu"
-    epochs: Annotated[int, Gt(0)] = 9
-    batch_size: Annotated[int, Gt(0)] = 64
+    epochs: Annotated[int, Gt(0)] = 8
+    batch_size: Annotated[int, Gt(0)] = 50  # divides 10,000: a smaller last batch compiles apart
     optimiser: Annotated[Optimiser, defaulting_to(_ADAM)] = _ADAM
     noise: Annotated[float, Ge(0)] = 0.0
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
