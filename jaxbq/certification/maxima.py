@@ -4,6 +4,7 @@ NumPy's elementary functions and SciPy's ``ndtr`` are taken to err by at most ei
 units in the last place; in the tails of GELU and SiLU, by no more than that of their argument.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ class _Shape(NamedTuple):
     dip: float = 0.0  # |φ| between two points is no larger than there, or than this
 
 
+@functools.cache
 def shape_of(activation: str) -> _Shape:
     """Return φ with what a maximum over an interval needs.
 
