@@ -246,7 +246,7 @@ def test_a_target_that_is_not_of_its_class_is_refused(tmp_path):
     [
         ({}, "say of which class"),
         ({"objective": "unit"}, "needs a layer and a unit"),
-        ({"objective": "unit", "unit": 0, "layer": 3}, "hidden are 1 to 2"),
+        ({"objective": "unit", "unit": 0, "layer": 3}, "hidden layers are 1 to 2"),
         ({"objective": "unit", "unit": 5, "layer": 2}, "has 0 to 4"),
         ({"target": 0, "unit": 3}, "needs a layer and a unit"),
         ({"objective": "direction"}, "one number for each output"),
