@@ -197,7 +197,7 @@ def measure(name: str, sizes: Sizes, out: Path) -> None:
 def run_part(name: str, sizes: Sizes, limit: float, folder: Path) -> dict[str, Any]:
     """Run a part in processes of its own, for so many seconds at most; say what it found."""
     begun, python, written = time.monotonic(), sys.executable, folder / f"{name}.json"
-    commands = {f"jaxbq run {c}": ["-m", "jaxbq.cli", "run", c] for c in sizes.configs}
+    commands = {f"jaxbq run {c}": ["-m", "jaxbq", "run", c] for c in sizes.configs}
     if name == "tests":
         workers = str(min(sizes.workers, os.cpu_count() or 1))
         options = ["-q", "-m", "device", "--numprocesses", workers, "--dist", "loadfile"]

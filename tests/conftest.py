@@ -130,6 +130,12 @@ def asked(standard: tuple[MLP, Params], mnist_10k: Dataset) -> Callable[[Method]
 
 
 @pytest.fixture(scope="session")
+def few_digits_judged() -> None:
+    """See to it that the cache has the abstaining judges of `prepare.few_digits`."""
+    prepared("judges of few digits")
+
+
+@pytest.fixture(scope="session")
 def judge(mnist_10k: Dataset) -> Judge:
     prepared("judges")
     return blind_judges(mnist_10k)[0]

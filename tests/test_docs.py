@@ -17,7 +17,7 @@ import jaxbq
 from jaxbq.cli import _parser, main
 from jaxbq.cli.arguments import read_method
 from jaxbq.cli.experiments import changes, find_config
-from jaxbq.cli.networks import _read_values
+from jaxbq.cli.queries import _read_values
 from jaxbq.errors import JaxbqError
 from jaxbq.experiment import load_configs
 from jaxbq.experiment.finished import open_run
@@ -108,7 +108,7 @@ def test_a_lenet_goes_through_a_whole_run_as_the_page_shows(tmp_path, monkeypatc
     (tmp_path / "lenet.toml").write_text(config)
     monkeypatch.chdir(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "jaxbq.cli", "run", "lenet.toml", "--run-code"],
+        [sys.executable, "-m", "jaxbq", "run", "lenet.toml", "--run-code"],
         check=True,
         capture_output=True,
         text=True,

@@ -1,5 +1,7 @@
 """Find the best picture and prove how far from the best possible it is."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -46,12 +48,11 @@ def certify(
     nodes: int = _MOST_NODES,
     seed: int = 0,
 ) -> Certificate:
-    """Search the largest value of an objective over a set of images, from below and from above.
+    """Return the certificate of an objective's largest value over a set of images, and its image.
 
     max over x of Σ vᵢ φ(zᵢ), z = xW + b, is bounded by envelopes of the hidden units, then by
-    branch and bound on their intervals; the best picture comes from projected ascent. Deeper
-    networks, activations that are neither convex nor S-shaped, and ellipsoids are bounded without
-    branching. Found and proven are the verifier's numbers. Whenever it stops, they are true.
+    branch and bound on their intervals; deeper networks, activations that are neither convex nor
+    S-shaped, and ellipsoids without branching. Whenever it stops, both numbers are true.
 
     Args:
         model: a network with hidden layers.
@@ -60,8 +61,8 @@ def certify(
         space: of the images, for its pixel range; by default [0, 1].
         objective: ``logit`` of the target, its ``margin`` over the best of the other classes, or
             its ``difference`` from the logit of ``other``; the pre-activation of a hidden ``unit``;
-            the logits along a ``direction``; or ``error``, minus the largest of all differences
-            between the logits and wanted ones: what is proven of it is that none come nearer.
+            the logits along a ``direction``; or ``error``, minus the largest difference from the
+            wanted logits: proven of it is that none come nearer.
         other: index of the other class, for a difference.
         layer: of a unit, from 1.
         unit: its number, from 0.
@@ -77,34 +78,19 @@ def certify(
         nodes: most boxes of the branch and bound; 1 for the envelope bound alone.
         seed: of the random starts.
 
-    Returns:
-        The certificate, with the picture.
-
     Raises:
         JaxbqError: a network that is not bounded here, or an argument that makes no sense.
     """
     weights = read_weights(model, params)
-    ends = (0.0, 1.0) if space is None else (float(space.low), float(space.high))
-    if norm == "mahalanobis":
-        mean, factor = ellipsoid(images, len(weights.inner))
-        around = np.clip(mean, *ends) if around is None else around
-    else:
-        factor = np.zeros((0, 0))
     claim = Claim(
-        objective,
-        _index(unit if objective == "unit" else target if vector is None else None),
-        _index(other),
-        *ends,
-        "" if around is None else norm,
-        0.0 if radius is None else float(radius),
-        np.zeros(0) if around is None else np.asarray(around, np.float64).reshape(-1),
-        0 if layer is None else int(layer),
-        _vector(model, objective, target, vector),
-        factor,
+        objective=objective,
+        target=_index(unit if objective == "unit" else target if vector is None else None),
+        other=_index(other),
+        layer=layer or 0,
+        vector=_vector(model, objective, target, vector),
+        **_region(space or ImageSpace(()), around, radius, norm, images, len(weights.inner)),
     )
-    _check(claim, weights, around is None, radius, unit)
-    if not (seconds >= 0 and gap >= 0 and nodes >= 1):
-        raise JaxbqError("seconds and gap must be at least 0, nodes at least 1")
+    _check(claim, weights, radius, unit)
     with computing("float64"):
         search = _search_for(asked(weights, claim), seconds, gap, nodes, seed)
         tree = search.run()
@@ -118,10 +104,36 @@ def _search_for(
     question: tuple[Weights, Claim], seconds: float, gap: float, nodes: int, seed: int
 ) -> Search | DeepSearch:
     """Choose the search: branch and bound where a relaxed problem can be solved for every box."""
+    if not (seconds >= 0 and gap >= 0 and nodes >= 1):
+        raise JaxbqError("seconds and gap must be at least 0, nodes at least 1")
     weights, claim = question
     if weights.between or not has_envelope(weights.activation) or claim.norm == "mahalanobis":
         return DeepSearch(*question, seconds, gap, seed)
     return Search(*question, seconds, gap, nodes, seed)
+
+
+def _region(
+    space: ImageSpace,
+    around: Float[np.ndarray, " pixels"] | None,
+    radius: float | None,
+    norm: str,
+    images: Float[np.ndarray, "n pixels"] | None,
+    pixels: int,
+) -> dict[str, Any]:
+    """Return the fields of a claim that say which images are meant."""
+    low, high = float(space.low), float(space.high)
+    factor = np.zeros((0, 0))
+    if norm == "mahalanobis":
+        mean, factor = ellipsoid(images, pixels)
+        around = np.clip(mean, low, high) if around is None else around
+    return {
+        "low": low,
+        "high": high,
+        "norm": "" if around is None else norm,
+        "radius": 0.0 if radius is None else float(radius),
+        "centre": np.zeros(0) if around is None else np.asarray(around, np.float64).reshape(-1),
+        "factor": factor,
+    }
 
 
 def _index(given: int | None) -> int:
@@ -147,9 +159,7 @@ def _vector(
     return vector if objective == "direction" else wanted_logits(model, vector)
 
 
-def _check(
-    claim: Claim, weights: Weights, whole: bool, radius: float | None, unit: int | None
-) -> None:
+def _check(claim: Claim, weights: Weights, radius: float | None, unit: int | None) -> None:
     """Refuse what makes no sense, in one line."""
     outputs, pixels = len(weights.constants), len(weights.inner)
     if claim.objective not in OBJECTIVES:
@@ -177,12 +187,12 @@ def _check(
                 )
     if (claim.objective == "difference") != (claim.other != -1) or claim.other == claim.target >= 0:
         raise JaxbqError("a difference, and nothing else, needs another class: say which")
-    _check_set(claim, pixels, whole, radius)
+    _check_set(claim, pixels, radius)
     assert fits(claim, weights)
 
 
-def _check_set(claim: Claim, pixels: int, whole: bool, radius: float | None) -> None:
-    if whole:
+def _check_set(claim: Claim, pixels: int, radius: float | None) -> None:
+    if not (claim.norm or claim.centre.size):
         if radius is not None:
             raise JaxbqError("a radius needs an image to be around; name one")
         return

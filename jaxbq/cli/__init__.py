@@ -11,10 +11,9 @@ from typing import Any
 from ..errors import JaxbqError
 from ..runtime import interrupts
 from .arguments import MISTAKE, Parser, announced, complain, unswept
-from .certificates import add_certify
 from .experiments import add_compare, add_configs, add_report, add_run, add_train
-from .inspection import add_explain, add_trace
-from .networks import add_import, add_invert, add_play, add_sweep
+from .inspection import add_explain, add_import, add_trace
+from .queries import add_certify, add_invert, add_play, add_sweep
 
 _INTERRUPTED = 130
 

@@ -1,4 +1,4 @@
-"""Commands that look into a network: trace, explain."""
+"""Commands that look into a network: import, trace, explain."""
 
 import argparse
 import re
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JaxbqError
 from .arguments import (
+    add_foreign,
     add_method,
     add_network,
     check_outputs,
@@ -24,13 +25,91 @@ from .arguments import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..data import ImageSpace
     from ..diagnosis import Answer, Measurements, Terms, Trace
     from ..network.files import NetworkFile
     from .console import Terminal
 
 _SHOWN = 10  # terms of a unit
 _FEW = 20  # outputs that are shown unasked
+
+
+def add_import(commands: Any) -> None:
+    """Add ``jaxbq import``."""
+    command = commands.add_parser(
+        "import",
+        help="import a network from NumPy, PyTorch, Keras, scikit-learn or ONNX",
+        description="Read a fully connected network that jaxbq did not train, check how well it "
+        "classifies, and save it in jaxbq's format. Every other command also takes such a file "
+        "directly.",
+        epilog="example: jaxbq import net.npz --hidden sigmoid --output sigmoid "
+        "--pixel-range 0.01 1 --data mnist-10k --save net.safetensors",
+    )
+    command.add_argument(
+        "weights",
+        metavar="FILE",
+        help=".npz, .npy or a folder of these; .safetensors, .pt; .keras, .weights.h5; .skops; "
+        ".onnx",
+    )
+    add_foreign(command)
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="data set to check it on, as for other commands (default: mnist-10k if it fits)",
+    )
+    command.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        default="float64",
+        help="precision of the saved file",
+    )
+    command.add_argument("--save", metavar="FILE", help="network file to write, .safetensors")
+    command.set_defaults(command=_import)
+
+
+def _import(chosen: argparse.Namespace) -> None:
+    import jax
+
+    from ..data.labels import listed
+    from ..network.files import save_network
+    from .console import Terminal
+
+    if chosen.save:
+        check_writable(Path(chosen.save))
+    with jax.enable_x64(chosen.precision == "float64"), Terminal() as terminal:
+        opened = open_with_images(chosen, terminal.say, default="mnist-10k")
+        network, model = opened.network, opened.network.model
+        sizes = "-".join(map(str, model.sizes))
+        # A network without hidden layers has no activation of theirs.
+        inner = ", ".join(dict.fromkeys(model.hidden_names))
+        hidden = f"hidden {inner}, " if inner else ""
+        biases = "with" if model.bias else "without"
+        low, high = network.space.low, network.space.high
+        terminal.say(
+            f"{chosen.weights}: {sizes}, {hidden}output {model.output}, {biases} biases, "
+            f"pixels in [{low:g}, {high:g}], classes {listed(network.class_names)}"
+        )
+        if _as_in_the_book(network):
+            terminal.say(
+                "sigmoids without biases, as in the book: --method transpose gives the images of "
+                "its backquery"
+            )
+        if opened.found is None:
+            terminal.say("accuracy: not checked; name the data that it was trained on, with --data")
+        else:
+            source = chosen.data or "mnist-10k"
+            terminal.say(f"accuracy: {opened.found.accuracy:.4f} of {source}")
+        if chosen.save:
+            save_network(chosen.save, network)
+            terminal.say(f"saved {chosen.save}")
+
+
+def _as_in_the_book(network: "NetworkFile") -> bool:
+    """Tell whether the transpose, with its defaults, does what the book's code does."""
+    model, space = network.model, network.space
+    sigmoids = {*model.hidden_names, model.output} == {"sigmoid"}
+    folded = any("folded in" in note for note in network.notes)
+    book_range = 0 <= space.low <= 0.01 and 0.99 <= space.high <= 1
+    return sigmoids and not model.bias and not folded and book_range
 
 
 def add_trace(commands: Any) -> None:
@@ -94,6 +173,7 @@ def add_explain(commands: Any) -> None:
 def _trace(chosen: argparse.Namespace) -> None:
     import jax
 
+    from ..data.picture import read_row
     from ..diagnosis import trace, trace_image
     from ..report import save_figure, trace_figure
     from ..runtime.devices import computing
@@ -110,7 +190,8 @@ def _trace(chosen: argparse.Namespace) -> None:
         network, _, reference, _ = open_with_images(chosen, terminal.paragraph)
         model, params = network.model, network.params
         if chosen.image:
-            image = _read_image(chosen, network.space, terminal.paragraph)
+            space, say = network.space, terminal.paragraph
+            image = read_row(Path(chosen.image), space, chosen.ink, say)
             found = trace_image(model, params, image, network.space)
         else:
             if len(chosen.target) + len(chosen.target_vector) != 1:
@@ -136,45 +217,6 @@ def _trace(chosen: argparse.Namespace) -> None:
     if chosen.figure:
         save_figure(trace_figure(found), Path(chosen.figure))
         terminal.say(f"saved {chosen.figure}")
-
-
-def _read_image(chosen: argparse.Namespace, space: "ImageSpace", say: Any) -> "np.ndarray":
-    """Read an image of the user's as a row of pixels in the network's range."""
-    import numpy as np
-
-    from ..data.image_folder import read_picture
-    from ..runtime.archives import read_npy
-
-    path = Path(chosen.image)
-    if path.suffix.lower() == ".npy":
-        values = read_npy(path, 64 * space.pixels + 4096)
-        if values.size != space.pixels or values.dtype.kind not in "biuf":
-            raise JaxbqError(
-                f"{path}: has {values.size} values of type {values.dtype}, but the network takes "
-                f"{space.pixels} numbers"
-            )
-    else:
-        if len(space.shape) < 2:
-            raise JaxbqError(
-                f"{path}: the network takes no pictures; give the numbers as an .npy file"
-            )
-        size = space.shape[0], space.shape[1]
-        colour = len(space.shape) == 3 and space.shape[2] == 3
-        raw = read_picture(path, grey=not colour, ink=chosen.ink or "bright")
-        if raw.shape[:2] != size:
-            say(f"resized from {raw.shape[0]} × {raw.shape[1]} to {size[0]} × {size[1]} pixels")
-        values = read_picture(path, grey=not colour, ink=chosen.ink or "bright", size=size)
-    row = values.reshape(-1).astype(np.float64)
-    if values.dtype == np.uint8:
-        row = space.low + row / 255 * (space.high - space.low)
-    if not ((row >= space.low) & (row <= space.high)).all():
-        raise JaxbqError(
-            f"{path}: pixels go from {row.min():g} to {row.max():g}, beyond the network's range "
-            f"[{space.low:g}, {space.high:g}]; rescale them"
-        )
-    if row.mean() > (space.low + space.high) / 2:
-        say("note: the image is mostly bright; for a network trained on bright strokes, invert it")
-    return row
 
 
 _Selected = list[tuple[int, range]]

@@ -565,7 +565,7 @@ MISTAKES = [
     (["certify", "net.safetensors", "--out", "a.npz"], "give one --target"),
     ([*CERTIFY, "row", "--objective", "difference"], "another class"),
     ([*CERTIFY, "row", "--around", "3", "--radius", "1"], "give --data"),
-    ([*CERTIFY, "row", "--around", "a.txt", "--radius", "1"], "give a .png"),
+    ([*CERTIFY, "row", "--around", "a.txt", "--radius", "1"], "a.txt: cannot be read"),
     ([*CERTIFY, "row", "--around", "none.npy", "--radius", "1"], "no such file"),
     ([*CERTIFY, "row", "--radius", "1"], "a radius needs an image"),
     ([*CERTIFY, "row", "--gap", "1"], "below 1"),
@@ -627,7 +627,7 @@ def test_interrupt_is_one_line_and_130(place, capsys, monkeypatch):
 
 
 def test_a_real_ctrl_c_between_epochs_keeps_what_was_finished(place):
-    arguments = ["-m", "jaxbq.cli", "run", "small.toml", "--set", "training.epochs=100000"]
+    arguments = ["-m", "jaxbq", "run", "small.toml", "--set", "training.epochs=100000"]
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
@@ -676,7 +676,7 @@ for option in sys.argv[1:]:
 
 
 def test_the_package_is_a_command_and_so_is_a_script():
-    assert "jaxbq 0." in python("-m", "jaxbq.cli", "--version").stdout
+    assert "jaxbq 0." in python("-m", "jaxbq", "--version").stdout
     answer = python("scripts/run.py", "--help")
     assert answer.returncode == 0
     assert "usage: jaxbq run" in answer.stdout

@@ -175,7 +175,7 @@ def test_a_lenet_of_each_library_goes_through_all_that_needs_no_layers(
     (place / "net.py").write_text(f"from test_adapters import {make} as make")
     (place / "own.toml").write_text(CONFIG.partition("[[methods]]")[0] + EVERY)
     # In a process of its own: without the tests' rules for ranks, which Keras breaks.
-    words = ["-m", "jaxbq.cli", "run", "own.toml", "--out", "runs", "--run-code"]
+    words = ["-m", "jaxbq", "run", "own.toml", "--out", "runs", "--run-code"]
     words += ["--set", "scores={}"]
     # Of one library with controls: what they are is the same for all.
     controls = make == "FlaxLeNet"

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import problems
 import pytest
+from prepare import few_digits
 
 from jaxbq.data import ImageSpace
 from jaxbq.errors import JaxbqError
@@ -25,12 +26,14 @@ OF_CODES = Decoder(
 
 
 @pytest.mark.parametrize("source", ["logits", "outputs", "hidden", "codes"])
-def test_the_image_of_a_class_is_most_like_its_mean(asked, mnist_10k, source):
-    result = asked(Decoder(source=source, hidden=(64,), epochs=3))
+def test_the_image_of_a_class_is_most_like_its_mean(standard, mnist_10k, source):
+    some = few_digits(mnist_10k)
+    method = Decoder(source=source, hidden=(64,), epochs=8, batch_size=50)
+    result = invert(method, *standard, Codes().matrix(10), reference=some)
     table = correlation(result.images[:, 0], mnist_10k.class_means)
     assert table.argmax(axis=1).tolist() == list(range(10))
     curve = result.diagnostics["training_curve"]
-    assert curve.shape == (10, 1, 3)
+    assert curve.shape == (10, 1, 8)
     assert curve[0, 0, -1] < curve[0, 0, 0]
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxbq.data.image_folder import read_picture
+from jaxbq.data import ImageSpace
+from jaxbq.data.picture import read_picture, read_row
 from jaxbq.errors import JaxbqError
 
 
@@ -143,3 +144,53 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     (tmp_path / "c.png").mkdir()
     with pytest.raises(JaxbqError, match=r"c.png: is a folder; name an image file"):
         read_picture(tmp_path / "c.png")
+
+
+def row(path, *, shape=(6, 5), ink=None):
+    said = []
+    return read_row(path, ImageSpace(shape, -1.0, 3.0), ink, said.append), said
+
+
+def test_a_row_of_a_picture_goes_over_the_pixel_range(tmp_path, values):
+    path = saved(tmp_path / "a.png", values // 2)
+    wanted = -1 + 4 * (values // 2).reshape(-1) / 255
+    found, said = row(path)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    assert said == []
+    negative, said = row(path, ink="dark")
+    np.testing.assert_allclose(negative, 2 - wanted, rtol=0, atol=1e-12)
+    assert "mostly bright" in said[0]
+    colour, _ = row(path, shape=(6, 5, 3))
+    np.testing.assert_array_equal(colour, found.repeat(3))
+    small, said = row(path, shape=(3, 5))
+    assert small.shape == (15,)
+    assert said == ["resized from 6 × 5 to 3 × 5 pixels"]
+
+
+def test_a_row_of_numbers_is_taken_as_it_is_and_bytes_over_the_range(tmp_path, rng, values):
+    path = tmp_path / "a.npy"
+    numbers = rng.uniform(-1, 3, 30)
+    np.save(path, numbers)
+    np.testing.assert_array_equal(row(path)[0], numbers)
+    np.save(path, values)
+    np.testing.assert_allclose(row(path)[0], -1 + values.reshape(-1) / 255 * 4, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shape", "said"),
+    [
+        (np.zeros(29), (6, 5), "has 29 values of type float64, but the network takes 30"),
+        (np.zeros(30, complex), (6, 5), "of type complex128"),
+        (np.full(30, 3.5), (6, 5), r"beyond the network's range \[-1, 3\]; rescale"),
+        (np.full(30, np.nan), (6, 5), "beyond the network's range"),
+    ],
+)
+def test_a_row_that_the_network_does_not_take_is_refused(tmp_path, numbers, shape, said):
+    np.save(tmp_path / "a.npy", numbers)
+    with pytest.raises(JaxbqError, match=said):
+        row(tmp_path / "a.npy", shape=shape)
+
+
+def test_a_picture_for_a_network_of_plain_numbers_is_refused(tmp_path, values):
+    with pytest.raises(JaxbqError, match="takes no pictures; give the numbers"):
+        row(saved(tmp_path / "a.png", values), shape=(30,))
