@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -166,3 +167,27 @@ def small(tmp_path_factory: pytest.TempPathFactory):
     from test_experiment import small_run
 
     return small_run(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("JAXBQ_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("needs Chromium: set JAXBQ_CHROMIUM to it")
+    with playwright.sync_playwright() as driver:
+        # Where tests run as root in a container, Chromium has no sandbox to use.
+        started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def keras():
+    keras = pytest.importorskip("keras", reason="Keras is not here")
+    keras.utils.set_random_seed(1)
+    # Keras itself adds biases to batches by promotion.
+    with jax.numpy_rank_promotion("allow"):
+        yield keras

@@ -22,9 +22,6 @@ from jaxbq.options import validate
 from scripts.site import pages
 
 ROOT = Path(__file__).parent.parent
-BROWSER = os.environ.get("JAXBQ_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 def test_the_config_reference_has_every_option_with_its_meaning():
@@ -155,24 +152,19 @@ def test_no_link_of_the_site_is_broken_and_nothing_is_loaded_from_another_host(s
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: set JAXBQ_CHROMIUM to it")
-def test_the_search_finds_a_page_in_a_folder_without_a_network(site):
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+def test_the_search_finds_a_page_in_a_folder_without_a_network(site, browser):
     asked, faults = [], []
-    with playwright.sync_playwright() as driver:
-        # Where tests run as root in a container, Chromium has no sandbox to use.
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda fault: faults.append(str(fault)))
-        page.goto((site / "index.html").as_uri())
-        page.get_by_role("button", name="Search").first.click()
-        page.keyboard.type("transpose assumes", delay=30)
-        page.get_by_role("option", name="What the transpose assumes").click()
-        page.wait_for_url("**/maths.html*")
-        assert "What the transpose assumes" in page.content()
-        page.goto((site / "tutorial.html").as_uri())
-        page.wait_for_function("[...document.images].every((i) => i.complete && i.naturalWidth)")
-        browser.close()
+    page = browser.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("button", name="Search").first.click()
+    page.keyboard.type("transpose assumes", delay=30)
+    page.get_by_role("option", name="What the transpose assumes").click()
+    page.wait_for_url("**/maths.html*")
+    assert "What the transpose assumes" in page.content()
+    page.goto((site / "tutorial.html").as_uri())
+    page.wait_for_function("[...document.images].every((i) => i.complete && i.naturalWidth)")
+    page.close()
     assert faults == []
     assert [place for place in asked if not place.startswith("file:")] == []

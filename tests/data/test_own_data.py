@@ -23,57 +23,24 @@ from jaxbq.report import build, plot, trace_figure
 CONFIG = """
 name = "own"
 scores = "quick"
-[data]
-kind = "images"
-path = "{folder}"
-test_share = 0.25
-[network]
-hidden = [6]
-[training]
-epochs = 3
-batch_size = 16
-[[methods]]
-kind = "transpose"
-[[methods]]
-kind = "pseudo_inverse"
-pixel_policy = "clip"
-hidden_policy = "clip"
-[[methods]]
-kind = "preimage"
-start = "images"
-max_iterations = 20
-[[methods]]
-kind = "ascent"
-steps = 6
-restarts = 2
-path = [0, 6]
-transforms = ["jitter", "blur"]
-regularisers = [{{ kind = "total_variation", weight = 0.1 }}]
-[[methods]]
-preset = "whitened"
-steps = 5
-[[methods]]
-kind = "ascent"
-label = "frequencies"
-parameterisation = "fourier"
-steps = 3
-[[methods]]
-kind = "exemplars"
-k = 2
-[[methods]]
-kind = "exemplar_mean"
-k = 3
-[[methods]]
-kind = "class_mean"
-[[methods]]
-kind = "grey"
-[[methods]]
-kind = "noise"
-[[methods]]
-kind = "decoder"
-hidden = [8]
-epochs = 2
-batch_size = 16
+data = {{ kind = "images", path = "{folder}", test_share = 0.25 }}
+network = {{ hidden = [6] }}
+training = {{ epochs = 3, batch_size = 16 }}
+methods = [
+  {{ kind = "transpose" }},
+  {{ kind = "pseudo_inverse", pixel_policy = "clip", hidden_policy = "clip" }},
+  {{ kind = "preimage", start = "images", max_iterations = 20 }},
+  {{ preset = "whitened", steps = 5 }},
+  {{ kind = "ascent", label = "frequencies", parameterisation = "fourier", steps = 3 }},
+  {{ kind = "exemplars", k = 2 }},
+  {{ kind = "exemplar_mean", k = 3 }},
+  {{ kind = "class_mean" }},
+  {{ kind = "grey" }},
+  {{ kind = "noise" }},
+  {{ kind = "decoder", hidden = [8], epochs = 2, batch_size = 16 }},
+  {{ kind = "ascent", steps = 6, restarts = 2, path = [0, 6], transforms = ["jitter", "blur"], \
+     regularisers = [{{ kind = "total_variation", weight = 0.1 }}] }},
+]
 """
 
 

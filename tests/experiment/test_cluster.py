@@ -33,16 +33,10 @@ CONFIG = """
 name = "shared"
 scores = "quick"
 controls = ["random_weights"]
-[data]
-kind = "idx"
-path = "data"
-[network]
-hidden = [8]
-[networks]
-seeds = 3
-[training]
-epochs = 3
-batch_size = 16
+data = { kind = "idx", path = "data" }
+network = { hidden = [8] }
+networks = { seeds = 3 }
+training = { epochs = 3, batch_size = 16 }
 [[methods]]
 kind = "transpose"
 [[methods]]

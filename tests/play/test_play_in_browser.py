@@ -1,9 +1,7 @@
 """The page to play with in a real browser: its numbers against JAX's, and what one does there."""
 
 import dataclasses
-import os
 import re
-import shutil
 from pathlib import Path
 
 import jax
@@ -20,14 +18,7 @@ from jaxbq.network.mlp import MLP, Layer
 from jaxbq.play import make_page, page
 from jaxbq.training import Training, train
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-BROWSER = os.environ.get("JAXBQ_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="needs Chromium: set JAXBQ_CHROMIUM to it"),
-    pytest.mark.slow,
-]
+pytestmark = pytest.mark.slow
 STEPS = 20
 
 
@@ -79,15 +70,6 @@ def networks(standard, mnist_10k):
         ),
         "digits": (NetworkFile(small, learnt, digits.space, digits.class_names), digits),
     }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        # Where tests run as root in a container, Chromium has no sandbox to use.
-        started = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The page in a real browser: what is clicked, sorted, typed and printed."""
 
-import os
 import re
-import shutil
 
 import pytest
 from test_page import HOSTILE, make_run, score_table
@@ -11,13 +9,7 @@ from jaxbq.experiment.finished import Run
 from jaxbq.report.page import write_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-BROWSER = os.environ.get("JAXBQ_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="needs Chromium: set JAXBQ_CHROMIUM to it"),
-    pytest.mark.slow,
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +17,6 @@ def folder(tmp_path_factory):
     made = make_run(tmp_path_factory.mktemp("page") / "run")
     write_page(Run(made.path))
     return made
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        # Where tests run as root in a container, Chromium has no sandbox to use.
-        started = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -164,15 +164,6 @@ def test_nothing_is_ever_unpickled(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-@pytest.fixture(scope="module")
-def keras():
-    keras = pytest.importorskip("keras", reason="Keras is not here")
-    keras.utils.set_random_seed(1)
-    # Keras itself adds biases to batches by promotion.
-    with jax.numpy_rank_promotion("allow"):
-        yield keras
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras with JAX
 def test_keras_sequential(tmp_path, images, keras):
     dense = [keras.layers.Dense(n, "tanh") for n in SIZES[1:-1]]

@@ -5,7 +5,6 @@ import json
 import os
 import zipfile
 
-import jax
 import numpy as np
 import pytest
 import random_networks
@@ -18,15 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of Keras with JAX
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5:UserWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def keras():
-    keras = pytest.importorskip("keras", reason="Keras is not here")
-    keras.utils.set_random_seed(1)
-    # Keras itself adds biases to batches by promotion.
-    with jax.numpy_rank_promotion("allow"):
-        yield keras
 
 
 def activations(layers):
