@@ -153,7 +153,7 @@ def row(path, *, shape=(6, 5), ink=None):
 
 def test_a_row_of_a_picture_goes_over_the_pixel_range(tmp_path, values):
     path = saved(tmp_path / "a.png", values // 2)
-    wanted = -1 + 4 * (values // 2).reshape(-1) / 255
+    wanted = -1 + (values // 2).reshape(-1) / 255 * 4
     found, said = row(path)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
     assert said == []

@@ -350,12 +350,20 @@ def _order(
                 f"{where}: weights {_say_shapes(weights, names)} fit in several orders; give them "
                 "numbers in their names, like W0, W1"
             )
+    order = told or names
+    ways = [] if inputs is None else _ways(weights, biases, order, orientation, None)
+    if ways:
+        taken = " or ".join(str(weights[order[0]].shape[way == "out_in"]) for way in ways)
+        raise JaxbqError(
+            f"{where}: takes {taken} inputs, but an image has {inputs} pixels; resize the images "
+            "(a folder of them in a config: size = [height, width]), or name other data"
+        )
     known = "" if inputs is None else f" from {inputs} inputs"
     known += "" if orientation is None else f", oriented {orientation}"
     with_biases = f" and biases {_say_shapes(biases, biases)}" if biases else ""
     raise JaxbqError(
-        f"{where}: weights {_say_shapes(weights, told or names)}{with_biases} do not form a chain "
-        f"of layers{known}"
+        f"{where}: weights {_say_shapes(weights, order)}{with_biases} do not form a chain of "
+        f"layers{known}"
     )
 
 

@@ -185,7 +185,7 @@ def test_an_asked_orientation_that_does_not_fit(rng):
     arrays = {"wih": rng.normal(size=(7, 12)), "who": rng.normal(size=(3, 7))}
     with pytest.raises(JaxbqError, match="do not form a chain of layers, oriented in_out"):
         arrange(arrays, "it", orientation="in_out")
-    with pytest.raises(JaxbqError, match="do not form a chain of layers from 13 inputs"):
+    with pytest.raises(JaxbqError, match="takes 12 inputs, but an image has 13 pixels"):
         arrange(arrays, "it", inputs=13)
 
 

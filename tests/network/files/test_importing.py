@@ -425,7 +425,7 @@ def test_a_network_of_its_own_says_everything_itself(tmp_path, rng):
     [
         ({"hidden": "gelus"}, "no activation 'gelus'; known: sigmoid"),
         ({"hidden": "softmax"}, "softmax is for outputs"),
-        ({"image_shape": (28, 27)}, "not form a chain of layers from 756 inputs"),
+        ({"image_shape": (28, 27)}, "takes 784 inputs, but an image has 756 pixels"),
         ({"image_shape": (-28, -28)}, "but images of shape"),
         ({"pixel_range": (1, 0)}, "must rise"),
         ({"pixel_range": (0, np.inf)}, "must rise"),
