@@ -6,10 +6,10 @@ the quadratic one. Times are CPU seconds, those of compiling not counted.
 
     python scripts/compare_bounds.py digits.safetensors
 
-needs auto_LiRPA 0.7 and PyTorch: `pip install` it from github.com/Verified-Intelligence/auto_LiRPA.
+needs PyTorch and auto_LiRPA 0.7 or newer (`pip install auto_LiRPA`).
 """
 
-import sys
+import argparse
 import time
 import warnings
 
@@ -74,7 +74,9 @@ def ours(weights: Weights, target: int) -> list[tuple[float, float]]:
 def main() -> None:
     """Print a table."""
     warnings.filterwarnings("ignore")
-    network = load_network(sys.argv[1], "float64")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network", help="file that jaxbq saved, of one hidden layer of sigmoids")
+    network = load_network(parser.parse_args().network, "float64")
     weights = read_weights(network.model, network.params)
     claim = Claim("logit", 0, -1, 0.0, 1.0, "", 0.0, np.zeros(0))
     intervals = root_intervals(weights, Region.of(claim, len(weights.inner)))

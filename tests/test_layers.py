@@ -26,6 +26,7 @@ LAYERS = [
     "report",
     "play",
     "cli",
+    "__main__",
 ]
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..data.moments import Moments
 from ..errors import JaxbqError
 from ..network.activations import activation
 from ..network.mlp import MLP, Params
@@ -18,7 +19,6 @@ from ..network.targets import Codes, check_targets
 from ..runtime.archives import read_npz
 from ..runtime.devices import computing
 from ..runtime.files import write_npz
-from .ellipsoid import ellipsoid
 from .maxima import shape_of
 from .verifier import Claim, Hidden, Tree, Weights, contains, proven, reached
 
@@ -44,6 +44,7 @@ _ARRAYS = {
     "spread": (np.float64, 2),
     "point": (np.float64, 2),
 }
+_SHRINKAGE = 1e-3  # of the covariance, as of the whitened prior
 _SHOWN = {"linf": "L∞", "l2": "L2"}
 
 
@@ -288,3 +289,19 @@ def fits(claim: Claim, weights: Weights) -> bool:
     square = pixels if claim.norm == "mahalanobis" else 0
     fit &= claim.vector.shape == (vector,) and claim.factor.shape == (square, square)
     return fit and claim.centre.shape == (pixels * bool(claim.norm),)
+
+
+def ellipsoid(
+    images: Float[np.ndarray, "n pixels"] | None, pixels: int
+) -> tuple[Float[np.ndarray, " pixels"], Float[np.ndarray, "pixels pixels"]]:
+    """Return the mean m of images, and A with AAᵀ their shrunk covariance.
+
+    Raises:
+        JaxbqError: there are none, or none with a covariance.
+    """
+    if images is None:
+        raise JaxbqError("a Mahalanobis ball is of training images: give images, or --data")
+    if images.ndim != 2 or images.shape[1] != pixels:
+        raise JaxbqError(f"the images are of shape {images.shape}, the network takes {pixels}")
+    moments = Moments(np.asarray(images))
+    return moments.mean, moments.power(_SHRINKAGE, 0.5)

@@ -16,12 +16,12 @@ from .certificate import (
     OBJECTIVES,
     WITH_CLASS,
     Certificate,
+    ellipsoid,
     fits,
     read_weights,
     wanted_logits,
 )
 from .deep import DeepSearch
-from .ellipsoid import ellipsoid
 from .envelope import has_envelope
 from .verifier import Claim, Weights, asked, contains, proven, reached
 

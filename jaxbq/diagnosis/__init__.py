@@ -1,6 +1,5 @@
 """Why a method's image is what it is: linear algebra, traces, alignments, verdicts."""
 
-from .class_images import transposed_by_class as transposed_by_class
 from .explain import Answer as Answer
 from .explain import answers as answers
 from .explain import explain as explain
@@ -16,6 +15,7 @@ from .matching import open_for as open_for
 from .matching import open_mended as open_mended
 from .measurements import Measurements as Measurements
 from .measurements import Way as Way
+from .measurements import transposed_by_class as transposed_by_class
 from .plausibility import Plausibility as Plausibility
 from .plausibility import Reading as Reading
 from .plausibility import at_chance as at_chance

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from ..data import Dataset, ImageSpace
 from ..methods import Ascent, Decoder, Exemplars, Method, PseudoInverse, preset
 from ..network.mlp import MLP, Params
-from .class_images import ClassImage, transposed_by_class
 from .layers import alignment
 from .measurements import (
     BOX,
@@ -19,10 +18,12 @@ from .measurements import (
     LEFT,
     PREIMAGE,
     TRANSPOSE,
+    ClassImage,
     Measurements,
     most_exact,
     reached,
     stays_inside,
+    transposed_by_class,
 )
 
 HIDDEN_CLIPPED = PseudoInverse(hidden_policy="clip")

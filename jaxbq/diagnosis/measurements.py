@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from ..evaluation import Scores, score
 from ..methods import Method, Preimage, PseudoInverse, Reason, Result, Transpose, invert
 from ..network.mlp import MLP, Params
 from ..network.targets import check_targets
-from .layers import LayerFacts, layer_facts
+from .layers import LayerFacts, alignment, layer_facts
 from .plausibility import at_chance, most_frequent
 
 EXACT = 0.02  # largest output error of an answer that counts as given
@@ -21,6 +22,7 @@ EXACT = 0.02  # largest output error of an answer that counts as given
 TRANSPOSE, BOX, PREIMAGE = Transpose(), PseudoInverse(), Preimage()
 LEFT = PseudoInverse(pixel_policy="none")
 CLIPPED = PseudoInverse(pixel_policy="clip")
+_QUIET = 0.05  # of the pixel range: what a pixel's deviation stays below that hardly ever varies
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,3 +188,38 @@ def most_exact(measured: Measurements, ways: dict[str, Way]) -> tuple[str, bool]
 def stays_inside(inverse: Way) -> bool:
     """Tell whether a pseudo-inverse left no domain and answers what was asked."""
     return not inverse.result.diagnostics["outside_share"].any() and inverse.error <= EXACT
+
+
+class ClassImage(NamedTuple):
+    """The transpose image of one target beside its class.
+
+    Args:
+        intended: the class.
+        read: class that the network reads in it.
+        mean: its correlation with the class's mean image.
+        difference: with that less the mean of all images: how the class differs from the rest.
+        quiet: share of its variance in pixels that hardly vary in the training images: whose
+            standard deviation is below a twentieth of the pixel range.
+    """
+
+    intended: int
+    read: int
+    mean: float
+    difference: float
+    quiet: float
+
+
+def transposed_by_class(measured: Measurements) -> list[ClassImage]:
+    """Compare the transpose image of every target with its class; empty where it has none."""
+    way, data = measured.way(TRANSPOSE), measured.data
+    if way is None or data is None:
+        return []
+    images = way.result.images[:, 0].astype(np.float64)
+    aligned = alignment(way.result, measured.model, measured.params, data)
+    still = data.train_images.std(axis=0) < _QUIET * (data.space.high - data.space.low)
+    power = np.square(images - images.mean(axis=1, keepdims=True))
+    quiet = power[:, still].sum(axis=1) / np.maximum(power.sum(axis=1), np.finfo(float).tiny)
+    intended = way.result.targets.argmax(axis=1)
+    read, mean, difference = way.scores.predicted[:, 0], "class mean", "class difference"
+    columns = intended, read, aligned[mean], aligned[difference], quiet
+    return [ClassImage(*row) for row in zip(*columns, strict=True)]

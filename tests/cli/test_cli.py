@@ -497,7 +497,7 @@ MISTAKES = [
     ),
     (
         ["run", "small.toml", "--set", "network=file:square.npz"],
-        "fit both ways|do not form a chain",
+        "square.npz: takes 4 inputs, but an image has 30 pixels",
     ),
     (["train", "small.toml", "--save", "x", "--set", "network=file:book.npz"], "trained already"),
     (
@@ -511,12 +511,12 @@ MISTAKES = [
     (["import", "nan.npz"], "not finite"),
     (["import", "objects.npz"], "never loaded"),
     (["import", "book.npz", "--hidden", "gelus"], "no activation 'gelus'"),
-    (["import", "book.npz", "--shape", "4", "4"], "do not form a chain of layers from 16 inputs"),
+    (["import", "book.npz", "--shape", "4", "4"], "takes 30 inputs, but an image has 16 pixels"),
     (["import", "book.npz", "--pixel-range", "1", "0"], "must rise"),
     (["import", "book.npz", "--orientation", "in_out"], "do not form a chain"),
     (
         ["import", "book.npz", "--data", "mnist-10k"],
-        "do not form a chain of layers from 784 inputs",
+        "takes 30 inputs, but an image has 784 pixels",
     ),
     (["import", "book.npz", "--save", "none/x"], "the folder none does not exist"),
     (["import", "net.safetensors", "--hidden", "tanh"], "says hidden itself"),

@@ -366,7 +366,7 @@ class Machines:
 
     def lead(self, *flags, out="cut", **options):
         flags = flags or ("--scheduler", "scheduler.json")
-        command = ["jaxbq.cli", "run", "c.toml", "--out", out, *flags]
+        command = ["jaxbq", "run", "c.toml", "--out", out, *flags]
         return self.start("leader", *command, **options)
 
     def log(self, name="leader"):

@@ -18,7 +18,7 @@ from ...data.grids import Grid, grid_of
 from ...errors import JaxbqError
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from ...training import Autoencoder
-from .parts import Part
+from .state import Part
 
 
 class Parameterisation(Part):

@@ -17,8 +17,8 @@ from ...data import Reference
 from ...data.grids import grid_of
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from .constraints import Range, outside
-from .parts import Part
 from .starts import start_image
+from .state import Part
 
 Weight = Annotated[float, Ge(0)]
 

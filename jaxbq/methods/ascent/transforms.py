@@ -18,7 +18,7 @@ from ...data import Reference
 from ...options import BY_KIND, KIND_SHORTHAND, options
 from ...runtime.compiled import normal
 from .constraints import Range
-from .parts import Part
+from .state import Part
 
 _Image = Float[Array, "height width channels"]
 

@@ -353,7 +353,8 @@ def _order(
     order = told or names
     ways = [] if inputs is None else _ways(weights, biases, order, orientation, None)
     if ways:
-        taken = " or ".join(str(weights[order[0]].shape[way == "out_in"]) for way in ways)
+        numbers = dict.fromkeys(str(weights[order[0]].shape[way == "out_in"]) for way in ways)
+        taken = " or ".join(numbers)
         raise JaxbqError(
             f"{where}: takes {taken} inputs, but an image has {inputs} pixels; resize the images "
             "(a folder of them in a config: size = [height, width]), or name other data"
