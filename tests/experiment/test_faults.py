@@ -485,3 +485,12 @@ def test_really_killed_at_random_moments(tmp_path):
         assert process.returncode == 0, errors
     one, two = (contents(next((tmp_path / name).iterdir())) for name in ("whole", "cut"))
     assert one == two
+
+
+def test_without_locks_a_run_goes_on_and_holds_none(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with locked(tmp_path) as held:
+        assert not held

@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 CORE = [
     "solvers/*.py",
+    "certification/*.py",
     "network/*.py",
     "training/losses.py",
     "training/loop.py",
