@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import functools
+import gc
 import hashlib
 import os
 import shutil
@@ -48,6 +49,9 @@ from jaxbq.network.files import load_network  # noqa: E402
 from jaxbq.network.mlp import MLP, Params  # noqa: E402
 from jaxbq.network.targets import Codes  # noqa: E402
 from jaxbq.runtime.cache import cache_folder  # noqa: E402
+
+# Tracing makes many objects and hardly any circle: to look for them less often saves a twentieth.
+gc.set_threshold(50_000)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
