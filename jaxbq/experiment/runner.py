@@ -94,7 +94,8 @@ def run(
             _begin(job, command, refused)
             known = is_scored(folder)
             needed = [] if known else list(_needed(experiment, data))
-            choose_forms()
+            with phase("products"):
+                choose_forms()
             # Workers of a cluster make their own.
             with made_ahead(needed if executor is None else ()):
                 _fill(job, networks, len(targets), executor or InProcess(), needed)
@@ -109,15 +110,17 @@ def _finish(
     finish: Callable[[RunFolder, Callable[[], None]], None] | None,
 ) -> None:
     """Keep the time that was taken; a command that only draws a report keeps what is known."""
-    written = not known or folder.read_json(TIMING) is None
 
     def keep_time() -> None:
-        if written:
+        if not known:
             folder.write_json(TIMING, timing.so_far())
 
+    if known and not (folder.path / TIMING).exists():
+        folder.write_json(TIMING, {})  # nobody knows
+    keep_time()
     if finish:
         finish(folder, keep_time)
-    keep_time()
+        keep_time()
 
 
 def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], object]]:
