@@ -93,7 +93,7 @@ def run(
             job = Job(folder, experiment, data, listener)
             _begin(job, command, refused)
             known = is_scored(folder)
-            needed = [] if known else list(_needed(experiment, data))
+            needed = [] if known else _needed(experiment, data)
             with phase("products"):
                 choose_forms()
             # Workers of a cluster make their own.
@@ -123,7 +123,7 @@ def _finish(
         keep_time()
 
 
-def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], object]]:
+def _needed(experiment: Experiment, data: Dataset) -> list[Callable[[], object]]:
     """List what inversions and scores need of the data alone, in the order in which they do."""
     scores = experiment.scores
     found = [found for method in experiment.methods for found in _used(method)]
@@ -131,13 +131,12 @@ def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], obje
         partial(a.trained, data.reference, experiment.dtype) for a in dict.fromkeys(found)
     ]
     makers += [partial(make, data) for make in (scores.scale, scores.judges_of, scores.panel)]
-    for make in makers:
 
-        def within(make: Callable[[], object] = make) -> None:
-            with computing(experiment.precision):
-                make()
+    def within(make: Callable[[], object]) -> None:
+        with computing(experiment.precision):
+            make()
 
-        yield within
+    return [partial(within, make) for make in makers]
 
 
 def _applicable(
