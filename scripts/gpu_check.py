@@ -237,9 +237,12 @@ def _done(command: list[str], limit: float) -> tuple[str, list[str]]:
     try:
         said, _ = process.communicate(timeout=max(limit, 0.1))
         fault = f"exit code {process.returncode}" if process.returncode else ""
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as reason:
+        # Ctrl-C does not reach a session of its own.
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
+        if isinstance(reason, KeyboardInterrupt):
+            raise
         fault = f"stopped after {limit:.0f} s"
     return fault, said.strip().splitlines()
 

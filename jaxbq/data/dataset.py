@@ -76,19 +76,14 @@ class Reference:
         A thread that asks for what another is making waits for it.
         """
         with _ASKING:
-            making = self._locks.setdefault(key, threading.RLock())
+            making, made = self._made.setdefault(key, (threading.RLock(), []))
         with making:
-            if key not in self._made:
-                self._made[key] = make()
-        made: T = self._made[key]
-        return made
+            if not made:
+                made.append(make())
+            return made[0]
 
     @cached_property
-    def _made(self) -> dict[Hashable, Any]:
-        return {}
-
-    @cached_property
-    def _locks(self) -> dict[Hashable, Any]:
+    def _made(self) -> dict[Hashable, tuple[Any, list[Any]]]:
         return {}
 
 

@@ -93,8 +93,9 @@ def run(
             job = Job(folder, experiment, data, listener)
             _begin(job, command, refused)
             known = is_scored(folder)
-            needed = [] if known else list(_needed(experiment, data))
-            choose_forms()
+            needed = [] if known else _needed(experiment, data)
+            with phase("products"):
+                choose_forms()
             # Workers of a cluster make their own.
             with made_ahead(needed if executor is None else ()):
                 _fill(job, networks, len(targets), executor or InProcess(), needed)
@@ -109,18 +110,20 @@ def _finish(
     finish: Callable[[RunFolder, Callable[[], None]], None] | None,
 ) -> None:
     """Keep the time that was taken; a command that only draws a report keeps what is known."""
-    written = not known or folder.read_json(TIMING) is None
 
     def keep_time() -> None:
-        if written:
+        if not known:
             folder.write_json(TIMING, timing.so_far())
 
+    if known and not (folder.path / TIMING).exists():
+        folder.write_json(TIMING, {})  # nobody knows
+    keep_time()
     if finish:
         finish(folder, keep_time)
-    keep_time()
+        keep_time()
 
 
-def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], object]]:
+def _needed(experiment: Experiment, data: Dataset) -> list[Callable[[], object]]:
     """List what inversions and scores need of the data alone, in the order in which they do."""
     scores = experiment.scores
     found = [found for method in experiment.methods for found in _used(method)]
@@ -128,13 +131,12 @@ def _needed(experiment: Experiment, data: Dataset) -> Iterator[Callable[[], obje
         partial(a.trained, data.reference, experiment.dtype) for a in dict.fromkeys(found)
     ]
     makers += [partial(make, data) for make in (scores.scale, scores.judges_of, scores.panel)]
-    for make in makers:
 
-        def within(make: Callable[[], object] = make) -> None:
-            with computing(experiment.precision):
-                make()
+    def within(make: Callable[[], object]) -> None:
+        with computing(experiment.precision):
+            make()
 
-        yield within
+    return [partial(within, make) for make in makers]
 
 
 def _applicable(

@@ -120,11 +120,11 @@ class Decoder(Fitted, Method):
         check_asked(model, targets, closed=closed)
 
     def prepare(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:
-        """Train the decoder; that of codes once for all networks, which have no part in it."""
+        """Train the decoder; that of codes once for a key and all networks of one make."""
         if self.source != "codes":
             return self._trained(model, params, reference, key)
         own = tuple(np.asarray(jax.random.key_data(key)).tolist())
-        about = (self, own, model.output, float_type(params).name)
+        about = (self, own, model, float_type(params).name)
         return reference.once(about, lambda: self._trained(model, params, reference, key))
 
     def _trained(self, model: Network, params: Any, reference: Reference, key: Array) -> Any:

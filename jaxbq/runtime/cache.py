@@ -20,7 +20,7 @@ FOLDER_VARIABLE = "JAXBQ_CACHE"
 # Beside the code, rounding decides which network comes out of a training.
 _PACKAGES = ("jaxbq", "jax", "jaxlib", "numpy", "optax")
 _KEY = "key"
-_MOST = 2**30
+_MOST = 2**30  # bytes of one file, and of all of a kind
 
 
 def cache_folder() -> Path:
@@ -55,10 +55,33 @@ def kept(kind: str, identity: Any, make: Callable[[], Mapping[str, Any]]) -> dic
     found = _read(path, key)
     if found is None:
         found = {name: _plain(name, values) for name, values in make().items()}
-        with contextlib.suppress(JaxbqError):
+        with contextlib.suppress(JaxbqError, OSError):
             make_folder(path.parent)
             write_npz(path, {**found, _KEY: np.array(key)})
+            trim(path.parent, _MOST)
     return found
+
+
+def trim(root: Path, most: int) -> None:
+    """Remove the files that were not used for longest, if all take more than ``most`` bytes."""
+    found = []
+    for path in root.rglob("*"):
+        # Another process may do the same.
+        with contextlib.suppress(OSError):
+            about = path.lstat()
+            # Where the system notes no reading, by age.
+            found.append((max(about.st_atime, about.st_mtime), about.st_size, path))
+    total = sum(size for _, size, _ in found)
+    if total <= most:
+        return
+    for _, size, path in sorted(found):
+        if total <= 3 * most // 4:
+            break
+        # Small ones hold what was measured here; anew it could be found otherwise.
+        if path.suffix != ".json" and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= size
 
 
 def digest(*arrays: np.ndarray) -> str:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..errors import JaxbqError
-from .cache import cache_folder, version_of
+from .cache import cache_folder, trim, version_of
 from .files import make_folder
 
 _PLACE = "jax_compilation_cache_dir"
@@ -136,7 +136,7 @@ def own_folder() -> Path | None:
             if not _is_own(part):
                 return None
         make_folder(folder)
-        _trim(folder.parent)
+        trim(folder.parent, _MOST)
     except (OSError, JaxbqError):
         return None
     return folder
@@ -159,27 +159,6 @@ def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
         facts = []
     text = "\n".join(facts or [platform.processor()])
     return f"{platform.machine()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _trim(root: Path) -> None:
-    """Remove the programs that were not used for longest, if all take too much room."""
-    found = []
-    for path in root.rglob("*"):
-        # Another process may do the same.
-        with contextlib.suppress(OSError):
-            about = path.lstat()
-            # Where the system notes no reading, by age.
-            found.append((max(about.st_atime, about.st_mtime), about.st_size, path))
-    total = sum(size for _, size, _ in found)
-    if total <= _MOST:
-        return
-    for _, size, path in sorted(found):
-        if total <= 3 * _MOST // 4:
-            break
-        if path.is_file():
-            with contextlib.suppress(OSError):
-                path.unlink()
-            total -= size
 
 
 @contextlib.contextmanager

@@ -120,12 +120,15 @@ class Timing:
 @contextlib.contextmanager
 def timed(timing: Timing) -> Iterator[Timing]:
     """Count the phases of this thread in ``timing``, and in no other meanwhile."""
-    others = tuple(watch for watch in _WATCHES.get() if not isinstance(watch, Timing))
+    outer = _timing()
+    others = tuple(watch for watch in _WATCHES.get() if watch is not outer)
     before = _WATCHES.set((*others, timing))
     try:
         yield timing
     finally:
         _WATCHES.reset(before)
+        if outer:
+            outer._since = time.perf_counter()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from ..network.mlp import MLP, Network, Params
 from ..options import defaulting_to, options
 from ..runtime.ahead import check_wanted
 from ..runtime.cache import digest, kept
+from ..runtime.devices import full_precision
 from ..runtime.timing import phase
 from .optimisers import Optimiser
 from .rules import Training, TrainingArrays
@@ -167,7 +168,8 @@ class Autoencoder(Fitted):
     def trained(self, reference: Reference, dtype: Any) -> CodeSpace:
         """Train it on the training images of a reference, or take it from the cache."""
         dtype = jnp.dtype(dtype)
-        with phase("autoencoders"):
+        # In one precision, whether a method asks first or what is made ahead.
+        with phase("autoencoders"), full_precision():
             return reference.once((self, dtype.name), lambda: self._kept(reference, dtype))
 
     def encode(self, space: CodeSpace, images: Float[Array, "n pixels"]) -> Float[Array, "n code"]:

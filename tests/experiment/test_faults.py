@@ -20,7 +20,7 @@ from test_experiment import CONFIG as SMALL
 from test_experiment import Quiet
 
 from jaxbq.errors import JaxbqError
-from jaxbq.experiment import RunFolder, load_config, locked, run, train_network
+from jaxbq.experiment import RunFolder, load_config, locked, run, runner, train_network
 from jaxbq.experiment.finished import Run
 from jaxbq.experiment.folder import read_csv
 from jaxbq.report import build
@@ -356,6 +356,23 @@ def test_the_lock_covers_what_finishes_a_run(config, tmp_path):
     with locked(folder) as held:
         assert held
     assert not (folder / ".lock").exists()
+
+
+def test_the_time_to_draw_is_never_taken_for_that_of_the_run(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "choose_forms", lambda: time.sleep(0.1))
+    experiment = load_config(config(epochs=1))
+
+    def interrupted(folder, keep_time):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(experiment, tmp_path, None, finish=interrupted)
+    folder = go(experiment, tmp_path, None, finish=report)
+    assert Run(folder).timing["training"] > 0
+    assert Run(folder).timing["products"] >= 0.1
+    (folder / "timing.json").unlink()
+    go(experiment, tmp_path, None, finish=report)
+    assert Run(folder).timing == {}
 
 
 def test_a_lock_on_a_removed_file_is_none(tmp_path, monkeypatch):

@@ -76,6 +76,14 @@ def test_a_hidden_layer_is_asked_for_activations_that_give_the_target(rng, tiny)
     np.testing.assert_allclose(asked @ last.weight + last.bias[None], wanted, atol=1e-3)
 
 
+def test_networks_of_other_outputs_have_decoders_of_codes_of_their_own(rng, tiny):
+    method = dataclasses.replace(OF_CODES, epochs=1)
+    for outputs in (3, 4):
+        network = problems.random_network((30, 7, outputs), rng)
+        targets = Codes().matrix(outputs)
+        assert invert(method, *network, targets, reference=tiny).images.shape == (outputs, 1, 30)
+
+
 def test_images_of_another_range_stay_in_it(rng, tiny):
     wide = dataclasses.replace(
         tiny, train_images=3 * tiny.train_images - 1, space=ImageSpace((6, 5), -1.0, 2.0)

@@ -1,3 +1,4 @@
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,23 @@ def test_another_version_makes_anew(monkeypatch):
     monkeypatch.setattr(cache.platform, "machine", lambda: "abacus")
     kept("a", 1, make)
     assert make.calls == 3
+
+
+def test_what_was_not_used_for_longest_goes_where_a_kind_takes_too_much(folder, monkeypatch):
+    arrays = {"x": np.zeros(1000)}
+    for number in range(3):
+        kept("a", number, Maker(arrays))
+        for path in (folder / "a").iterdir():
+            os.utime(path, (path.stat().st_mtime - 1000,) * 2)
+    kept("b", 0, Maker(arrays))
+    monkeypatch.setattr(cache, "_MOST", sum(p.lstat().st_size for p in (folder / "a").iterdir()))
+    kept("a", 3, Maker(arrays))
+    left = [Maker(arrays) for _ in range(4)]
+    for number in (3, 2):
+        kept("a", number, left[number])
+    kept("b", 0, left[1])
+    kept("a", 0, left[0])
+    assert [make.calls for make in left] == [1, 0, 0, 0]
 
 
 class Bomb:

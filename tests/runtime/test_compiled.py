@@ -159,13 +159,18 @@ def test_what_was_not_used_for_longest_goes_first(monkeypatch):
     for age, path in enumerate([folder / "a", folder / "b", folder.parent / "old" / "c"]):
         path.write_bytes(bytes(10_000))
         os.utime(path, (1e9 - age, 1e9 - age))
+    # Decides about the bits of all runs, and is older than all programs.
+    choices = folder / "products.json"
+    choices.write_text("{}")
+    os.utime(choices, (1e8, 1e8))
     taken = sum(path.lstat().st_size for path in folder.parent.rglob("*"))
     monkeypatch.setattr(compiled, "_MOST", taken)
-    compiled._trim(folder.parent)
+    compiled.own_folder()
     assert len(list(folder.parent.rglob("?"))) == 3
     monkeypatch.setattr(compiled, "_MOST", taken - 1)
-    compiled._trim(folder.parent)
+    compiled.own_folder()
     assert [path.name for path in sorted(folder.parent.rglob("?"))] == ["a", "b"]
+    assert choices.exists()
 
 
 def test_the_command_line_keeps_programs():

@@ -8,7 +8,9 @@ import pytest
 from jaxbq.data import ImageSpace, Reference
 from jaxbq.errors import JaxbqError
 from jaxbq.methods import preset
-from jaxbq.training import Autoencoder, reconstruction
+from jaxbq.runtime import compiled
+from jaxbq.runtime.ahead import Stopped
+from jaxbq.training import Autoencoder, autoencoder, reconstruction
 from jaxbq.training.optimisers import Optimiser
 
 SMALL = Autoencoder(
@@ -40,6 +42,22 @@ def test_it_is_trained_once_and_to_the_same_bits(tiny):
     jax.tree.map(np.testing.assert_array_equal, one, two)
     other = dataclasses.replace(SMALL, seed=1).trained(fresh, "float32")
     assert np.abs(np.asarray(one.mean - other.mean)).max() > 1e-3
+
+
+def test_it_is_trained_in_one_precision_whoever_asks_first(tiny, monkeypatch):
+    """An accelerator rounds products by default, and not where a method is prepared."""
+    compiled._quick_options()  # kept as they are on this machine
+    seen = []
+
+    def fit(*given):
+        seen.append(jax.config.jax_default_matmul_precision)
+        raise Stopped
+
+    monkeypatch.setattr(autoencoder, "fit", fit)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(Stopped):
+        dataclasses.replace(SMALL, seed=5).trained(dataclasses.replace(tiny).reference, "float32")
+    assert seen == ["highest"]
 
 
 def test_pca_beside_it_is_that_of_a_singular_value_decomposition(tiny):

@@ -224,6 +224,7 @@ def _word(value: Any) -> str:
 _PHASES = {
     "import": "importing Python packages",
     "data": "reading the data",
+    "products": "measuring which matrix products are fastest",
     "training": "training the networks",
     "compile": "compiling programs",
     "autoencoders": "training autoencoders, or reading them",
