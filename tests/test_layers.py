@@ -26,12 +26,12 @@ LAYERS = [
     "report",
     "play",
     "cli",
-    "__main__",
 ]
 
 
 def room(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return "cli" if name == "__main__" else name
 
 
 def file_of(module: Path) -> Path | None:
