@@ -43,6 +43,7 @@ _EDGE = 0.05  # of an interval: a split leaves at least so much on both sides
 _WEIGHINGS = 16  # of a margin's rivals at the root
 _PASS_SHARE = 0.4  # of the time for tightening, at most
 _FLIPS = 300
+_NOTHING = 1e-30  # what differs by less is 0, but for what sums are rounded outward
 _CHOOSE = 8  # batches of boxes, of which one is solved with and without the quadratic
 _GRAIN = 3e-3  # of the gap: what a step must improve a quadratic bound by
 
@@ -294,7 +295,7 @@ class Search:
 
     def _is_done(self, bound: float) -> bool:
         late = time.monotonic() + self._latest > self._deadline
-        closed = bound - self.found <= self._gap * abs(bound)
+        closed = bound - self.found <= max(self._gap * abs(bound), _NOTHING)
         return bool(closed or late or self._solved >= self._nodes)
 
     def _split(self, parent: int, unit: int, at: float, first: _Node, second: _Node) -> list[int]:

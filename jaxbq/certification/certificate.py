@@ -25,6 +25,7 @@ from .verifier import Claim, Hidden, Tree, Weights, contains, proven, reached
 OBJECTIVES = ("logit", "margin", "difference", "unit", "direction", "error")
 WITH_CLASS = OBJECTIVES[:3]
 NORMS = ("linf", "l2", "mahalanobis")
+LEAST_RADIUS = 1e-100  # the square of a smaller one may be 0
 _MOST_BYTES = 2**31
 _FORMAT = 2
 _OF_CLAIM = ("centre", "vector", "factor")
@@ -82,6 +83,8 @@ class Certificate:
     def sentence(self) -> str:
         """What is found and proven, in plain words; numbers are rounded to the safe side."""
         claim, between = self.claim, self.proven - self.found
+        if claim.objective == "error" and self.proven < 0:
+            between = min(between, -self.proven)
         digits = 2 if between <= 0 else min(max(2, 1 - math.floor(math.log10(between))), 9)
         unit = 10**digits
         where = "in the pixel range"
@@ -273,7 +276,9 @@ def _is_claim(claim: Claim) -> bool:
         fit &= claim.other >= 0 and claim.other != claim.target
     if claim.norm:
         centre = claim.centre
-        fit &= claim.radius > 0 and bool(((centre >= claim.low) & (centre <= claim.high)).all())
+        fit &= claim.radius >= LEAST_RADIUS and bool(
+            ((centre >= claim.low) & (centre <= claim.high)).all()
+        )
     return fit and all(np.abs(array).max(initial=0) < 1e100 for array in claim[-2:])
 
 

@@ -1,5 +1,6 @@
 """Find the best picture and prove how far from the best possible it is."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..network.targets import Codes
 from ..runtime.devices import computing
 from .branching import Search
 from .certificate import (
+    LEAST_RADIUS,
     NORMS,
     OBJECTIVES,
     WITH_CLASS,
@@ -90,14 +92,20 @@ def certify(
         vector=_vector(model, objective, target, vector),
         **_region(space or ImageSpace(()), around, radius, norm, images, len(weights.inner)),
     )
-    _check(claim, weights, radius, unit)
+    _check(claim, weights, radius, (layer, unit))
     with computing("float64"):
         search = _search_for(asked(weights, claim), seconds, gap, nodes, seed)
         tree = search.run()
-    assert contains(claim, search.image)
-    found = reached(weights, claim, search.image)
-    bound = proven(weights, claim, tree)
-    return Certificate(claim, weights.digest, tree, search.image, found, bound)
+    image = _within(claim, search.image)
+    found, bound = reached(weights, claim, image), proven(weights, claim, tree)
+    return Certificate(claim, weights.digest, tree, image, found, bound)
+
+
+def _within(claim: Claim, image: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, " pixels"]:
+    """Move an image that roundings carried out of a small ball a little towards its centre."""
+    shares = (1 - 1e-6, 0.99, 0.0)
+    nearer = (claim.centre + share * (image - claim.centre) for share in shares)
+    return next(x for x in itertools.chain([image], nearer) if contains(claim, x))
 
 
 def _search_for(
@@ -153,18 +161,24 @@ def _vector(
         if objective == "direction" or target is None or not 0 <= target < outputs:
             raise JaxbqError(f"{objective}: give a vector with one number for each output")
         return wanted_logits(model, Codes().matrix(outputs, model.output)[target])
-    vector = np.asarray(given, np.float64).reshape(-1)
-    if len(vector) != outputs or not (np.abs(vector) < 1e30).all():
-        raise JaxbqError(f"the vector has {len(vector)} numbers; give {outputs} finite ones")
+    if target is not None:
+        raise JaxbqError("a vector says what is asked for: leave the target out")
+    vector = np.asarray(given).reshape(-1)
+    real = vector.dtype.kind in "fiu"
+    if not real or len(vector) != outputs or not (np.abs(vector) < 1e30).all():
+        raise JaxbqError(f"the vector must be {outputs} finite numbers, one for each output")
+    vector = vector.astype(np.float64)
     return vector if objective == "direction" else wanted_logits(model, vector)
 
 
-def _check(claim: Claim, weights: Weights, radius: float | None, unit: int | None) -> None:
+def _check(
+    claim: Claim, weights: Weights, radius: float | None, place: tuple[int | None, int | None]
+) -> None:
     """Refuse what makes no sense, in one line."""
     outputs, pixels = len(weights.constants), len(weights.inner)
     if claim.objective not in OBJECTIVES:
         raise JaxbqError(f"objective {claim.objective!r}: use {', '.join(OBJECTIVES)}")
-    if (claim.objective == "unit") != (unit is not None or claim.layer != 0):
+    if any((part is not None) != (claim.objective == "unit") for part in place):
         raise JaxbqError("a unit, and nothing else, needs a layer and a unit: say which")
     if claim.objective == "unit":
         sizes = [len(layer.bias) for layer in weights.hidden]
@@ -198,8 +212,8 @@ def _check_set(claim: Claim, pixels: int, radius: float | None) -> None:
         return
     if claim.norm not in NORMS:
         raise JaxbqError(f"norm {claim.norm!r}: use {', '.join(NORMS)}")
-    if not 0 < claim.radius < 1e9:
-        raise JaxbqError("a ball around an image needs a radius above 0")
+    if not LEAST_RADIUS <= claim.radius < 1e9:
+        raise JaxbqError("a ball around an image needs a radius above 0 (1e-100 to 1e9)")
     if claim.centre.shape != (pixels,):
         raise JaxbqError(f"the image has {claim.centre.size} pixels, the network takes {pixels}")
     if not ((claim.centre >= claim.low) & (claim.centre <= claim.high)).all():

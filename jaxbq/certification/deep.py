@@ -151,7 +151,7 @@ _MULTIPLIERS = Compiled(_multipliers)
 
 def _grid(layer: Hidden, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lay points over intervals: evenly, and closer around 0; the kinks and ends alone suffice."""
-    high = np.maximum(high, low + 1e-9)
+    high = np.maximum(high, low + 1e-9 * (1 + np.abs(low)))
     if bends_only_at_zero(layer.activation) or layer.activation == "identity":
         z = np.stack([low, np.clip(0.0, low, high), high])
     else:
@@ -340,7 +340,8 @@ class DeepSearch:
                 rows[-1][:, :so_far], rows[-1][:, -1] = np.concatenate(lams, axis=1), tau
                 given = (hidden[:number], self._region, (box[0][None], box[1][None]), v)
                 bounds.append(sum_bounds(*given, rows[-1][:, :so_far], tau))
-            best = np.argmin(bounds, axis=0)
+            # Where nothing depends on an image, slopes may be no numbers; the start always is one.
+            best = np.where(np.isfinite(bounds), bounds, np.inf).argmin(axis=0)
             ends = np.concatenate([ends, np.array(rows)[best, np.arange(len(v))]])
         return ends
 

@@ -157,7 +157,7 @@ def _enter(scaled: _Scaled, start: Duals) -> _At:
         at = (start.multipliers * r / size, q, mu * (1 + 1e-10), max(ball, 1e-9), y)
     else:
         rows = np.abs(w @ w.T).sum(1)
-        share = _BEGUN / rows.sum()
+        share = _BEGUN / (rows.sum() or 1.0)
         q, mu = np.full(len(r), share), 1.5 * share * rows
         at = (start.multipliers * r / size, q, mu, max(ball, 1e-9), y)
     return _At(*map(jnp.asarray, at))

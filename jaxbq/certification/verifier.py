@@ -21,7 +21,7 @@ from .curved import Curve
 from .maxima import UNIT, shape_of, unit_maxima, up
 
 _CHUNK = 512  # leaves at a time
-_LARGEST = 1e100  # of all numbers in a tree, so that nothing overflows
+_LARGEST = 1e100  # of all numbers in a tree and of bounds, so that nothing overflows
 
 
 class Hidden(NamedTuple):
@@ -453,7 +453,7 @@ def proven(weights: Weights, claim: Claim, tree: Tree) -> float:
             duals = (tree.multipliers[part], tree.ball[part], tree.rivals[part])
             box = (low[part], high[part])
             bounds.append(leaf_bounds(weights, claim, region, box, *duals, curve).max())
-    if not np.isfinite(bounds).all():
+    if not (np.abs(bounds) < _LARGEST).all():
         raise JaxbqError("the network's numbers are too large for a bound in float64")
     return float(np.max(bounds))
 
@@ -490,7 +490,7 @@ def distance(claim: Claim, image: np.ndarray) -> float:
     away = image - claim.centre
     u = np.linalg.solve(a, away)
     # Whatever u is, what is left of the image is that of a u no longer than this.
-    size = np.abs(a) @ np.abs(u) + np.abs(away) + np.abs(claim.centre)
+    size = np.abs(a) @ np.abs(u) + np.abs(away)
     left = np.abs(a @ u - away) + (pixels + 32) * UNIT * size
     return float((np.linalg.norm(u) + np.linalg.norm(left) / least) * (1 + pixels * UNIT))
 

@@ -1,6 +1,7 @@
 """Commands that ask a network back: invert, sweep, certify, play."""
 
 import argparse
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -417,6 +418,8 @@ def _certify(chosen: argparse.Namespace) -> None:
     from .console import Terminal
 
     check_outputs(chosen.out, chosen.figure)
+    if chosen.verify and (chosen.out or chosen.figure):
+        raise JaxbqError("--verify writes nothing: leave out --out and --figure")
     with computing(chosen.precision), Terminal() as terminal:
         opened = open_with_images(chosen, terminal.say)
         network = opened.network
@@ -444,7 +447,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
     if chosen.out and len(targets) > 1:
         raise JaxbqError("--out takes the certificate of one class; give one --target")
     if not (0 <= chosen.seconds <= _MOST_SECONDS and 0 <= chosen.gap < 1):
-        raise JaxbqError("--seconds must be at least 0, --gap at least 0 and below 1")
+        raise JaxbqError(f"--seconds must be 0 to {_MOST_SECONDS}, --gap at least 0 and below 1")
     ellipsoid = chosen.norm == "mahalanobis"
     if ellipsoid and opened.data is None:
         raise JaxbqError("--norm mahalanobis: is of the training images of which data? give --data")
@@ -475,11 +478,13 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
             seed=read_seed(chosen.seed),
         )
         made.append(found)
+        # Rounded to the safe side.
+        proven = sign * math.ceil(1e4 * found.proven) / 1e4
         rows.append(
             [
                 _named(found, names),
-                f"{sign * found.found:.4f}",
-                f"{found.proven if sign > 0 else max(-found.proven, 0.0):.4f}",
+                f"{sign * math.floor(1e4 * found.found) / 1e4:.4f}",
+                f"{max(proven, 0.0) if sign < 0 else proven:.4f}",
                 f"{100 * found.gap:.2f} %" if found.found > 0 else "",
                 str(found.leaves),
                 f"{time.monotonic() - begun:.1f}",
@@ -564,7 +569,7 @@ def _image(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -
     from ..data.picture import read_row
 
     name = chosen.around
-    if not name.isdigit():
+    if not name.isdecimal():
         return read_row(Path(name), opened.network.space, chosen.ink, terminal.paragraph)
     if opened.data is None:
         raise JaxbqError(f"--around {name}: is a test image of which data? give --data")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ..certification import Certificate, certify, check_network, verify
 from ..errors import JaxbqError
@@ -45,7 +46,6 @@ class CertificateCell:
         """Search, and write what was found and proven."""
         network, asked = job.network(self.network), job.experiment.certificate
         assert asked is not None
-        images = job.data.test_images
         nodes: dict[str, Any] = {} if asked.nodes is None else {"nodes": asked.nodes}
         found = certify(
             network.model,
@@ -53,7 +53,7 @@ class CertificateCell:
             self.label,
             space=job.data.space,
             objective=asked.objective,
-            around=None if asked.around is None else np.asarray(images[asked.around], np.float64),
+            around=self._around(job),
             radius=asked.radius,
             norm=asked.norm,
             seconds=math.inf if nodes else asked.seconds,
@@ -73,13 +73,31 @@ class CertificateCell:
         """Read the certificate, and compute anew what it proves.
 
         Raises:
-            JaxbqError: it is damaged.
+            JaxbqError: it is damaged, or answers another question.
         """
         network, path = job.network(self.network), self.file(job)
         try:
-            return verify(path, network.model, network.params)
+            found = verify(path, network.model, network.params)
         except JaxbqError as fault:
             raise damaged(path, str(fault).removeprefix(f"{path}: ").partition(";")[0]) from None
+        asked, space, claim = job.experiment.certificate, job.data.space, found.claim
+        assert asked is not None
+        around = self._around(job)
+        ball = ("", 0.0) if around is None else (asked.norm, asked.radius)
+        question = (asked.objective, self.label, space.low, space.high, *ball)
+        answered = (claim.objective, claim.target, claim.low, claim.high, claim.norm, claim.radius)
+        if question != answered or not np.array_equal(
+            () if around is None else around, claim.centre
+        ):
+            raise damaged(path, "it answers another question")
+        return found
+
+    def _around(self, job: Job) -> Float[np.ndarray, " pixels"] | None:
+        """Return the image near which is searched, if any."""
+        asked = job.experiment.certificate
+        if asked is None or asked.around is None:
+            return None
+        return np.asarray(job.data.test_images[asked.around], np.float64)
 
 
 def write_certificates(job: Job, networks: Sequence[NetworkName], executor: Executor) -> None:

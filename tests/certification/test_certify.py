@@ -13,6 +13,7 @@ from small_networks import (
 
 from jaxbq import JaxbqError, certify
 from jaxbq.certification.certify import Claim
+from jaxbq.certification.verifier import contains
 from jaxbq.data import ImageSpace
 from jaxbq.network.mlp import MLP
 
@@ -131,6 +132,30 @@ def test_the_relaxed_bound_is_the_least_that_multipliers_prove():
             assert bound > least - 2e-3 * abs(least)
 
 
+@pytest.mark.filterwarnings("error")
+def test_networks_that_answer_nothing_are_bounded():
+    weights = weights_of(SIZES, np.random.default_rng(9), "sigmoid")
+    dead = weights._replace(outer=0 * weights.outer, constants=np.zeros(3))
+    assert "exceeds 0.000000001;" in certify(*network_of(dead), 0).sentence
+    deaf = weights._replace(inner=0 * weights.inner)
+    found = certify(*network_of(deaf), 0)
+    assert found.proven - found.found < 1e-6
+    huge = weights._replace(constants=np.full(3, 1e307))
+    with pytest.raises(JaxbqError, match="too large"):
+        certify(*network_of(huge), 0, nodes=1)
+
+
+@pytest.mark.parametrize(("norm", "radius"), [("l2", 1e-16), ("mahalanobis", 1e-6)])
+def test_pictures_are_in_balls_as_small_as_roundings(norm, radius):
+    rng = np.random.default_rng(8)
+    weights = weights_of(SIZES, rng, "sigmoid")
+    images, centre = rng.random((50, 2)), np.array([0.7, 0.3])
+    ball = {"around": centre, "radius": radius, "norm": norm, "images": images}
+    found = certify(*network_of(weights), 0, nodes=3, **ball)
+    assert contains(found.claim, found.image)
+    assert found.found <= found.proven <= found.found + 1e-4
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -141,6 +166,7 @@ def test_the_relaxed_bound_is_the_least_that_multipliers_prove():
         ({"objective": "difference", "other": 3}, "out of range"),
         ({"radius": 0.1}, "name one"),
         ({"around": np.zeros(2)}, "radius above 0"),
+        ({"around": np.zeros(2), "radius": 1e-200}, "radius above 0"),
         ({"around": np.zeros(2), "radius": 0.1, "norm": "l1"}, "use linf, l2, mahalanobis"),
         ({"around": np.zeros(3), "radius": 0.1}, "takes 2"),
         ({"around": np.full(2, 1.5), "radius": 0.1}, "pixel range"),

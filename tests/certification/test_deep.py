@@ -231,6 +231,17 @@ def test_one_changed_number_proves_nothing_false(name, tmp_path):
     assert 0 < refused < 50
 
 
+@pytest.mark.parametrize("size", [0.0, 1e6])
+def test_dead_and_saturated_layers_are_bounded(size):
+    """Slopes that are no numbers, and intervals of units that are one number."""
+    weights = deep_weights(SIZES, np.random.default_rng(9), ("sigmoid", "silu"))
+    weights = weights._replace(inner=size * weights.inner)
+    ball = {"around": np.array([0.2, 0.3]), "radius": 0.1, "norm": "l2"}
+    for options in ({}, ball):
+        found = certify(*network_of(weights), 0, seconds=1, **options)
+        assert largest_on_grid(weights, found.claim, 101) <= found.proven < 100
+
+
 def test_a_target_that_is_not_of_its_class_is_refused(tmp_path):
     weights = deep_weights(SIZES, np.random.default_rng(9), ("sigmoid", "silu"))
     made = certify(*network_of(weights), 1, objective="error", seconds=0)
@@ -246,11 +257,15 @@ def test_a_target_that_is_not_of_its_class_is_refused(tmp_path):
     [
         ({}, "say of which class"),
         ({"objective": "unit"}, "needs a layer and a unit"),
+        ({"objective": "unit", "layer": 1}, "needs a layer and a unit"),
+        ({"target": 0, "layer": 0}, "needs a layer and a unit"),
         ({"objective": "unit", "unit": 0, "layer": 3}, "hidden layers are 1 to 2"),
         ({"objective": "unit", "unit": 5, "layer": 2}, "has 0 to 4"),
         ({"target": 0, "unit": 3}, "needs a layer and a unit"),
         ({"objective": "direction"}, "one number for each output"),
-        ({"objective": "direction", "vector": np.zeros(2)}, "give 3"),
+        ({"objective": "direction", "vector": np.zeros(2)}, "be 3 finite"),
+        ({"objective": "direction", "vector": np.array(["a", "b", "c"])}, "be 3 finite"),
+        ({"objective": "error", "target": 0, "vector": np.full(3, 0.5)}, "leave the target out"),
         ({"objective": "error", "vector": np.full(3, 1.5)}, "outside"),
         ({"objective": "error", "target": 3}, "one number for each output"),
         ({"target": 0, "vector": np.zeros(3)}, "for a direction or an error"),

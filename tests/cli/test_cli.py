@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from test_experiment import write_small
 
+from jaxbq import verify
 from jaxbq.cli import main
 from jaxbq.data import ImageSpace
 from jaxbq.network.files import NetworkFile, load_network, save_network
@@ -163,7 +164,16 @@ def test_certificates_of_other_questions(place, capsys):
     for words, said in questions:
         arguments = ["certify", *net, *words.split(), "--seconds", "1"]
         assert main([*arguments, "--gap", "0.2", "--out", "c.npz", "--figure", "c.png"]) == 0
-        (line,) = [line for line in capsys.readouterr().out.splitlines() if said in line]
+        out = capsys.readouterr().out
+        (line,) = [line for line in out.splitlines() if said in line]
+        # Numbers of the table are rounded to the safe side.
+        network = load_network("net.safetensors")
+        made = verify("c.npz", network.model, network.params)
+        (row,) = re.findall(r"\n *(?:unit 2|the vector|0) .*", out)
+        least, most = map(float, re.findall(r"-?\d+\.\d{4}", row)[:2])
+        sign = -1 if "error" in words else 1
+        assert 0 <= made.found - sign * least < 1e-4
+        assert 0 <= sign * most - made.proven < 1e-4
         assert main(["certify", *net, "--verify", "c.npz"]) == 0
         assert line in capsys.readouterr().out
 
@@ -572,6 +582,9 @@ MISTAKES = [
     ([*CERTIFY, "row", "--norm", "mahalanobis", "--radius", "1"], "give --data"),
     ([*CERTIFY, "row", "--objective", "unit"], "is of no class"),
     (["certify", "net.safetensors", "--objective", "unit"], "needs a layer and a unit"),
+    ([*CERTIFY, "row", "--around", "²", "--radius", "1"], "²: cannot be read"),
+    ([*CERTIFY, "row", "--objective", "error", "--vector", "0,1,0"], "leave the target out"),
+    (["certify", "net.safetensors", "--verify", "a.npz", "--out", "b.npz"], "leave out --out"),
     ([*CERTIFY, "row", "--objective", "error", "--vector", "a,b"], "numbers with commas"),
     (["certify", "net.safetensors", "--verify", "none.npz"], "no such file"),
     (["certify", "net.safetensors", "--verify", "book.npz"], "is no certificate"),

@@ -133,6 +133,22 @@ def test_a_cell_finds_the_same_in_a_folder_of_its_own(certified, place, monkeypa
     assert found.said[0].startswith("network 1: logit of 0: Found")
 
 
+def test_a_certificate_of_another_question_is_damaged(certified, place, monkeypatch):
+    monkeypatch.chdir(place)
+    data = begin(place).data.load()
+
+    def verified(label, *changes):
+        cell = CertificateCell(0, 1, label)
+        return cell.verified(Job(certified, begin(place, *changes), data, Quiet()))
+
+    assert verified(1).claim.target == 1
+    ball = ("certificate.around=4", "certificate.radius=0.1")
+    # The file of another class under this one's name; other objectives and sets.
+    for label, *changes in ((2,), (1, "certificate.objective=margin"), (1, *ball)):
+        with pytest.raises(JaxbqError, match=r"01\.npz: damaged \(it answers another question\)"):
+            verified(label, *changes)
+
+
 def test_near_an_image_and_of_targets_without_a_class(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changes = ("certificate.around=4", "certificate.radius=0.1", "certificate.objective=margin")

@@ -11,6 +11,7 @@ from jaxbq.experiment.certificates import COLUMNS
 from jaxbq.experiment.finished import Run
 from jaxbq.experiment.folder import write_csv
 from jaxbq.report.page import render
+from jaxbq.report.page.sections import UNKNOWN
 from jaxbq.report.tables import write_tables
 from jaxbq.runtime.files import make_folder, write_npz
 
@@ -52,6 +53,14 @@ def test_without_certificates_nothing_is_said_of_them(own):
     assert "certificates" not in {attrs.get("id") for attrs in page.all("section")}
     assert "Below the bound" not in cells(page)
     assert "bound" not in (write_tables(Run(own.path))[1]).read_text()
+
+
+def test_a_bound_that_is_no_number_is_not_shown(own):
+    table = certify(own).path / "certificates.csv"
+    table.write_text(table.read_text().replace("9.249", "inf"))
+    shown = cells(Page(render(Run(own.path))))
+    start = shown.index("proven: no image exceeds")
+    assert shown[start + 1 : start + 3] == ["7.50", UNKNOWN]
 
 
 def test_a_column_and_a_section(own):

@@ -363,7 +363,11 @@ def certificates(images: PageImages) -> dict[str, Any]:
 
 def _hundredths(value: float, rounded: Callable[[float], int] = math.floor) -> str:
     """Write a number with two decimals, rounded down, or up where that is the safe side."""
-    return UNKNOWN if math.isnan(value) else f"{rounded(100 * value) / 100:.2f}".replace("-", "−")
+    return (
+        UNKNOWN
+        if not math.isfinite(value)
+        else f"{rounded(100 * value) / 100:.2f}".replace("-", "−")
+    )
 
 
 def _control_tables(run: Run) -> Iterator[Table]:
