@@ -90,6 +90,8 @@ def fuzz(name: str, runs: int, seed: int, keep: Path) -> None:
         seeds = reader.seeds()
         for number, content in enumerate(seeds):
             (corpus / str(number)).write_bytes(content)
+            # What a reader imports when it is first used is no part of an input's time.
+            hostile.tried(reader, content, work)
         arguments = [
             "fuzz",
             str(corpus),

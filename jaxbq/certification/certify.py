@@ -134,6 +134,8 @@ def _region(
     if norm == "mahalanobis":
         mean, factor = ellipsoid(images, pixels)
         around = np.clip(mean, low, high) if around is None else around
+    elif around is None and norm != "linf":
+        raise JaxbqError(f"norm {norm!r}: say around which image")
     return {
         "low": low,
         "high": high,

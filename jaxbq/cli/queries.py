@@ -418,8 +418,10 @@ def _certify(chosen: argparse.Namespace) -> None:
     from .console import Terminal
 
     check_outputs(chosen.out, chosen.figure)
-    if chosen.verify and (chosen.out or chosen.figure):
-        raise JaxbqError("--verify writes nothing: leave out --out and --figure")
+    if chosen.verify and (chosen.out or chosen.figure or chosen.target):
+        raise JaxbqError(
+            "--verify reads what is proven from its file: leave out --target, --out and --figure"
+        )
     with computing(chosen.precision), Terminal() as terminal:
         opened = open_with_images(chosen, terminal.say)
         network = opened.network

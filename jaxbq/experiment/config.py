@@ -287,7 +287,8 @@ class Certifying:
 
     def check(self, data: Dataset) -> None:
         """Refuse, before anything is computed, an image that is not there or has no radius."""
-        if (self.around is None) != (self.radius is None):
+        alone = self.around is None and self.norm != "linf"
+        if (self.around is None) != (self.radius is None) or alone:
             raise JaxbqError("certificate: around, a test image, and radius go together; set both")
         if self.around is not None and self.around >= len(data.test_images):
             raise JaxbqError(

@@ -168,6 +168,7 @@ def test_pictures_are_in_balls_as_small_as_roundings(norm, radius):
         ({"around": np.zeros(2)}, "radius above 0"),
         ({"around": np.zeros(2), "radius": 1e-200}, "radius above 0"),
         ({"around": np.zeros(2), "radius": 0.1, "norm": "l1"}, "use linf, l2, mahalanobis"),
+        ({"norm": "l2"}, "say around which image"),
         ({"around": np.zeros(3), "radius": 0.1}, "takes 2"),
         ({"around": np.full(2, 1.5), "radius": 0.1}, "pixel range"),
         ({"around": np.full(2, np.nan), "radius": 0.1}, "pixel range"),
