@@ -11,7 +11,7 @@ from ..errors import JaxbqError
 from ..options import check, options
 from ..runtime.archives import read_npz
 from .dataset import Dataset
-from .labels import Seed, Share, listed, shown
+from .labels import Seed, Share, brief, listed, shown
 from .pixels import MOST_BYTES
 
 
@@ -155,16 +155,27 @@ def _read_table(path: Path) -> list[np.ndarray]:
     if path.stat().st_size > MOST_BYTES // 4:
         raise JaxbqError("is larger than jaxbq reads as text; save it with numpy.savez")
     try:
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str, compression=None)
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline()
+        mark = max(",;\t", key=line.count)
+        first = pd.read_csv(path, header=None, nrows=1, dtype=str, compression=None, sep=mark)
         names = [str(name).strip().lower() for name in first.iloc[0]]
         named = not _is_number(names[-1])
         table = pd.read_csv(
-            path, header=0 if named else None, index_col=False, low_memory=False, compression=None
+            path,
+            header=0 if named else None,
+            index_col=False,
+            low_memory=False,
+            compression=None,
+            sep=mark,
         )
     # What pandas raises on damaged files is not a closed list.
     except Exception as fault:
         reason = shown(str(fault).splitlines()[0][:200]) if str(fault) else type(fault).__name__
         raise JaxbqError(f"cannot be read as a table ({reason})") from None
+    if named and names[0] in ("nan", "unnamed: 0"):
+        # The numbers of the rows, which pandas writes where it is not told otherwise.
+        names, table = names[1:], table.iloc[:, 1:]
     places = [n for n, name in enumerate(names) if name in _LABELS] if named else [0]
     pixels = table.shape[1] - 1
     unlabelled = math.isqrt(pixels + 1) ** 2 == pixels + 1 and math.isqrt(pixels) ** 2 != pixels
@@ -174,6 +185,11 @@ def _read_table(path: Path) -> list[np.ndarray]:
             "label,pixel0,pixel1,…"
         )
     labels = table.iloc[:, places[0]]
+    if not named and labels.nunique() == 1:
+        raise JaxbqError(
+            f"the first column is {brief(labels.iloc[0])} in every row, so it is no label; put the "
+            "labels first, or name their column label in a first row of names"
+        )
     rest = table.drop(columns=table.columns[places[0]])
     if any(dtype.kind not in "iufb" for dtype in rest.dtypes):
         raise JaxbqError("has columns other than the label that are not numbers; remove them")

@@ -1,6 +1,7 @@
 """A folder of image files, one subfolder a class."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from .pixels import MOST_BYTES
 SUFFIXES = (".png", ".jpg", ".jpeg")
 Side = Annotated[int, Ge(1), Le(8192)]
 _PARTS = {"train", "test"}
+_BLACK = 16  # what is white in images of 0 to 16
 
 
 @options
@@ -71,11 +73,13 @@ def _load(source: Images) -> Dataset:
         # Mixed, as a split is: nobody is to meet one class after another.
         files = [[part[n] for n in mixed(len(part), source.split_seed)] for part in files]
     images = _read([file for part in files for _, file in part], source)
-    if not images.any():
+    most = int(images.max())
+    if most <= _BLACK:
         other = "dark" if source.ink == "bright" else "bright"
         raise JaxbqError(
-            f'{shown(source.path)}: every image is black as ink = "{source.ink}" reads it; '
-            f'ink = "{other}"?'
+            f'{shown(source.path)}: every image is black as ink = "{source.ink}" reads it'
+            + (f'; ink = "{other}"?' if not most else f": no pixel is above {most} of 255; ")
+            + "save them again with white as 255 (65535 in files of 16 bits)" * (most > 0)
         )
     labels = np.array([name for part in files for name, _ in part])
     end = len(files[0])
@@ -98,6 +102,12 @@ def _parts(folder: Path) -> list[dict[str, list[Path]]]:
     """Find the files of every class: of training and test, or of one part that is to be split."""
     root = folder.resolve()
     folders = {path.name: path for path in _folders(folder, root)}
+    called = {name: re.sub("ing$", "", name.lower()) for name in folders}
+    if sorted(part for part in called.values() if part in _PARTS) == sorted(_PARTS):
+        # Also Train, training and testing.
+        folders = {
+            called[name] if called[name] in _PARTS else name: path for name, path in folders.items()
+        }
     if not folders:
         raise JaxbqError(f"{shown(folder)}: has no folders; it needs one for each class")
     if not folders.keys() >= _PARTS:
@@ -147,7 +157,8 @@ def _files(folder: Path, root: Path) -> list[Path]:
     for path in _visible(folder, root):
         if path.is_dir():
             raise JaxbqError(
-                f"{shown(path)}: a folder within a class; put images into the class itself"
+                f"{shown(path)}: a folder within a class; put images into the class itself, or "
+                "call parts of the data train and test"
             )
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise JaxbqError(f"{shown(path)}: not a PNG or JPEG file; convert it or remove it")

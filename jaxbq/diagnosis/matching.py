@@ -157,7 +157,7 @@ def _otherwise(said: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     new = dict(changes)
     for field in dataclasses.fields(Inputs):
         if field.name in new:
-            inputs = said["inputs"] or Inputs()
+            inputs = new.get("inputs") or said["inputs"] or Inputs()
             value = new.pop(field.name)
             value = field.default if getattr(inputs, field.name) == value else value
             new["inputs"] = dataclasses.replace(inputs, **{field.name: value})

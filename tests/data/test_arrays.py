@@ -175,3 +175,20 @@ def test_without_scikit_learn_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(JaxbqError, match=r"pip install 'jaxbq\[sklearn\]'"):
         Digits().load()
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_the_numbers_that_pandas_gives_rows_are_no_pixels(tmp_path, mark):
+    path = tmp_path / "own.csv"
+    rows = [",label,a,b", "0,3,0,255", "1,4,255,0", "2,3,0,254", "3,4,250,3"]
+    path.write_text("\n".join(rows).replace(",", mark))
+    data = load(path, shape=(1, 2))
+    assert data.class_names == ("3", "4")
+    assert data.image_shape == (1, 2)
+
+
+def test_a_first_column_that_never_changes_is_no_label(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("0,255,1\n0,3,2\n0,255,1\n")
+    with pytest.raises(JaxbqError, match="first column is 0 in every row, so it is no label"):
+        load(path)

@@ -215,3 +215,25 @@ def test_black_strokes_on_clear_paper(tmp_path):
     with pytest.raises(JaxbqError, match=r'every image is black .* ink = "dark"'):
         Images(path=str(tmp_path)).load()
     assert Images(path=str(tmp_path), ink="dark").load().train_images.max() == 1
+
+
+@pytest.mark.parametrize("names", [("training", "testing"), ("Train", "Test")])
+def test_parts_may_be_called_otherwise(tmp_path, rng, names):
+    for part, number in zip(names, (3, 2), strict=True):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for n in range(number):
+                pixels = rng.integers(0, 256, (4, 4)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{n}.png")
+    data = Images(path=str(tmp_path)).load()
+    assert data.class_names == ("a", "b")
+    assert (len(data.train_labels), len(data.test_labels)) == (6, 4)
+
+
+def test_images_of_other_numbers_than_bytes_are_not_black(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for n in range(2):
+            Image.fromarray(np.full((4, 4), 15 + n, np.uint8)).save(tmp_path / name / f"{n}.png")
+    with pytest.raises(JaxbqError, match="no pixel is above 16 of 255; save them again with white"):
+        Images(path=str(tmp_path)).load()

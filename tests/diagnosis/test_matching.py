@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbq.diagnosis import ClassesDisagreeError, matched
+from jaxbq.diagnosis import ClassesDisagreeError, matched, open_mended
 from jaxbq.errors import JaxbqError
 from jaxbq.network.files import NetworkFile
+from jaxbq.network.inputs import Inputs
 from jaxbq.network.mlp import MLP, Layer
+from jaxbq.training import Training, train
 
 UNNAMED = ("class_names",)
 
@@ -90,3 +92,50 @@ def test_another_number_of_classes_is_refused(tiny, sorting):
     network = NetworkFile(model, (layer,), tiny.space, ("0", "1"), UNNAMED)
     with pytest.raises(JaxbqError, match="2 outputs, but the data has 3 classes"):
         matched(network, tiny, "it")
+
+
+def test_ink_and_axes_are_mended_at_once(tmp_path, mnist_10k):
+    """Each is a part of the inputs, and must not undo the other."""
+    model = MLP((784, 24, 10), "relu", "softmax")
+    training = Training(loss="cross_entropy", epochs=2, batch_size=64)
+    first, last = train(model, mnist_10k, training).params
+    order = Inputs(axes="columns").order((28, 28), "")
+    path = tmp_path / "net.npz"
+    np.savez(
+        path,
+        W0=-np.asarray(first.weight)[order],
+        b0=np.asarray(first.bias) + np.asarray(first.weight).sum(0),
+        W1=np.asarray(last.weight),
+        b1=np.asarray(last.bias),
+    )
+    said = dict.fromkeys(("hidden", "output", "inputs"))
+    mended = open_mended(str(path), mnist_10k, None, said, 3)
+    assert len(mended.fixes) == 1
+    assert (mended.network.model.hidden, mended.network.model.output) == ("relu", "softmax")
+    assert mended.found.accuracy > 0.85
+    assert not mended.found.doubtful
+
+
+def test_one_output_trained_to_be_0_or_1_is_a_number(tmp_path, mnist_10k):
+    """As a logit its sigmoid is above a half for nearly every image."""
+    parts = {}
+    for part in ("train", "test"):
+        images, labels = (getattr(mnist_10k, f"{part}_{what}") for what in ("images", "labels"))
+        kept = (labels == 3) | (labels == 8)
+        parts |= {f"{part}_images": images[kept], f"{part}_labels": (labels[kept] == 8) * 1}
+    two = dataclasses.replace(mnist_10k, **parts, class_names=("a", "b"))
+    given = np.c_[two.train_images, np.ones(len(two.train_images))]
+    fitted = np.linalg.lstsq(given, two.train_labels, rcond=None)[0].astype("f4")
+    path = tmp_path / "net.npz"
+    np.savez(path, W0=fitted[:-1, None], b0=fitted[-1:])
+    said = {**dict.fromkeys(("hidden", "output", "inputs")), "class_names": "ab"}
+    mended = open_mended(str(path), two, None, said, 0)
+    assert mended.found.accuracy < 0.8
+    first = mended.found.causes[0]
+    assert dict(first.changes) == {"output": "identity", "class_names": ("a", "b")}
+    mended = open_mended(str(path), two, None, said, 3)
+    assert len(mended.fixes) == 1
+    assert mended.found.accuracy > 0.9
+    numbers = two.test_images @ fitted[:-1] + fitted[-1]
+    outputs = mended.network.model.apply(mended.network.params, two.test_images)
+    np.testing.assert_allclose(outputs, np.c_[1 - numbers, numbers], atol=1e-5)

@@ -32,6 +32,12 @@ def affine(params, scale, shift):
     return changed(params, 0, weight=weight, bias=params[0].bias - shift * weight.sum(axis=0))
 
 
+def columns(params):
+    """The network that does on columns what the given one does on rows."""
+    order = Inputs(axes="columns").order((28, 28), "")
+    return changed(params, 0, weight=params[0].weight[order])
+
+
 def spelt(changes):
     return " ".join(f"{name}={value}" for name, value in changes.items())
 
@@ -50,7 +56,6 @@ def mistakes(data, trained):
     """What each change undoes, and the network that it was made to."""
     mean, deviation = float(data.train_images.mean()), float(data.train_images.std())
     centred = (round(-mean / deviation, 4), round((1 - mean) / deviation, 4))
-    turned = Inputs(axes="columns").order(data.image_shape, "")
     last = trained[-1]
     order = [2, 0, 1, *range(3, 10)]
     return {
@@ -59,9 +64,7 @@ def mistakes(data, trained):
             ({"pixel_range": centred}, MODEL, affine(trained, 1 / deviation, -mean / deviation)),
         ],
         "ink": [({"ink": "dark"}, MODEL, affine(trained, -1.0, 1.0))],
-        "axes": [
-            ({"axes": "columns"}, MODEL, changed(trained, 0, weight=trained[0].weight[turned]))
-        ],
+        "axes": [({"axes": "columns"}, MODEL, columns(trained))],
         "turned": [({"turned": (2,)}, MODEL, changed(trained, 1, weight=trained[1].weight.T))],
         "hidden": [({"hidden": "relu"}, dataclasses.replace(MODEL, hidden="tanh"), trained)],
         "output": [({"output": "softmax"}, dataclasses.replace(MODEL, output="sigmoid"), trained)],
@@ -99,6 +102,35 @@ def test_each_mistake_alone_is_named_first_and_undone(mnist_10k, trained, kind):
         assert undone.distance == pytest.approx(own.distance, abs=0.02)
         assert dict(found.causes[0].changes) == changes
         assert spelt(changes) in found.advice(spelt)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"ink": "dark"}, lambda params: affine(params, -1.0, 1.0)),
+        ({"ink": "dark", "axes": "columns"}, lambda params: columns(affine(params, -1.0, 1.0))),
+    ],
+)
+def test_mistakes_in_inputs_and_activations_at_once_are_named_first(
+    mnist_10k, trained, changes, wrong
+):
+    """As every file of weights alone has them where its inputs are not MNIST's."""
+    params = wrong(trained)
+    taken = dataclasses.replace(MODEL, hidden="sigmoid", output="sigmoid")
+    first = plausibility(taken, params, mnist_10k).causes[0]
+    assert dict(first.changes) == {**changes, "hidden": "relu", "output": "softmax"}
+    own = plausibility(MODEL, trained, mnist_10k).own
+    assert first.accuracy == pytest.approx(own.accuracy, abs=0.02)
+    # The file says its activations: inputs alone are in doubt.
+    first = plausibility(MODEL, params, mnist_10k, ("hidden", "output")).causes[0]
+    assert dict(first.changes) == changes
+
+
+def test_no_combination_of_mistakes_explains_an_untrained_network(mnist_10k):
+    params = MODEL.init(jax.random.key(0))
+    found = plausibility(dataclasses.replace(MODEL, hidden="sigmoid"), params, mnist_10k)
+    assert found.doubtful
+    assert not any({"pixel_range", "hidden"} <= set(each.changes) for each in found.causes)
 
 
 def test_what_the_file_says_itself_is_not_doubted(mnist_10k, trained):
@@ -140,14 +172,14 @@ def test_one_layer_has_no_hidden_activation(mnist_10k):
 
 
 def test_what_is_never_wrong_cannot_be_mended():
-    perfect = Reading("as it is", {}, 1.0, 1e-20)
-    sharper = Reading("pixel range 0 16", {"pixel_range": (0, 16)}, 1.0, 0.0)
+    perfect = Reading({}, 1.0, 1e-20)
+    sharper = Reading({"pixel_range": (0, 16)}, 1.0, 0.0)
     assert not Plausibility(perfect, 0.5, 1.0, (sharper,)).doubtful
 
 
 def test_reading_at_chance_is_said_without_a_cause():
-    guessing = Reading("as it is", {}, 0.52, 0.5)
-    assert not Plausibility(Reading("", {}, 0.99, 0.1), 0.5, 1.0, (guessing,)).doubtful
+    guessing = Reading({}, 0.52, 0.5)
+    assert not Plausibility(Reading({}, 0.99, 0.1), 0.5, 1.0, (guessing,)).doubtful
     assert "at chance (guessing gives 0.500)" in Plausibility(guessing, 0.5, 1.0, ()).advice(spelt)
 
 
@@ -206,8 +238,7 @@ def one_fault(rng, model, params, data):
         bias = params[0].bias + (low + high) * weight.sum(axis=0)
         return {"ink": "dark"}, model, changed(params, 0, weight=-weight, bias=bias), data
     if kind == "axes":
-        order = Inputs(axes="columns").order((28, 28), "")
-        return {"axes": "columns"}, model, changed(params, 0, weight=params[0].weight[order]), data
+        return {"axes": "columns"}, model, columns(params), data
     if kind == "order":
         order = rng.permutation(10)
         other = changed(params, 2, weight=last.weight[:, order], bias=last.bias[order])

@@ -107,15 +107,19 @@ def passed_over(
     widths = {n for array in arrays.values() if array.ndim == 2 for n in array.shape}
 
     def strange(name: str, array: np.ndarray) -> bool:
-        if any(
+        moment = any(
             other != name
             and array.shape == arrays[other].shape
             and _MOMENTS.fullmatch(_letters(name.lower().replace(other.lower(), "", 1)))
             and (name.lower().startswith(other.lower()) or name.lower().endswith(other.lower()))
             for other in arrays
-        ):
+        )
+        loss = array.ndim < 2 and re.match(r"(criterion|\w*loss\w*)\.", name.lower())
+        if moment or loss:  # of a loss: weights of its classes
             return True
-        if _is_bias(name) or array.ndim > 1 or _PLACE.fullmatch(name) or not array.size:
+        # MATLAB keeps a history as a column.
+        flat = array.ndim < 2 or (min(array.shape) == 1 and _HISTORY.search(_letters(name)))
+        if _is_bias(name) or not flat or _PLACE.fullmatch(name) or not array.size:
             return False
         words = _letters(name)
         if _LAYERS_OWN.search(words):
@@ -245,6 +249,11 @@ def _sorted_out(
         named = _is_bias(name) or (name[:1] in "bB" and name[1:].lower() in lower)
         if named and is_line:
             biases[name] = numbers(array.reshape(-1), shown)
+        elif array.ndim == 2 and array.dtype.kind in "iu" and array.dtype.itemsize == 1:
+            raise JaxbqError(
+                f"{shown} is {array.dtype}, quantised weights it seems; save them as real numbers: "
+                "scale * (weights - zero_point)"
+            )
         elif array.ndim == 2:
             weights[name] = numbers(array, shown)
         elif array.ndim == 1 and _PLACE.fullmatch(name):
@@ -260,7 +269,7 @@ def _sorted_out(
 
 def _check_names(weights: Mapping[str, np.ndarray], where: str) -> None:
     """Refuse a matrix of another name beside W0, W1, which may be a table of results."""
-    numbered = [name for name in weights if re.fullmatch(r"(w|weights?)_?\d+", name.lower())]
+    numbered = [name for name in weights if re.fullmatch(r"(w|weights?|theta)_?\d+", name.lower())]
     others = [name for name in weights if name not in numbered and not layer_name(name)]
     if len(numbered) > 1 and others:
         raise JaxbqError(
@@ -375,7 +384,7 @@ def _by_name(names: Sequence[str]) -> tuple[str, ...] | None:
     """
     roles = {name: _role(name) for name in names}
     if all(role is not None for role in roles.values()):
-        return tuple(sorted(names, key=lambda name: (roles[name] or 0, natural(name))))
+        return tuple(sorted(names, key=lambda name: (roles[name] or 0, natural(_key(name)))))
     ends = [name for name in names if roles[name] in (0, 2)]
     between = [name for name in names if name not in ends]
     stems = {re.sub(r"[\d_.\s-]+", "", name.lower()) for name in between}
@@ -383,7 +392,7 @@ def _by_name(names: Sequence[str]) -> tuple[str, ...] | None:
     single = len({roles[name] for name in ends}) == len(ends)
     if single and (len(between) <= 1 or (len(stems) == 1 and numbered >= len(between) - 1)):
         place = {name: 1 if name in between else roles[name] for name in names}
-        return tuple(sorted(names, key=lambda name: (place[name] or 0, natural(name))))
+        return tuple(sorted(names, key=lambda name: (place[name] or 0, natural(_key(name)))))
     return None
 
 

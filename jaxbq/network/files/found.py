@@ -95,9 +95,11 @@ def to_network(
     layers[0] = (inputs or Inputs()).fold(layers[0], space, where)
     last = _output(found.output, output, where)
     names = tuple(map(str, class_names or found.class_names or ()))
-    if layers[-1].weight.shape[1] == 1 and last in _ONE_FOR_TWO:
-        layers[-1] = _two_classes(layers[-1], _ONE_FOR_TWO[last])
-        last = "softmax"
+    if layers[-1].weight.shape[1] == 1 and (
+        last in _ONE_FOR_TWO or (last == "identity" and len(names) == 2)
+    ):
+        layers[-1] = _two_classes(layers[-1], last)
+        last = "softmax" if last in _ONE_FOR_TWO else last
     sizes = (space.pixels, *(layer.weight.shape[1] for layer in layers))
     model = MLP(
         sizes,
@@ -159,8 +161,13 @@ def _turned(layers: Sequence[RawLayer], numbers: Sequence[int], where: str) -> l
 _ONE_FOR_TWO = {"sigmoid": 1.0, "tanh": 2.0}
 
 
-def _two_classes(layer: RawLayer, factor: float) -> RawLayer:
-    """Make two softmax outputs of one, of the same probabilities."""
+def _two_classes(layer: RawLayer, output: str) -> RawLayer:
+    """Make two softmax outputs of one, of the same probabilities; of a number z, 1 − z and z."""
+    if output not in _ONE_FOR_TWO:
+        bias = np.zeros_like(layer.weight[0]) if layer.bias is None else layer.bias
+        weight = np.concatenate([-layer.weight, layer.weight], axis=1)
+        return RawLayer(weight, np.concatenate([1 - bias, bias]))
+    factor = _ONE_FOR_TWO[output]
     zero = np.zeros_like(layer.weight)
     bias = layer.bias
     if bias is not None:

@@ -18,6 +18,8 @@ from .found import MOST_BYTES, Found
 
 _MOST_JSON = 2**22
 _PASSED = {"InputLayer", "Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
+# Which leave images as they are but in training.
+_PASSED |= {"RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast"}
 _PASSED |= {"ActivityRegularization", "Flatten", "Reshape", "Identity"}
 _MOST_GROUPS = 4096
 _CONTIGUOUS, _VIRTUAL = 1, 3  # HDF5's classes of storage

@@ -4,18 +4,18 @@ import itertools
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...data.labels import listed, shown
+from ...data.labels import listed, natural, shown
 from ...errors import JaxbqError
 from ...runtime.archives import read_npy, read_npz
 from ..inputs import RawLayer
 from .chains import Orientation, arrange, numbers, open_lines, part_name, passed_over
-from .found import MOST_BYTES, Found
+from .found import MOST_BYTES, Found, activation_name
 
 _MOST_TEXT = 2**26  # of numbers as text; in memory they take some ten times as much
 _TABLES = (".npy", ".csv", ".txt")
@@ -88,9 +88,23 @@ def read_json(path: Path, orientation: Orientation | None, inputs: int | None) -
         content = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as fault:
         raise JaxbqError(f"{path}: JSON that cannot be read ({str(fault)[:200]})") from None
-    if not isinstance(content, dict):
-        raise JaxbqError(f'{path}: holds no arrays by name, like {{"W0": …, "b0": …}}')
-    return from_arrays("JSON", content, str(path), orientation, inputs)
+    try:
+        named = dict(flat(content if isinstance(content, dict) else {"layer": content}))
+    except RecursionError:
+        raise JaxbqError(f"{path}: JSON that is nested too deep") from None
+    return from_arrays("JSON", named, str(path), orientation, inputs)
+
+
+def flat(source: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Name what is in mappings, and in lists of these, by the path to it: ``layers.0.weights``."""
+    for name, value in source.items() if hasattr(source, "items") else enumerate(source):
+        inner = f"{path}{name}"
+        of_maps = isinstance(value, list) and {*map(type, value)} == {dict}
+        if isinstance(value, Mapping) or hasattr(value, "flat_state") or of_maps:
+            yield from flat(value, f"{inner}.")
+        else:
+            # A Flax variable wraps its array.
+            yield inner, value[...] if hasattr(value, "get_metadata") else value
 
 
 def from_arrays(
@@ -112,23 +126,54 @@ def from_arrays(
         inputs: likewise.
         ordered: likewise.
     """
+    said = {name: named[name] for name in named if _ACTIVATION.search(str(name).lower())}
+    said = {name: as_array(value, f"{where}: {name}") for name, value in said.items()}
+    if said := {name: value for name, value in said.items() if value.dtype.kind == "U"}:
+        named = {name: value for name, value in named.items() if name not in said}
+        found = from_arrays(what, named, where, orientation, inputs, ordered=ordered)
+        return _with_activations(found, said, where)
     weights = next((named[name] for name in _LISTS if _is_list(named.get(name))), None)
     if weights is not None:
         return _from_lists(what, named, weights, where, orientation, inputs)
     arrays = {str(name): as_array(value, f"{where}: {name}") for name, value in named.items()}
     kept, notes = passed_over(arrays)
     if thetas := _thetas(kept, where, inputs):
-        said = (
+        told = (
             f"the first column of {', '.join(kept)} taken for biases",
             "Ng's course has images column after column, and the digit 0 last: for its networks "
             "give --axes columns --class-names 1,2,3,4,5,6,7,8,9,0",
         )
-        return Found(what, thetas, notes=(*said, *notes))
+        return Found(what, thetas, notes=(*told, *notes))
     layers = arrange(kept, where, orientation=orientation, inputs=inputs, ordered=ordered)
     if lines := open_lines(kept, orientation, inputs):
-        told = f"assumed which of {listed(lines)} are biases (names like W0, b0 would tell)"
-        notes = (told, *notes)
+        open_ones = f"assumed which of {listed(lines)} are biases (names like W0, b0 would tell)"
+        notes = (open_ones, *notes)
     return Found(what, layers, notes=notes)
+
+
+_ACTIVATION = re.compile(r"activation|(^|[._])act([._]|$)|non_?linearity")
+
+
+def _with_activations(found: Found, said: Mapping[str, np.ndarray], where: str) -> Found:
+    """Add the activations that texts name: of hidden layers and outputs, or one a layer."""
+
+    def names(which: Iterable[str]) -> tuple[str, ...]:
+        texts = (text for name in sorted(which, key=natural) for text in said[name].reshape(-1))
+        return tuple(activation_name(str(text), where) for text in texts)
+
+    last = {name for name in said if re.search(r"out|final|last", name.lower())}
+    hidden, output = names(set(said) - last), names(last)
+    layers = len(found.layers)
+    if not output and layers > 1 and len(hidden) == layers:
+        hidden, output = hidden[:-1], hidden[-1:]
+    if len(hidden) == 1:
+        hidden *= layers - 1
+    if len(output) > 1 or len(hidden) not in (0, layers - 1):
+        raise JaxbqError(
+            f"{where}: names {len(hidden + output)} activations ({listed(sorted(said))}) for "
+            f"{layers} layers; name one for each, or leave them out and say --hidden and --output"
+        )
+    return found._replace(hidden=hidden or found.hidden, output=(*output, found.output)[0])
 
 
 _LISTS = ("weights", "W", "coefs")

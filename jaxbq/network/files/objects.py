@@ -11,7 +11,7 @@ from ..inputs import RawLayer
 from .chains import Orientation, arrange, check_chain, numbers, passed_over
 from .found import Found, activation_name
 from .keras_file import from_keras
-from .numpy_file import as_array, from_arrays
+from .numpy_file import as_array, flat, from_arrays
 from .sklearn_file import from_sklearn
 from .torch_file import from_module, from_state_dict
 
@@ -57,30 +57,20 @@ def _state_of(source: Any) -> Any:
 def _from_mapping(
     source: Any, where: str, orientation: Orientation | None, inputs: int | None
 ) -> Found:
-    flat = dict(_flat(source))
-    if any(type(value).__module__.startswith("torch") for value in flat.values()):
+    named = dict(flat(source))
+    if any(type(value).__module__.startswith("torch") for value in named.values()):
         return from_state_dict(source, where, orientation, inputs)
-    if any(name.rsplit(".", 1)[-1] == "kernel" for name in flat):
+    if any(name.rsplit(".", 1)[-1] == "kernel" for name in named):
         # Flax: kernels have shape (in, out); a collection may be wrapped in `params`.
-        named = {
+        kernels = {
             name.removeprefix("params.").replace("kernel", "weight"): np.asarray(value)
-            for name, value in sorted(flat.items(), key=lambda item: natural(item[0]))
+            for name, value in sorted(named.items(), key=lambda item: natural(item[0]))
         }
         where = "Flax parameters"
-        kept, notes = passed_over(named, unknown=False)
+        kept, notes = passed_over(kernels, unknown=False)
         layers = arrange(kept, where, orientation="in_out", inputs=inputs, ordered=False)
         return Found(where, layers, notes=notes)
-    return from_arrays("arrays", flat, where, orientation, inputs)
-
-
-def _flat(source: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in source.items():
-        inner = f"{path}{name}"
-        if isinstance(value, Mapping) or hasattr(value, "flat_state"):
-            yield from _flat(value, f"{inner}.")
-        else:
-            # A Flax variable wraps its array.
-            yield inner, value[...] if hasattr(value, "get_metadata") else value
+    return from_arrays("arrays", named, where, orientation, inputs)
 
 
 def _named(source: Sequence[Any]) -> Iterator[tuple[str, np.ndarray]]:

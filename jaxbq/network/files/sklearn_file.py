@@ -39,7 +39,9 @@ def read_skops(path: Path) -> Found:
     # Skops rebuilds an object graph; a damaged one can break in any of its constructors.
     except Exception as fault:
         reason = " ".join(str(fault).split())[:200] or type(fault).__name__
-        raise JaxbqError(f"{path}: skops does not load it ({reason})") from None
+        raise JaxbqError(
+            f"{path}: skops does not load it ({reason}); of a search save its best_estimator_ alone"
+        ) from None
 
 
 def from_sklearn(estimator: Any, where: str) -> Found:

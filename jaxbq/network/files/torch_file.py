@@ -17,7 +17,17 @@ from .folding import Chain
 from .found import MOST_BYTES, Found
 from .native import read_tensors
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
+    *("weights", "params"),
+)
+# What stands for weights that are computed of it, and what makes them plain.
+_COMPUTED = {
+    r"\.parametrizations\.": "parametrize.remove_parametrizations(module, 'weight')",
+    r"weight_g$": "remove_weight_norm(module)",
+    r"weight_mask$": "prune.remove(module, 'weight')",
+    r"weight_u$": "remove_spectral_norm(module)",
+}
 _LEGACY = re.compile(rb"\x80[\x02\x03]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")
 _USUAL_EPSILON = 1e-5
 _AS_MODULES = (
@@ -179,6 +189,12 @@ def from_state_dict(
     if not _maps(content):
         raise JaxbqError(f"{where}: holds {type(content).__name__}, not a state_dict of tensors")
     arrays = {str(name): _array(value, f"{where}: {name}") for name, value in content.items()}
+    for pattern, call in _COMPUTED.items():
+        if computed := [name for name in arrays if re.search(pattern, name)]:
+            raise JaxbqError(
+                f"{where}: {computed[0]!r} is a factor of weights, which are not there themselves; "
+                f"for every such module call torch.nn.utils.{call}, and save again"
+            )
     norms = _norms(arrays)
     rest = {name: array for name, array in arrays.items() if _parent(name) not in norms}
     kept, notes = passed_over(rest, unknown=False)

@@ -262,3 +262,31 @@ def test_what_cannot_be_a_layers_is_passed_over_by_name(rng, extra):
 def test_what_may_be_a_step_of_the_network_is_not(name):
     kept, _ = passed_over({"W0": np.ones((4, 3)), name: np.ones(4)})
     assert name in kept
+
+
+def test_a_layer_without_a_number_comes_before_the_second(rng):
+    """As text hidden2_weights comes before hidden_weights."""
+    named = {f"{name}_weights": rng.normal(size=(4, 4)) for name in ("hidden", "hidden2", "output")}
+    named |= {f"{name}_bias": np.full(4, n) for n, name in enumerate(("hidden", "hidden2"))}
+    layers = arrange(named, "it", orientation="in_out")
+    for layer, name in zip(layers, ("hidden", "hidden2", "output"), strict=True):
+        np.testing.assert_allclose(layer.weight, named[f"{name}_weights"], rtol=1e-6)
+
+
+def test_weights_of_one_byte_are_quantised():
+    with pytest.raises(JaxbqError, match="int8, quantised weights it seems; save them as real"):
+        arrange({"W0": np.ones((4, 3), np.int8), "W1": np.ones((3, 2), np.int8)}, "it")
+
+
+def test_a_history_may_be_a_column_as_matlab_keeps_it():
+    arrays = {"W1": np.ones((4, 3)), "W2": np.ones((3, 2)), "J_history": np.ones((50, 1))}
+    arrays["cost_history"] = np.ones((50, 1))
+    kept, notes = passed_over(arrays)
+    assert set(kept) == {"W1", "W2"}
+    assert notes == ("J_history, cost_history passed over",)
+
+
+def test_data_beside_thetas_are_no_layer():
+    arrays = {"Theta1": np.ones((4, 3)), "Theta2": np.ones((3, 2)), "X": np.ones((9, 4))}
+    with pytest.raises(JaxbqError, match="is 'X', beside Theta1 and Theta2, a layer"):
+        arrange(arrays, "it")

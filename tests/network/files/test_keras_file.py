@@ -224,3 +224,18 @@ def test_hostile_options(tmp_path, options):
     with pytest.raises(JaxbqError) as caught:
         import_network(tmp_path / "net.keras")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast"],
+)
+def test_what_changes_images_in_training_alone_is_passed(keras, rng, name):
+    numbers = {"RandomFlip": (), "RandomTranslation": (0.2, 0.2)}.get(name, (0.2,))
+    dense = keras.layers.Dense(3, use_bias=False)
+    steps = [getattr(keras.layers, name)(*numbers), keras.layers.Flatten(), dense]
+    model = keras.Sequential([keras.Input((4, 4, 1)), *steps])
+    images = rng.random((5, 4, 4, 1)).astype("f4")
+    network = import_network(model)
+    own = network.model.logits(network.params, images.reshape(5, 16))
+    np.testing.assert_allclose(own, model(images, training=False), atol=1e-5)

@@ -8,6 +8,7 @@ import random_networks
 from scipy.io import savemat
 
 from jaxbq.errors import JaxbqError
+from jaxbq.network.activations import activation
 from jaxbq.network.files import AssumptionWarning, import_network, read_foreign
 
 SIGMOID = {"hidden": "sigmoid", "output": "sigmoid"}
@@ -223,3 +224,41 @@ def test_what_is_refused_on_purpose_says_how_to_convert_it(tmp_path):
     np.savez(tmp_path / "net.npz", weights=np.array([np.ones(2), np.ones(3)], object))
     with pytest.raises(JaxbqError, match=r"np.savez\(file, W0=…, b0=…\)"):
         import_network(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_json_of_one_table_a_layer_says_its_activations(tmp_path, drawn, images, wrapped):
+    """Not passed over, and then taken for sigmoids."""
+    kinds = ["tanh"] * (len(drawn.weights) - 1) + ["softmax"]
+    layers = [
+        {"weights": w.tolist(), "biases": b.tolist(), "activation": kind}
+        for w, b, kind in zip(drawn.weights, drawn.biases, kinds, strict=True)
+    ]
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps({"layers": layers} if wrapped else layers))
+    network = import_network(path)
+    assert network.model.output == "softmax"
+    assert set(network.model.activations[:-1]) <= {activation("tanh")}
+    assert not {"hidden", "output"} & set(network.assumed)
+    plain = {f"W{n}": w for n, w in enumerate(drawn.weights)}
+    plain |= {f"b{n}": b for n, b in enumerate(drawn.biases)}
+    same = import_network(plain, hidden="tanh", output="softmax")
+    expected = same.model.logits(same.params, images)
+    np.testing.assert_allclose(
+        network.model.logits(network.params, images), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_an_activation_beside_arrays_is_the_hidden_layers(tmp_path, rng):
+    arrays = {"W0": rng.normal(size=(6, 5)), "W1": rng.normal(size=(5, 4)), "W2": np.ones((4, 3))}
+    np.savez(tmp_path / "net.npz", **arrays, activation="relu")
+    network = import_network(tmp_path / "net.npz", output="softmax")
+    assert network.model.hidden == "relu"
+    assert "hidden" not in network.assumed
+    with pytest.raises(JaxbqError, match="hidden activation is relu, as the file says, not tanh"):
+        import_network(tmp_path / "net.npz", hidden="tanh")
+    odd = {**arrays, "activations": np.array(["relu", "tanh", "relu", "softmax"])}
+    with pytest.raises(JaxbqError, match=r"names 4 activations .* for 3 layers"):
+        import_network(odd)
+    with pytest.raises(JaxbqError, match="no activation 'step'"):
+        import_network({**arrays, "output_activation": "step"})

@@ -90,3 +90,13 @@ def test_what_is_not_fitted_is_refused():
     for estimator in (make_pipeline(StandardScaler(), MLPClassifier()), MLPClassifier(), PCA()):
         with pytest.raises(JaxbqError, match=r"not fitted|no fitted"):
             import_network(estimator)
+
+
+def test_a_search_in_a_file_is_refused_with_what_to_save(tmp_path, rng):
+    search = GridSearchCV(MLPClassifier((3,), max_iter=2), {"alpha": [1e-4]}, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        search.fit(rng.random((12, 4)), [0, 1] * 6)
+    skops.dump(search, tmp_path / "net.skops")
+    with pytest.raises(JaxbqError, match="of a search save its best_estimator_ alone"):
+        import_network(tmp_path / "net.skops")

@@ -12,6 +12,7 @@ from jaxbq.network.files import AssumptionWarning, import_network
 
 torch = pytest.importorskip("torch", reason="PyTorch is not here")
 nn = torch.nn
+l1_unstructured = pytest.importorskip("torch.nn.utils.prune").l1_unstructured
 ACTIVATIONS = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -230,3 +231,28 @@ def test_what_is_refused_says_how_to_convert_it(tmp_path):
     ):
         with pytest.raises(JaxbqError, match=message):
             import_network(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "call"),
+    [
+        (nn.utils.parametrizations.weight_norm, "remove_parametrizations"),
+        (nn.utils.spectral_norm, "remove_spectral_norm"),
+        (lambda module: l1_unstructured(module, "weight", 0.5), "prune.remove"),
+    ],
+)
+def test_factors_of_weights_are_not_taken_for_weights(change, call):
+    # Of one unit they make a chain of layers.
+    module = nn.Sequential(nn.Linear(6, 1))
+    change(module[0])
+    with pytest.raises(JaxbqError, match=f"is a factor of weights.*{call}"):
+        import_network(module.state_dict())
+
+
+@pytest.mark.parametrize("name", ["criterion.weight", "loss_fn.pos_weight"])
+def test_weights_of_classes_in_a_loss_are_passed_over(tmp_path, name):
+    module = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    torch.save({"weights": module.state_dict() | {name: torch.ones(3)}}, tmp_path / "net.pt")
+    network = import_network(tmp_path / "net.pt", hidden="relu", output="softmax")
+    assert f"{name} passed over" in network.notes
+    assert network.model.sizes == (6, 4, 3)
