@@ -64,10 +64,8 @@ def run(
         JaxbqError: something cannot be done, or another run is doing it; what was finished stays.
     """
     if isinstance(experiment.network, PythonNetwork) and not code:
-        raise JaxbqError(
-            f"the config runs the code in {experiment.network.python}; if you trust it, "
-            "give --run-code"
-        )
+        file = experiment.network.python
+        raise JaxbqError(f"the config runs the code in {file}; if you trust it, give --run-code")
     with timed(Timing()) as timing, kept_programs(), computing(experiment.precision):
         with phase("data"):
             data = experiment.data.load() if data is None else data

@@ -186,6 +186,7 @@ def test_a_network_without_a_bound_is_one_line(tmp_path, monkeypatch):
     ("changes", "message"),
     [
         (["certificate.around=3"], "around, a test image, and radius go together"),
+        (["certificate.norm=l2"], "around, a test image, and radius go together"),
         (["certificate.radius=0.1"], "around, a test image, and radius go together"),
         (["certificate.around=30", "certificate.radius=0.1"], "30 is out of range.* 0 to 29"),
     ],
