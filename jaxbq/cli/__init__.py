@@ -16,6 +16,10 @@ from .inspection import add_explain, add_import, add_trace
 from .queries import add_certify, add_invert, add_play, add_sweep
 
 _INTERRUPTED = 130
+# Options that name files.
+_POSITIONAL = ("config", "weights", "run", "first", "others", "name")
+_READ = ("config", "weights", "data", "image", "around", "vector", "verify")
+_WRITTEN = ("save", "out", "figure", "path", "csv", "json", "html")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,18 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(given)
     chosen.given, chosen.begun = given, begun
     try:
+        _check_apart(chosen)
         with interrupts.watched():
             if chosen.light:
                 chosen.command(chosen)
             else:
                 with announced():
                     _do(chosen)
-    except JaxbqError as mistake:
-        complain(f"jaxbq: error: {' '.join(str(mistake).split())}")
-        return MISTAKE
-    except MemoryError:
-        complain("jaxbq: error: out of memory; ask for fewer targets, samples or restarts")
-        return MISTAKE
     except KeyboardInterrupt:
         complain("jaxbq: interrupted; finished results are kept")
         return _INTERRUPTED
@@ -52,7 +51,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe has gone, as `| head` does; Python must not complain at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (JaxbqError, MemoryError, OSError, RuntimeError) as fault:
+        complain(f"jaxbq: error: {' '.join(_mistake(fault).split())}")
+        return MISTAKE
     return 0
+
+
+def _mistake(fault: Exception) -> str:
+    """Say what the user can mend; raise again what is a defect."""
+    if isinstance(fault, JaxbqError):
+        return str(fault)
+    if isinstance(fault, OSError):
+        # What the system refuses before a reader or writer can name it, such as too long a name.
+        where = f"{str(fault.filename)[:80]}: " if fault.filename else ""
+        return f"{where}{fault.strerror or fault}; use another file"
+    # JAX's error of too little memory is told from others by its text alone.
+    if isinstance(fault, MemoryError) or "RESOURCE_EXHAUSTED" in str(fault):
+        return "out of memory; ask for fewer targets, samples or restarts, or use a smaller network"
+    raise fault
+
+
+def _check_apart(chosen: argparse.Namespace) -> None:
+    """Refuse to write over a file that the command reads, or two results into one file."""
+    for name, value in vars(chosen).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            option = name.upper() if name in _POSITIONAL else f"--{name.replace('_', '-')}"
+            raise JaxbqError(f"{option} is empty; give a value")
+    given = {name: value for name, value in vars(chosen).items() if isinstance(value, str)}
+    used = {os.path.realpath(given[name]) for name in _READ if name in given}
+    for name in _WRITTEN:
+        if name in given and (place := os.path.realpath(given[name])) in used:
+            raise JaxbqError(
+                f"--{name} {given[name]}: the command reads or writes this file already; choose "
+                "another name"
+            )
+        if name in given:
+            used.add(place)
 
 
 def _do(chosen: argparse.Namespace) -> None:

@@ -127,7 +127,7 @@ def add_network(command: argparse.ArgumentParser) -> None:
         "--data",
         metavar="SOURCE",
         help="data set for methods and scores that need images: mnist-10k, mnist, digits, an .npz "
-        "file, a folder of IDX files, or a folder with one folder of images for each class",
+        "or .csv file, a folder of IDX files, or a folder with one folder of images for each class",
     )
     command.add_argument(
         "--seed", type=int, default=0, help="seed of all random numbers (default: 0)"
@@ -234,6 +234,8 @@ def check_writable(path: Path) -> None:
     """Refuse a place that cannot be written before any work is done for it."""
     if path.is_dir():
         raise JaxbqError(f"{path}: is a folder; give the name of a file")
+    if os.path.lexists(path) and not path.is_file():
+        raise JaxbqError(f"{path}: is a pipe, a device or a broken link; choose another place")
     if not path.parent.is_dir():
         raise JaxbqError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -396,7 +398,9 @@ def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     hidden = chosen.hidden.split(",") if chosen.hidden else None
     inputs: dict[str, Any] = {name: getattr(chosen, name) for name in ("ink", "axes", "channels")}
     for name in ("scale", "offset"):
-        inputs[name] = _input_numbers(f"--input-{name}", getattr(chosen, f"input_{name}"))
+        if given := getattr(chosen, f"input_{name}"):
+            numbers = read_numbers(f"--input-{name}", given)
+            inputs[name] = numbers[0] if len(numbers) == 1 else tuple(numbers)
     inputs = {name: value for name, value in inputs.items() if value is not None}
     return {
         "hidden": hidden[0] if hidden and len(hidden) == 1 else hidden,
@@ -410,18 +414,21 @@ def read_foreign_options(chosen: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _input_numbers(option: str, given: str | None) -> Any:
-    """Read a number, or one for every input from a file."""
-    if given is None:
-        return None
+def read_numbers(option: str, given: str) -> list[float]:
+    """Read numbers separated by commas, or those of an ``.npy`` file."""
     if given.endswith(".npy"):
         from ..runtime.archives import read_npy
 
-        return tuple(map(float, read_npy(Path(given), _MOST_NUMBERS).reshape(-1)))
+        values = read_npy(Path(given), _MOST_NUMBERS)
+        if values.dtype.kind not in "biuf":
+            raise JaxbqError(f"{option} {given}: holds values of type {values.dtype}, no numbers")
+        return [float(value) for value in values.reshape(-1)]
     try:
-        return float(given)
+        return [float(part) for part in given.split(",")]
     except ValueError:
-        raise JaxbqError(f"{option} {given}: use a number, or an .npy file") from None
+        raise JaxbqError(
+            f"{option} {given}: write numbers with commas, or name an .npy file"
+        ) from None
 
 
 _MOST_FIXES = 3  # of --fix, one after another

@@ -47,8 +47,8 @@ def add_import(commands: Any) -> None:
     command.add_argument(
         "weights",
         metavar="FILE",
-        help=".npz, .npy or a folder of these; .safetensors, .pt; .keras, .weights.h5; .skops; "
-        ".onnx",
+        help=".npz, .npy, .csv or a folder of these; .json; .mat; .safetensors; .pt, .pth, .ckpt; "
+        ".keras, .h5; .skops; .onnx",
     )
     add_foreign(command)
     command.add_argument(
@@ -251,7 +251,7 @@ def _read_units(given: str | None) -> tuple[int, int | None]:
     if given is None:
         return 0, None
     first, colon, stop = given.partition(":")
-    whole = re.fullmatch(r"\d*", first) and re.fullmatch(r"\d*", stop)
+    whole = all(re.fullmatch(r"[0-9]{0,9}", end) for end in (first, stop))
     if not colon or not whole or (stop and int(stop) <= int(first or 0)):
         raise JaxbqError(f"--units {given}: write A:B for the units A to B − 1, like 0:20")
     return int(first or 0), int(stop) if stop else None

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from .arguments import (
     find_class,
     open_with_images,
     read_method,
+    read_numbers,
     read_seed,
     read_targets,
     said_of_file,
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from .console import Terminal
 
 _MOST_VALUES = 10_000  # of a sweep
-_MOST_NUMBERS = 2**28  # bytes of an .npy file with a vector
 _MOST_SECONDS = 10**7
 
 
@@ -229,12 +230,16 @@ def _read_values(over: str) -> tuple[str, list[float]]:
             raise ValueError
         if ":" in text:
             low, high, number = text.split(":")
-            if not (float(low) > 0 and float(high) > 0 and 1 <= int(number) <= _MOST_VALUES):
+            ends_fit = all(0 < float(end) < math.inf for end in (low, high))
+            if not (ends_fit and 1 <= int(number) <= _MOST_VALUES):
                 raise ValueError
             return option, [
                 float(f"{v:.6g}") for v in np.geomspace(float(low), float(high), int(number))
             ]
-        return option, [float(value) for value in text.split(",")]
+        # A whole number stays one: some options, such as steps, take no other.
+        return option, [
+            int(value) if value.strip().isdecimal() else float(value) for value in text.split(",")
+        ]
     except ValueError:
         raise JaxbqError(
             f"--over {over}: write OPTION=LOW:HIGH:NUMBER, with LOW and HIGH above 0, or "
@@ -323,14 +328,18 @@ def _play(chosen: argparse.Namespace) -> None:
     check_writable(page)
     if page.suffix.lower() not in (".html", ".htm"):
         raise JaxbqError(f"--html {chosen.html}: use a name that ends in .html")
-    if chosen.weights is None and chosen.data is not None:
-        raise JaxbqError("--data needs a network; give its file too")
+    if chosen.weights is None and (chosen.data or chosen.fix or said_of_file(chosen)):
+        raise JaxbqError(
+            "--data needs a network, and so do options about its file; give that file too"
+        )
     data: Dataset | None
     with computing(chosen.precision), Terminal() as terminal:
         if chosen.weights is None:
             terminal.say("no network given: using 784-200-10, trained on mnist-10k")
             network, data = demo_network()
             source = str(page.with_suffix(".safetensors"))
+            check_writable(Path(source))
+            _check_same(Path(source), network)
             save_network(source, network)
             terminal.say(f"saved {source}, for the commands on the page")
         else:
@@ -343,6 +352,23 @@ def _play(chosen: argparse.Namespace) -> None:
     terminal.say(f"saved {page}")
     if not (chosen.no_open or webbrowser.open(page.resolve().as_uri())):
         terminal.say("no browser found; open the file in one")
+
+
+def _check_same(path: Path, network: "NetworkFile") -> None:
+    """Refuse to write a network over another one."""
+    import jax
+    import numpy as np
+
+    from ..network.files import load_network
+
+    if not path.exists():
+        return
+    there = load_network(path)
+    same = there.model == network.model and jax.tree.all(
+        jax.tree.map(np.array_equal, there.params, network.params)
+    )
+    if not same:
+        raise JaxbqError(f"{path}: is another network; choose another --html")
 
 
 def add_certify(commands: Any) -> None:
@@ -441,6 +467,8 @@ def _certify(chosen: argparse.Namespace) -> None:
 
 
 def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -> None:
+    import numpy as np
+
     from ..certification import certify
 
     network = opened.network
@@ -454,7 +482,7 @@ def _search(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") 
     if ellipsoid and opened.data is None:
         raise JaxbqError("--norm mahalanobis: is of the training images of which data? give --data")
     images = opened.data.train_images if ellipsoid and opened.data is not None else None
-    vector = None if chosen.vector is None else _numbers(chosen.vector)
+    vector = None if chosen.vector is None else np.array(read_numbers("--vector", chosen.vector))
     other = None if chosen.other is None else find_class(chosen.other, names, "--other")
     around = None if chosen.around is None else _image(chosen, opened, terminal)
     sign = -1 if chosen.objective == "error" else 1
@@ -548,22 +576,6 @@ def _targets(chosen: argparse.Namespace, names: tuple[str, ...]) -> list[int | N
     return [find_class(name, names) for name in chosen.target or names]
 
 
-def _numbers(given: str) -> "np.ndarray":
-    """Read one number for each output."""
-    import numpy as np
-
-    from ..runtime.archives import read_npy
-
-    if given.endswith(".npy"):
-        return read_npy(Path(given), _MOST_NUMBERS)
-    try:
-        return np.array([float(part) for part in given.split(",")])
-    except ValueError:
-        raise JaxbqError(
-            f"--vector {given}: write numbers with commas, or name an .npy file"
-        ) from None
-
-
 def _image(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -> "np.ndarray":
     """Read the image to stay near: a file, or a test image by its number."""
     import numpy as np
@@ -571,7 +583,7 @@ def _image(chosen: argparse.Namespace, opened: "Opened", terminal: "Terminal") -
     from ..data.picture import read_row
 
     name = chosen.around
-    if not name.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,9}", name):
         return read_row(Path(name), opened.network.space, chosen.ink, terminal.paragraph)
     if opened.data is None:
         raise JaxbqError(f"--around {name}: is a test image of which data? give --data")

@@ -45,6 +45,9 @@ def open_plain(path: Path) -> Iterator[BufferedIOBase]:
     Raises:
         JaxbqError: it is missing or damaged, also when that shows only while reading.
     """
+    # A named pipe would keep us waiting for somebody to write into it.
+    if path.exists() and not path.is_file():
+        raise JaxbqError(f"{path}: is not a regular file")
     try:
         with path.open("rb") as raw:
             compressed = raw.read(2) == _GZIP_MAGIC

@@ -181,10 +181,16 @@ def read_table(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise JaxbqError(
-            f"{path}: cannot be read as TOML, because it is not text; a network has its place in a "
-            f'config, network = "file:{path.name}", or in other commands, like jaxbq import'
+            f"{path}: cannot be read as TOML, because it is not text in UTF-8; a network has its "
+            f'place in a config, network = "file:{path.name}", or in other commands, like '
+            "jaxbq import"
         ) from None
-    except (OSError, tomllib.TOMLDecodeError, RecursionError) as fault:
+    except OSError as fault:
+        raise JaxbqError(
+            f"{path}: cannot be read ({fault.strerror}); name a TOML file, or a config that "
+            "`jaxbq configs` lists"
+        ) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise JaxbqError(f"{path}: cannot be read as TOML: {fault}") from None
     for change in changes:
         apply_change(table, change)

@@ -162,7 +162,9 @@ def sweep(
     where = _as_reference(reference, network)
     dtype = float_type(params)
     # As the computation will see them: 0.9999999999 is 1 in float32, and has no logit.
-    wanted = np.asarray(np.asarray(targets), dtype).astype(np.float64)
+    # What overflows is refused below, as infinite.
+    with np.errstate(over="ignore"):
+        wanted = np.asarray(np.asarray(targets), dtype).astype(np.float64)
     if wanted.ndim != 2 or not len(wanted):
         raise JaxbqError(f"targets must have shape (targets, outputs), not {wanted.shape}")
     if isinstance(network, MLP):

@@ -74,6 +74,9 @@ def open_archive(path: Path, most: int) -> Iterator[zipfile.ZipFile]:
 @contextlib.contextmanager
 def _one_line(path: Path) -> Iterator[None]:
     try:
+        # A named pipe would keep us waiting for somebody to write into it.
+        if path.exists() and not path.is_file():
+            raise JaxbqError(f"{path}: is not a regular file")
         yield
     except JaxbqError:
         raise

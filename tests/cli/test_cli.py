@@ -454,7 +454,7 @@ MISTAKES = [
     (["run", "small.toml", "--set", "data.path=none"], "none: no such folder"),
     (["run", "small.toml", "--set", "data.kind=idxx"], "did you mean 'idx'?"),
     (["run", "small.toml", "--set", "network.activation=relu"], "relu has no inverse"),
-    (["run", "small.toml", "--out", "small.toml"], "cannot write"),
+    (["run", "small.toml", "--out", "book.npz"], "cannot write"),
     (["run", "small.toml", "--set", "targets.classes=[3]"], "class 3 is out of range"),
     (["run", "small.toml", "--set", "targets.on=1.0"], "1 is outside (0, 1)"),
     (["run", "small.toml", "--set", "training.loss=cross_entropy"], "needs output 'softmax'"),

@@ -300,6 +300,8 @@ def test_a_config_that_is_no_toml(tmp_path):
         path.write_bytes(content)
         with pytest.raises(JaxbqError, match="cannot be read as TOML"):
             load_config(path)
+    with pytest.raises(JaxbqError, match=r"cannot be read \(Is a directory\); name a TOML file"):
+        load_config(tmp_path)
     np.savez(tmp_path / "net.npz", W0=np.ones((4, 3)))
     with pytest.raises(JaxbqError, match=r'network = "file:net\.npz", or in other commands'):
         load_config(tmp_path / "net.npz")

@@ -174,6 +174,13 @@ def test_a_phone_needs_no_scrolling_aside(visit, tmp_path, scheme):
     page.get_by_role("button", name="Open all").last.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert page.locator(".plane.narrow").is_visible()
+    for name in page.locator(".facts-list dt").all():
+        text = name.evaluate("e => e.textContent.trim().split(' ').length")
+        shown = name.evaluate(
+            "e => {const r = document.createRange(); r.selectNodeContents(e);"
+            " return new Set([...r.getClientRects()].map(one => one.top)).size}"
+        )
+        assert shown <= text, f"a word is cut: {name.inner_text()}"
     # All targets of a method stand beside and below each other.
     boxes = [
         shot.bounding_box() for shot in page.locator("#picture tbody tr").first.locator(".p").all()

@@ -29,6 +29,8 @@ _KNOWN = {
     "swish": "silu",
 }
 
+_FARTHEST = 1e15  # end of a pixel range
+
 
 class Found(NamedTuple):
     """The layers of a network of another library.
@@ -231,4 +233,7 @@ def _space(
     low, high = span or (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise JaxbqError(f"{where}: the pixel range must rise, like 0 1, not {low:g} {high:g}")
+    # Float32 holds their squares too.
+    if max(-low, high) > _FARTHEST:
+        raise JaxbqError(f"{where}: use a pixel range within ±{_FARTHEST:g}")
     return ImageSpace(tuple(shape), float(low), float(high))

@@ -232,6 +232,9 @@ def is_native(path: Path) -> bool:
     """Tell whether :func:`save_network` wrote a file; False for one that cannot be read."""
     from safetensors import SafetensorError, safe_open
 
+    # Not a named pipe: it would keep us waiting for somebody to write into it.
+    if not path.is_file():
+        return False
     try:
         with safe_open(path, framework="numpy") as file:
             return "jaxbq" in (file.metadata() or {})
