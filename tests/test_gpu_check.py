@@ -1,8 +1,8 @@
 """What is asked of a GPU, tried out on the CPU: its parts, its limits and its record."""
 
 import json
-import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -71,15 +71,18 @@ def test_a_part_that_takes_too_long_is_stopped_with_its_children():
     assert time.monotonic() - begun < 110
 
 
-def test_an_interrupted_check_leaves_no_process(tmp_path):
-    file = tmp_path / "pid"
-    write = f"open({str(file)!r}, 'w').write(str(os.getpid()))"
-    stop = "os.kill(os.getppid(), signal.SIGINT); time.sleep(120)"
-    code = f"import os, signal, time; {write}; {stop}"
+def test_an_interrupted_check_leaves_no_process(monkeypatch):
+    communicate, started = subprocess.Popen.communicate, []
+
+    def interrupted(process, **_):
+        started.append(process)
+        monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        gpu_check._done([sys.executable, "-c", code], 60.0)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(int(file.read_text()), signal.SIGKILL)
+        gpu_check._done([sys.executable, "-c", "import time; time.sleep(120)"], 60.0)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_a_part_that_fails_is_a_line_and_the_record_goes_on(tmp_path, monkeypatch):
