@@ -188,6 +188,31 @@ def browser():
         started.close()
 
 
+@pytest.fixture
+def visit_file(browser):
+    """Open pages, and in the end see that nothing went wrong and nothing else was asked for."""
+    said, asked, opened, contexts = [], [], set(), []
+
+    def open_page(path, fragment="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: asked.append(request.url))
+        opened.add(path.resolve().as_uri())
+        page.goto(path.resolve().as_uri() + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not said
+    other = {url.partition("#")[0] for url in asked} - opened
+    assert not [url for url in other if not url.startswith("data:")]
+
+
 @pytest.fixture(scope="module")
 def keras():
     keras = pytest.importorskip("keras", reason="Keras is not here")

@@ -41,9 +41,9 @@ training = { epochs = 3, batch_size = 16 }
 kind = "transpose"
 [[methods]]
 kind = "ascent"
-steps = 4
-restarts = 2
 sweep = { "optimiser.learning_rate" = [0.1, 0.2] }
+restarts = 2
+steps = 4
 """
 
 # One network and few methods with many images: 3 classes × 40 rows, which are cut.
