@@ -70,14 +70,15 @@ def test_any_quadratic_bounds_the_objective(norm, radius):
             assert leaf_bounds(weights, claim, region, box, *duals, curve)[0] >= best
 
 
-def test_the_quadratic_bound_is_not_above_the_envelope(x64):
+@pytest.mark.parametrize("near", [{}, {"around": np.full(20, 0.5), "radius": 1.0, "norm": "l2"}])
+def test_the_quadratic_bound_is_not_above_the_envelope(x64, near):
     """And where units are many it is below, by an interior point from the envelope's solution."""
     rng = np.random.default_rng(33)
     weights = weights_of((20, 12, 3), rng, "sigmoid")
     gaps = []
     for target in range(3):
-        plain = certify(*network_of(weights), target, nodes=1)
-        bent = certify(*network_of(weights), target, nodes=2, gap=1e-6, seconds=1000)
+        plain = certify(*network_of(weights), target, nodes=1, **near)
+        bent = certify(*network_of(weights), target, nodes=2, gap=1e-6, seconds=1000, **near)
         assert bent.proven <= plain.proven + 1e-9
         gaps.append((plain.proven - bent.proven) / max(plain.proven - bent.found, 1e-9))
     assert max(gaps) > 0.1
