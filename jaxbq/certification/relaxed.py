@@ -50,7 +50,7 @@ def relaxed_images(
     check_relaxed(model)
     weights = read_weights(model, params)
     low, high = (np.full(len(weights.inner), float(end)) for end in (space.low, space.high))
-    region = Region(low, high, (low + high) / 2, np.inf)
+    region = Region(low, high, low, np.inf)
     v = np.ascontiguousarray(weights.outer.T)
     low, high = (np.tile(end, (len(v), 1)) for end in root_intervals(weights, region))
     with computing("float64"):
