@@ -70,6 +70,19 @@ def test_any_quadratic_bounds_the_objective(norm, radius):
             assert leaf_bounds(weights, claim, region, box, *duals, curve)[0] >= best
 
 
+def test_a_maximum_holds_wherever_the_middle_of_the_quadratic_may_be(rng):
+    """That is a product of weights and a point, with the rounding error of one."""
+    bend, error, none = np.array([0.7]), np.array([0.05]), np.zeros(0)
+    z = np.linspace(-1, 2, 3001)
+    for _ in range(20):
+        v, lam, centre = rng.normal(size=3)
+        curve = Curve(bend, none, none, np.array([centre]), error)
+        ends = (np.array([-1.0]), np.array([2.0]))
+        bound = curve.maxima("tanh", np.array([v]), np.array([lam]), *ends)[0]
+        for middle in (centre - 0.05, centre, centre + 0.05):
+            assert bound >= (v * np.tanh(z) - lam * z - 0.7 * (z - middle) ** 2).max()
+
+
 @pytest.mark.parametrize("near", [{}, {"around": np.full(20, 0.5), "radius": 1.0, "norm": "l2"}])
 def test_the_quadratic_bound_is_not_above_the_envelope(x64, near):
     """And where units are many it is below, by an interior point from the envelope's solution."""

@@ -11,7 +11,7 @@ from jaxbq.certification.verifier import Region, root_intervals
 @pytest.mark.parametrize("radius", [np.inf, 0.6])
 @pytest.mark.parametrize("bent", [False, True])
 def test_where_the_envelope_is_the_function_the_image_is_scipys(x64, rng, bent, radius):
-    """Sigmoids above 0 with weights above 0 are concave, and a quadratic and slopes keep them so."""
+    """Sigmoids above 0 with weights above 0 are concave; a quadratic and slopes keep them so."""
     pixels, units = 6, 5
     weights = weights_of((pixels, units, 1), rng, "sigmoid")
     weights = weights._replace(bias=np.abs(weights.inner).sum(axis=0) + 0.1)
