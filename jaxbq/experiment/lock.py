@@ -59,6 +59,8 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     finally:
         # Removed while it is held, so that nobody's but one's own goes; Windows removes none that
         # is open, and one left there does no harm.
-        with contextlib.suppress(OSError):
-            path.unlink()
-        lock.release()
+        try:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        finally:
+            lock.release()

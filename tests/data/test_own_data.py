@@ -30,6 +30,8 @@ methods = [
   {{ kind = "transpose" }},
   {{ kind = "pseudo_inverse", pixel_policy = "clip", hidden_policy = "clip" }},
   {{ kind = "preimage", start = "images", max_iterations = 20 }},
+  {{ kind = "ascent", steps = 6, restarts = 2, path = [0, 6], transforms = ["jitter", "blur"], \
+     regularisers = [{{ kind = "total_variation", weight = 0.1 }}] }},
   {{ preset = "whitened", steps = 5 }},
   {{ kind = "ascent", label = "frequencies", parameterisation = "fourier", steps = 3 }},
   {{ kind = "exemplars", k = 2 }},
@@ -38,8 +40,6 @@ methods = [
   {{ kind = "grey" }},
   {{ kind = "noise" }},
   {{ kind = "decoder", hidden = [8], epochs = 2, batch_size = 16 }},
-  {{ kind = "ascent", steps = 6, restarts = 2, path = [0, 6], transforms = ["jitter", "blur"], \
-     regularisers = [{{ kind = "total_variation", weight = 0.1 }}] }},
 ]
 """
 
