@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(given)
     chosen.given, chosen.begun = given, begun
     try:
-        _check_apart(chosen)
+        _check_empty(chosen)
+        _check_overwrites(chosen)
         with interrupts.watched():
             if chosen.light:
                 chosen.command(chosen)
@@ -71,12 +72,16 @@ def _mistake(fault: Exception) -> str:
     raise fault
 
 
-def _check_apart(chosen: argparse.Namespace) -> None:
-    """Refuse to write over a file that the command reads, or two results into one file."""
+def _check_empty(chosen: argparse.Namespace) -> None:
+    """Refuse an option that is given and empty: it would count as not given."""
     for name, value in vars(chosen).items():
         if value == "" or (isinstance(value, list) and "" in value):
             option = name.upper() if name in _POSITIONAL else f"--{name.replace('_', '-')}"
             raise JaxbqError(f"{option} is empty; give a value")
+
+
+def _check_overwrites(chosen: argparse.Namespace) -> None:
+    """Refuse to write over a file that the command reads, or two results into one file."""
     given = {name: value for name, value in vars(chosen).items() if isinstance(value, str)}
     used = {os.path.realpath(given[name]) for name in _READ if name in given}
     for name in _WRITTEN:
